@@ -17,6 +17,7 @@ Rooms, lowest floor first; each imports only from those above it in this list:
     batches        the order of the training photos, the same after an interruption
     report         pages of text, tables and figures
     fitting        one training run: checkpoints, resuming
+    loggers        MLflow and Weights & Biases, where they are installed
     insight        the page of an evaluation: confused pairs, what the network looked at
     served         what runs on a server, without this project
     serve          the folder for a server

@@ -23,8 +23,9 @@ from minicnn._support.terminal import python, quoted, say
 
 _LARGEST = 2**20  # bytes
 _MADE_WITH = "made-with"  # not an option: the backend and the versions of the run
-# Where a run writes and goes on, and which of several processes it is, is not what it computes.
-_NOT_WRITTEN = ("help", "config", "output", "resume", "process_id")
+# Where a run writes and goes on, whom it tells, and which of several processes it is: none of this
+# is what it computes.
+_NOT_WRITTEN = ("help", "config", "output", "resume", "logger", "tensorboard", "process_id")
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:

@@ -27,7 +27,7 @@ from minicnn._support.arguments import count, positive, rate, share
 from minicnn._support.atomic import replacing
 from minicnn._support.terminal import pip_install, python, quoted, say
 from minicnn.images import BadImageError
-from reference import backend, config, data, evaluate, features, fitting, insight, tuning
+from reference import backend, config, data, evaluate, features, fitting, insight, loggers, tuning
 from reference import model as models
 from reference.backend import Machine
 from reference.batches import LARGEST_KEPT, Batches, pixels
@@ -72,15 +72,17 @@ def train(
     tensorboard: bool = False,
     verbose: int = 0,
     begun: Callable[[], None] = lambda: None,
+    watching: Sequence[keras.callbacks.Callback] = (),
 ) -> Result:
     """Train, and write into `output`: model.keras (the best epoch), history.csv, state.npz.
 
     With `resume` an interrupted run goes on after its last epoch, to the same result. `begun` is
-    called when everything has been checked, and `output` is there.
+    called when everything has been checked, and `output` is there; callbacks that are `watching`
+    see each epoch.
     Raises `ValueError` for settings that do not fit, or a state of another run.
     """
     run = _Run(splits, base, settings, Path(output), machine, reader, cache, tensorboard, verbose)
-    return run.go(resume, begun)
+    return run.go(resume, begun, watching)
 
 
 class _Run:
@@ -111,6 +113,7 @@ class _Run:
             missing = [package for package in needed if not backend.installed(package)]
             if missing:
                 raise ImportError(f"--tensorboard needs it: {pip_install(*missing)}")
+        self.watching: Sequence[keras.callbacks.Callback] = ()
         self.history = fitting.empty_history()
         self.stages: list[int] = []  # the first epoch of each stage of fine-tuning
         self.state: fitting.State | None = None
@@ -150,7 +153,12 @@ class _Run:
             )
         self.base = base
 
-    def go(self, resume: bool, begun: Callable[[], None]) -> Result:
+    def go(
+        self,
+        resume: bool,
+        begun: Callable[[], None],
+        watching: Sequence[keras.callbacks.Callback],
+    ) -> Result:
         self.output.mkdir(parents=True, exist_ok=True)
         if self.machine.is_first:
             self._clear()
@@ -172,6 +180,7 @@ class _Run:
             say(f"Going on after epoch {len(self.history['loss'])}.")
         if self.machine.is_first:
             begun()
+            self.watching = watching
         settings = self.settings
         if not self.stages:
             learner = self._learner(settings.learning_rate, self.found)
@@ -292,6 +301,7 @@ class _Run:
         if self.machine.is_first:
             best = max(self.history["val_accuracy"], default=None)
             callbacks.append(fitting.BestModel(self.model_path, self._write_model, best))
+            callbacks += self.watching
             if self.tensorboard:
                 callbacks.append(keras.callbacks.TensorBoard(str(self.output / "tensorboard")))
         callbacks.append(
@@ -435,6 +445,8 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="also write logs into --output/tensorboard, for: tensorboard --logdir DIR",
     )
+    add("--logger", type=loggers.chosen, metavar="L,…",
+        help=f"also tell {' or '.join(loggers.LOGGERS)} about the run, if installed")  # fmt: skip
     add_backend_options(made)
     return made
 
@@ -492,38 +504,60 @@ def prepare(options: argparse.Namespace) -> tuple[Machine, Splits, Reader, Base]
 
 
 def command(options: argparse.Namespace) -> None:
+    told = loggers.make(options.logger)
     machine, splits, reader, base = prepare(options)
     settings = settings_from(options)
     if settings.augment and machine.is_first:
         say("Augmented photos are new each time: the whole network runs in every epoch, uncached.")
     start = time.perf_counter()
+
+    def begun() -> None:
+        config.write(parser(), options, machine.made_with)
+        chosen = {**dict(config.written(parser(), options)), "made-with": machine.made_with}
+        for logger in told:
+            logger.begin(options.output.name, options.output, chosen, options.resume)
+
     try:
         result = train(
             splits, base, settings, options.output, machine, reader, options.cache,
             options.resume, options.tensorboard, verbose=1 if sys.stdout.isatty() else 2,
-            begun=lambda: config.write(parser(), options, machine.made_with),
+            begun=begun, watching=told,
         )  # fmt: skip
-    except Exception as error:
-        if machine.processes is not None:
+        if machine.is_first:
+            values = _report(options, machine, splits, result, time.perf_counter() - start)
+            names = ("config.toml", "history.csv", "run.json", "curves.png")
+            for logger in told:
+                logger.end(values, [options.output / name for name in names])
+    except BaseException as error:
+        for logger in told:
+            logger.fail()
+        if machine.processes is not None and isinstance(error, Exception):
             machine.processes.end_if_lost(error)
         raise
-    if not machine.is_first:
-        return
-    plots.save(plots.curves(result.history, str(settings)), options.output / "curves.png")
-    told = {
-        "seconds": time.perf_counter() - start,
+
+
+def _report(
+    options: argparse.Namespace, machine: Machine, splits: Splits, result: Result, seconds: float
+) -> dict[str, float]:
+    """Print and write what has come out of a run; return its accuracies by name."""
+    plots.save(
+        plots.curves(result.history, str(settings_from(options))), options.output / "curves.png"
+    )
+    about = {
+        "seconds": seconds,
         "resumed": options.resume,
         "features_from_cache": not result.computed,
         "made_with": machine.made_with,
     }
     with replacing(options.output / "run.json") as temporary:
-        temporary.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
+        temporary.write_text(json.dumps(about, indent=2) + "\n", "utf-8")
     best = fitting.best_epoch(result.history)
     interval = evaluate.interval(result.best, len(splits.validation))
     say(f"\nBest validation accuracy: {result.best:.3f} {interval} in epoch {best + 1}.")
     say(f"Wrote {result.path}, history.csv and curves.png beside it.")
     if lacking := models.minicnn_lacks(result.path):
         say(f"The file is for Keras: minicnn cannot open it ({lacking}).")
+    found = {"best_val_accuracy": result.best}
     if machine.processes is None:
         saved = models.load(result.path)
         judged = evaluate.evaluate(saved, splits.validation)
@@ -540,6 +574,8 @@ def command(options: argparse.Namespace) -> None:
         judged = evaluate.evaluate(saved, splits.test, result.best)
         say(judged.summary())
         evaluate.write(judged, options.output)
+        found["test_accuracy"] = judged.accuracy
+    return found
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

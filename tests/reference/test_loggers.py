@@ -1,0 +1,169 @@
+"""MLflow and Weights & Biases are told about a run; fakes record what they are told."""
+
+import json
+import sys
+import tomllib
+import types
+
+import pytest
+
+from reference import backend, loggers
+from reference import train as training
+
+
+class Fake(types.ModuleType):
+    """A module that records the calls of its functions, under both services' names."""
+
+    def __init__(self, name, calls, broken=()):
+        super().__init__(name)
+        self.calls, self.broken = calls, broken
+
+    def Settings(self, **told):  # noqa: N802 (wandb's name)
+        return told
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+        def call(*given, **named):
+            self.calls.append((name, given, named))
+            if name in self.broken:
+                raise ConnectionError("the server is gone.\nTraceback …")
+            return types.SimpleNamespace(
+                info=types.SimpleNamespace(run_id="run-1"), id="run-1", log=self.log,
+                summary=types.SimpleNamespace(update=self.update), save=self.save,
+                finish=self.finish,
+            )  # fmt: skip
+
+        return call
+
+
+@pytest.fixture
+def fakes(monkeypatch):
+    made = {}
+    for name in loggers.LOGGERS:
+        made[name] = Fake(name, [])
+        monkeypatch.setitem(sys.modules, name, made[name])
+    monkeypatch.setattr(backend, "installed", lambda package: True)
+    return made
+
+
+def called(fake, name):
+    return [(given, named) for call, given, named in fake.calls if call == name]
+
+
+def test_a_run_is_told_with_options_epochs_result_and_files(fakes, tmp_path):
+    output = tmp_path / "my run"
+    output.mkdir()
+    for logger in loggers.make(["mlflow", "wandb"]):
+        logger.begin("my run", output, {"epochs": 2, "rates": [0.1]}, resume=False)
+        logger.on_epoch_end(0, {"loss": 2, "val_accuracy": 0.5})
+        logger.on_epoch_end(1, {"loss": 1, "val_accuracy": 0.75})
+        logger.end({"best_val_accuracy": 0.75}, [output / "config.toml"])
+        logger.fail()  # it has ended
+    mlflow, wandb = fakes["mlflow"], fakes["wandb"]
+    assert mlflow.calls == [
+        ("start_run", (), {"run_id": None, "run_name": "my run"}),
+        ("log_params", ({"epochs": "2", "rates": "[0.1]"},), {}),
+        ("log_metrics", ({"loss": 2.0, "val_accuracy": 0.5},), {"step": 1}),
+        ("log_metrics", ({"loss": 1.0, "val_accuracy": 0.75},), {"step": 2}),
+        ("log_metrics", ({"best_val_accuracy": 0.75},), {}),
+        ("log_artifact", (str(output / "config.toml"),), {}),
+        ("end_run", (), {}),
+    ]
+    begun = {"name": "my run", "dir": str(output), "config": {"epochs": 2, "rates": [0.1]},
+             "id": None, "resume": None, "settings": {"console": "off"}}  # fmt: skip
+    assert wandb.calls == [
+        ("init", (), begun),
+        ("log", ({"loss": 2.0, "val_accuracy": 0.5},), {"step": 1}),
+        ("log", ({"loss": 1.0, "val_accuracy": 0.75},), {"step": 2}),
+        ("update", ({"best_val_accuracy": 0.75},), {}),
+        ("save", (str(output / "config.toml"),), {"base_path": str(output), "policy": "now"}),
+        ("finish", (), {}),
+    ]
+    assert json.loads((output / "loggers.json").read_text()) == {
+        "mlflow": "run-1", "wandb": "run-1",
+    }  # fmt: skip
+
+
+def test_a_resumed_run_goes_on_there_and_a_new_one_is_another(fakes, tmp_path):
+    (tmp_path / "loggers.json").write_text('{"mlflow": "old", "wandb": "older"}')
+    for resume in (True, False):
+        for logger in loggers.make(["mlflow", "wandb"]):
+            logger.begin("run", tmp_path, {}, resume)
+            logger.fail()
+    assert [named["run_id"] for _, named in called(fakes["mlflow"], "start_run")] == ["old", None]
+    assert len(called(fakes["mlflow"], "log_params")) == 1
+    told = called(fakes["wandb"], "init")
+    assert [(named["id"], named["resume"]) for _, named in told] == [
+        ("older", "allow"), (None, None),
+    ]  # fmt: skip
+    assert called(fakes["mlflow"], "end_run")[0] == (("FAILED",), {})
+    assert called(fakes["wandb"], "finish")[0] == ((), {"exit_code": 1})
+    (tmp_path / "loggers.json").write_text("[damaged")
+    (logger,) = loggers.make(["mlflow"])
+    logger.begin("run", tmp_path, {}, resume=True)
+    assert json.loads((tmp_path / "loggers.json").read_text()) == {"mlflow": "run-1"}
+
+
+def test_training_goes_on_without_a_service_that_is_lost(fakes, tmp_path, capsys):
+    (logger,) = loggers.make(["mlflow"])
+    fakes["mlflow"].broken = ("log_metrics",)
+    logger.begin("run", tmp_path, {}, resume=False)
+    for epoch in range(3):
+        logger.on_epoch_end(epoch, {"loss": 1})
+    logger.end({}, [])
+    assert len(called(fakes["mlflow"], "log_metrics")) == 1
+    told = capsys.readouterr().out
+    assert told == "mlflow takes no more numbers (the server is gone): going on without it.\n"
+    fakes["mlflow"].broken = ("start_run",)
+    with pytest.raises(ValueError, match="--logger mlflow: no run can begin: the server"):
+        logger.begin("run", tmp_path, {}, resume=False)
+
+
+@pytest.mark.parametrize("name", ["mlflow", "wandb"])
+def test_a_logger_that_is_not_installed_is_named_in_a_sentence(name, monkeypatch, capsys):
+    monkeypatch.setattr(backend, "installed", lambda package: package != name)
+    assert training.run(["--data", "nowhere", "--logger", name]) == 2
+    err = capsys.readouterr().err
+    assert f"--logger {name} needs it" in err
+    assert f"pip install {name}" in err
+    assert err.count("\n") == 1
+
+
+def test_another_logger_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        training.run(["--data", "x", "--logger", "mlflow,excel"])
+    assert "of mlflow, wandb. Received mlflow,excel." in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_file_that_a_run_writes_repeats_it_and_the_loggers_are_told(
+    fakes, trained, tmp_path, capsys
+):
+    text = (trained / "config.toml").read_text("utf-8")
+    found = tomllib.loads(text)
+    assert (found["epochs"], found["learning-rate"], found["augment"]) == (3, 0.05, False)
+    assert "output" not in found
+    output = tmp_path / "again"
+    told = ["--config", str(trained / "config.toml"), "--output", str(output)]
+    assert training.run([*told, "--logger", "mlflow"]) == 0
+    assert "numbers may differ" not in capsys.readouterr().out
+    for name in ("history.csv", "probabilities-test.csv", "config.toml"):
+        again = (output / name).read_text().replace(str(output), "")
+        assert again == (trained / name).read_text().replace(str(trained), ""), name
+    mlflow = fakes["mlflow"]
+    ((given, _),) = called(mlflow, "log_params")
+    assert (given[0]["epochs"], given[0]["learning-rate"]) == ("3", "0.05")
+    steps = [(named.get("step"), set(given[0])) for given, named in called(mlflow, "log_metrics")]
+    names = {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert steps == [
+        (1, names), (2, names), (3, names), (None, {"best_val_accuracy", "test_accuracy"}),
+    ]  # fmt: skip
+    files = [given[0] for given, _ in called(mlflow, "log_artifact")]
+    assert all(training.Path(path).is_file() for path in files)
+    assert mlflow.calls[-1][0] == "end_run"
+    other = tmp_path / "other.toml"
+    other.write_text(text.replace("Pillow", "Billow"))
+    assert training.run(["--config", str(other), "--base", "none"]) == 2
+    assert "Billow" in capsys.readouterr().out
