@@ -124,6 +124,9 @@ def out_of_memory(error: BaseException, batch_size: int | None) -> str | None:
 # ---------------------------------------------------------------------------------------------
 
 
+IMAGE_SIZE = 150  # pixels a side, as in the course
+
+
 def make_parser(name: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         prog=f"python -m reference.{name}",
@@ -133,7 +136,7 @@ def make_parser(name: str, description: str, epilog: str = "") -> argparse.Argum
     )
 
 
-def add_data_options(parser: argparse.ArgumentParser) -> None:
+def add_data_options(parser: argparse.ArgumentParser, several_sizes: bool = False) -> None:
     group = parser.add_argument_group("photos")
     add = group.add_argument
     add(
@@ -144,7 +147,16 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         'or a list that reference.data has written; or "download" (the course\'s photos), or '
         '"sample" (drawn here, works offline)',
     )
-    add("--image-size", type=positive, default=150, metavar="PX", help="side length; default: 150")
+    side = group if several_sizes else group.add_mutually_exclusive_group()
+    if several_sizes:
+        side.add_argument("--image-size", type=positive, nargs="+", metavar="PX",
+            help=f"side lengths to compare; default: {IMAGE_SIZE} alone")  # fmt: skip
+    else:
+        side.add_argument("--image-size", type=positive, metavar="PX",
+            help=f"side length; default: {IMAGE_SIZE}")  # fmt: skip
+    side.add_argument("--image-sizes", type=positive, nargs="+", metavar="PX",
+        help="let the base see each photo at several sizes, such as 150 224; their features lie "
+        "side by side")  # fmt: skip
     resizing = group.add_mutually_exclusive_group()
     resizing.add_argument(
         "--antialias",

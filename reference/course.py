@@ -33,8 +33,9 @@ from reference.data import Reader, Splits
 from reference.fitting import Settings
 from reference.model import Base
 from reference.report import Page
+from reference.sizes import told as sizes_told
 from reference.sweep import Sweep, print_sweep, three_sweeps, write_trials, write_winner
-from reference.train import Result, prepare, train
+from reference.train import Result, base_of, prepare, reader_of, train
 
 SECTIONS = {
     "learning rate": "8.6 Learning rate",
@@ -68,7 +69,7 @@ def course(
     counts = [f"{len(photos)} {photos.name}" for photos in splits if photos is not None]
     page.text(
         f"{', '.join(counts)} photos of {len(splits.train.class_names)} classes "
-        f"({', '.join(splits.train.class_names)}), read at {reader.image_size} pixels "
+        f"({', '.join(splits.train.class_names)}), read at {sizes_told(base.seen)} pixels "
         f"({reader.interpolation}). Base: {base.name}, frozen."
     )
     candidates: list[tuple[str, float, Path]] = []
@@ -203,11 +204,8 @@ def command(options: argparse.Namespace) -> None:
     settings = Settings(epochs=options.epochs, batch_size=options.batch_size, seed=options.seed)
     larger = None
     if options.larger:
-        with machine.scope():
-            other = models.load_base(
-                options.base, options.larger, options.weights, options.input_range
-            )
-        larger = other, Reader(options.larger, reader.interpolation)
+        sizes = [options.larger]
+        larger = base_of(options, sizes, machine), reader_of(options, sizes)
     options.output.mkdir(parents=True, exist_ok=True)
     config.write(parser(), options, machine.made_with)
     page = course(

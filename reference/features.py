@@ -12,7 +12,7 @@ the number of the first layer that learns (see `reference.tuning`), None for a f
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,23 +53,29 @@ def key(
 ) -> dict[str, Any]:
     """Everything that the vectors depend on."""
     cut = {} if first is None else {"first": first}
-    return cut | {
-        "form": _FORM,
-        "photos": photos.sha256(),
-        "image_size": reader.image_size,
-        "interpolation": reader.interpolation,
-        "base": base.name,
-        "weights": base.sha256(),
-        "precision": machine.precision,
-        "device": machine.device,
-        "deterministic": machine.deterministic or not machine.gpus,  # a CPU always is
-        "versions": [machine.version, keras.__version__, PIL.__version__],
-    }
+    smaller = {} if base.seen == (base.image_size,) else {"seen": list(base.seen)}
+    return (
+        cut
+        | smaller
+        | {
+            "form": _FORM,
+            "photos": photos.sha256(),
+            "image_size": reader.image_size,
+            "interpolation": reader.interpolation,
+            "base": base.name,
+            "weights": base.sha256(),
+            "precision": machine.precision,
+            "device": machine.device,
+            "deterministic": machine.deterministic or not machine.gpus,  # a CPU always is
+            "versions": [machine.version, keras.__version__, PIL.__version__],
+        }
+    )
 
 
 def path_for(cache: str | Path, about: dict[str, Any]) -> Path:
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-    return Path(cache) / f"{about['base']}-{about['image_size']}-{digest[:20]}.npz"
+    size = about.get("seen", [about["image_size"]])[0]
+    return Path(cache) / f"{about['base']}-{size}-{digest[:20]}.npz"
 
 
 def extract(
@@ -93,6 +99,13 @@ def extract(
             f"The base takes photos of {base.image_size} pixels a side. Received a reader for "
             f"{reader.image_size}: one run has one image size."
         )
+    if len(base.sizes) > 1:  # a file for each size
+        parts = [
+            extract(photos, reader, alone, machine, cache, show, batch_size, first)
+            for alone in (replace(base, sizes=(size,)) for size in base.sizes)
+        ]
+        together = np.concatenate([part.x for part in parts], axis=1)
+        return replace(parts[0], x=together, computed=any(part.computed for part in parts))
     about = key(photos, reader, base, machine, first)
     path = None if cache is None else path_for(cache, about)
     x = None if path is None else _read(path, about, len(photos))

@@ -4,6 +4,7 @@
     0…255   as the base     rows × columns   one number                      one score a class
             expects          × channels       a channel
 
+If the base sees the photo at several sizes (`reference.sizes`), their vectors lie side by side.
 `make_model` is the course's function. `save` writes one `.keras` file with everything that a
 prediction needs: weights, class names, image size, interpolation, and (as layers) the
 preprocessing. `load` builds the network in code and takes only weights from the file.
@@ -15,7 +16,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ import numpy as np
 from minicnn._support.atomic import replacing
 from minicnn._support.reading import check_regular
 from minicnn._support.terminal import say
+from reference import sizes as seen_sizes
 from reference.console import reason
 from reference.data import Reader
 
@@ -69,13 +71,22 @@ class Pixels(NamedTuple):
 
 @dataclass(frozen=True)
 class Base:
-    """A frozen network whose output is features, for photos of one size."""
+    """A frozen network whose output is features, for photos of one size.
+
+    It sees them at this size, or at each of `sizes`.
+    """
 
     name: str
     network: keras.Model
     pixels: Pixels
     image_size: int
     input_range: str = "signed"
+    sizes: tuple[int, ...] = ()
+
+    @property
+    def seen(self) -> tuple[int, ...]:
+        """The sizes at which the network sees a photo."""
+        return self.sizes or (self.image_size,)
 
     def sha256(self) -> str:
         """A checksum of the weights, the layers, and the preprocessing."""
@@ -100,12 +111,21 @@ class Base:
         return self.pooled(self.maps(inputs, self.network))
 
     def maps(self, inputs: Any, network: keras.Model) -> list[Any]:
-        """What the network, or a part of it, makes of photos, for each of the image sizes."""
-        return [network(through(self.pixels.layers(), inputs), training=False)]
+        """What the network, or a part of it, makes of photos, for each of the sizes."""
+        x = through(self.pixels.layers(), inputs)
+        made = {size: seen_sizes.shrinking(self.image_size, size) for size in self.seen}
+        made[self.image_size] = []
+        return [network(through(made[size], x), training=False) for size in self.seen]
 
     def pooled(self, maps: list[Any]) -> Any:
         """One vector a photo, of the base's last maps."""
-        return keras.layers.GlobalAveragePooling2D(name="vectors", dtype="float32")(maps[0])
+        if len(maps) == 1:
+            return keras.layers.GlobalAveragePooling2D(name="vectors", dtype="float32")(maps[0])
+        vectors = [
+            keras.layers.GlobalAveragePooling2D(name=f"vectors_{size}", dtype="float32")(x)
+            for size, x in zip(self.seen, maps, strict=True)
+        ]
+        return keras.layers.Concatenate(name="vectors", dtype="float32")(vectors)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -127,23 +147,37 @@ def applications() -> dict[str, tuple[Callable[..., keras.Model], ModuleType]]:
 
 
 def load_base(
-    name: str, image_size: int, weights: str = "imagenet", input_range: str = "signed"
+    name: str,
+    image_size: int,
+    weights: str = "imagenet",
+    input_range: str = "signed",
+    sizes: Sequence[int] = (),
 ) -> Base:
     """Make a base by name (`keras.applications`) or from a `.keras` file, for this photo size.
 
+    With `sizes` it sees each photo at each of them, of which `image_size` is the largest.
     `weights`: "imagenet", "none" (random), or the path of a weights file. `input_range` is the
     range of pixels that a network from a file expects; the others have their own preprocessing.
 
     Raises `ValueError` for a size that the network does not take, weights that do not fit, or a
     network whose output is not features; `FileNotFoundError`; `ConnectionError` offline.
     """
-    Reader(image_size)
+    for size in (image_size, *sizes):
+        Reader(size)
+    if len(set(sizes)) < len(sizes) or image_size != max(sizes, default=image_size):
+        raise ValueError(
+            f"The sizes of a photo should differ, and the largest is {image_size}. "
+            f"Received {list(sizes)}."
+        )
+    sizes = tuple(sizes) if len(sizes) > 1 else ()
     known = applications()
     if name.lower() in known:
         function, module = known[name.lower()]
-        network = _application(function, image_size, weights)
+        network = _application(function, None if sizes else image_size, weights)
+        for size in sizes:
+            _check_size(network, size, function.__name__)
         pixels = probed(module.preprocess_input)
-        return Base(name.lower(), _quiet(network), pixels, image_size)
+        return Base(name.lower(), _quiet(network), pixels, image_size, sizes=sizes)
     if not name.endswith((".keras", ".h5")):
         raise ValueError(
             f"--base is a name of keras.applications or a .keras file. Received {name!r}. "
@@ -152,7 +186,8 @@ def load_base(
     if weights not in ("imagenet", "none"):
         raise ValueError(f"--base {name} brings its own weights; --weights {weights} has no use.")
     network = _features_of(_from_file(Path(name)), name)
-    _check_size(network, image_size, name)
+    for size in sizes or (image_size,):
+        _check_size(network, size, name)
     if input_range not in INPUT_RANGES:
         raise ValueError(f"input_range is one of {list(INPUT_RANGES)}. Received {input_range!r}.")
     scale, offset = INPUT_RANGES[input_range]
@@ -160,12 +195,13 @@ def load_base(
     if keras.config.dtype_policy().name != "float32":
         network = with_policy(network, keras.config.dtype_policy().name)
     network.trainable = False
-    return Base(Path(name).name, _quiet(network), pixels, image_size, input_range)
+    return Base(Path(name).name, _quiet(network), pixels, image_size, input_range, sizes)
 
 
 def _application(
-    function: Callable[..., keras.Model], image_size: int, weights: str
+    function: Callable[..., keras.Model], image_size: int | None, weights: str
 ) -> keras.Model:
+    """Make the network, for photos of this size; None: of any size."""
     name = function.__name__
     shape = (image_size, image_size, 3)
     chosen = None if weights.lower() == "none" else weights
@@ -197,7 +233,7 @@ def _application(
     return network
 
 
-def _explained(error: Exception, name: str, image_size: int) -> Exception:
+def _explained(error: Exception, name: str, image_size: int | None) -> Exception:
     """Keras's error, with advice."""
     text = str(error)
     if "fetch" in text or "URL" in text:
@@ -207,6 +243,8 @@ def _explained(error: Exception, name: str, image_size: int) -> Exception:
             "Keras's published weights file; or --base FILE.keras, a base of your own; or "
             "--weights none for random weights, which learn little."
         )
+    if image_size is None:
+        return ValueError(f"{name} does not take photos of several sizes: {reason(error)}.")
     if "input size" in text.lower() or "input_shape" in text:
         return ValueError(
             f"{name} does not take photos of {image_size}x{image_size} pixels: "
@@ -407,6 +445,7 @@ class About:
     input_range: str = "signed"
     size_inner: int = 0
     droprate: float = 0.0
+    image_sizes: list[int] = field(default_factory=list)  # if the base sees a photo at several
     training: dict[str, Any] = field(default_factory=dict)  # to read: rate, epochs, accuracy, …
 
     @property
@@ -512,6 +551,7 @@ def read_about(path: str | Path) -> About:
                 raise ValueError(f"its metadata has {member.file_size} bytes")
             found = json.loads(archive.read(member))["minicnn"]
             found = {**found, "image_size": found["image_size"][0]}
+            found = {"image_sizes": [], **found}  # older files lack it
             about = About(**{name: found[name] for name in About.__dataclass_fields__})
     except (OSError, zipfile.BadZipFile, KeyError, TypeError, IndexError, ValueError) as error:
         raise ValueError(
@@ -551,7 +591,7 @@ def load(path: str | Path) -> Saved:
     if about.base not in applications():
         model = _from_file(Path(path))
     else:
-        base = load_base(about.base, about.image_size, "none")
+        base = load_base(about.base, about.image_size, "none", sizes=about.image_sizes)
         classes = len(about.class_names)
         model = _classifier(base, classes, about.size_inner, about.droprate)
         try:

@@ -1,6 +1,7 @@
-"""Compare learning rates, sizes of an inner layer, and dropout rates.
+"""Compare image sizes, learning rates, sizes of an inner layer, and dropout rates.
 
     python -m reference.sweep --data clothing-dataset-small --seeds 3
+    python -m reference.sweep --data photos --image-size 150 224 --image-sizes 150 224
 
 A sweep tries each value with several seeds on the cached features, and chooses by validation
 accuracy. A few hundred validation photos cannot tell small differences from luck; the table says
@@ -31,6 +32,7 @@ from reference import model as models
 from reference.backend import Machine
 from reference.batches import Batches
 from reference.console import (
+    IMAGE_SIZE,
     add_backend_options,
     add_base_options,
     add_data_options,
@@ -44,7 +46,8 @@ from reference.features import Features
 from reference.fitting import History, Settings
 from reference.model import About, Base
 from reference.report import in_columns
-from reference.train import prepare
+from reference.sizes import told as told_sizes
+from reference.train import base_of, prepare, reader_of
 
 Array = np.ndarray
 
@@ -233,15 +236,35 @@ def drops(base: Settings, values: Sequence[float]) -> list[tuple[str, Settings]]
     return [(f"{value:g}", replace(base, droprate=value)) for value in values]
 
 
+def compare_sizes(
+    readings: Sequence[tuple[Base, Reader]],
+    settings: Settings,
+    seeds: Sequence[int],
+    splits: Splits,
+    machine: Machine,
+    cache: Path | None,
+) -> Sweep:
+    """Try the settings on the features of each of these bases, which see photos at other sizes."""
+    rows = []
+    for base, reader in readings:
+        train, validation = features.extract_both(
+            splits, reader, base, machine, cache, batch_size=settings.batch_size
+        )
+        label = told_sizes(base.seen)
+        values = [(label, settings)]
+        rows += sweep(f"size {label}", values, seeds, train, validation, machine).rows
+    return Sweep("image size", rows, len(splits.validation))
+
+
 def write_trials(path: Path, sweeps: Sequence[Sweep]) -> None:
     """Every epoch of every trial, as CSV."""
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
         table = csv.writer(file)
         names = ["learning_rate", "size_inner", "droprate", "seed"]
-        table.writerow(["sweep", *names, "epoch", *fitting.COLUMNS])
+        table.writerow(["sweep", "value", *names, "epoch", *fitting.COLUMNS])
         for found in sweeps:
-            for trial in (trial for row in found.rows for trial in row.trials):
-                values = [getattr(trial.settings, name) for name in names]
+            for label, trial in ((row.label, trial) for row in found.rows for trial in row.trials):
+                values = [label, *(getattr(trial.settings, name) for name in names)]
                 epochs = zip(*(trial.history[name] for name in fitting.COLUMNS), strict=True)
                 for epoch, numbers in enumerate(epochs, start=1):
                     table.writerow([found.title, *values, epoch, *numbers])
@@ -262,7 +285,7 @@ def write_winner(
     models.head_of(whole).set_weights(trial.weights)
     about = About(
         list(splits.train.class_names), reader.image_size, reader.interpolation, base.name,
-        base.input_range, settings.size_inner, settings.droprate,
+        base.input_range, settings.size_inner, settings.droprate, list(base.sizes),
         {"val_accuracy": trial.best, "made_with": machine.describe()},
     )  # fmt: skip
     models.save(whole, path, about)
@@ -463,14 +486,14 @@ def print_sweep(found: Sweep) -> None:
 def parser() -> argparse.ArgumentParser:
     made = make_parser(
         "sweep",
-        "Compares learning rates, then inner sizes, then dropout rates, with several seeds each,\n"
-        "on features that are computed once. Writes into --output: trials.csv, a plot for each\n"
-        "comparison, and model.keras (the best trial of all).",
+        "Compares image sizes (if several are given), then learning rates, then inner sizes, then\n"
+        "dropout rates, with several seeds each, on features that are computed once. Writes into\n"
+        "--output: trials.csv, a plot for each comparison, and model.keras (the best of all).",
         "examples:\n"
         "  python -m reference.sweep --data download --seeds 3\n"
         "  python -m reference.sweep --data photos --learning-rates 0.001,0.01 --inner-sizes 100",
     )
-    add_data_options(made)
+    add_data_options(made, several_sizes=True)
     add_base_options(made)
     add = made.add_argument_group("what to try").add_argument
     add(
@@ -496,7 +519,10 @@ def parser() -> argparse.ArgumentParser:
 def command(options: argparse.Namespace) -> None:
     if options.processes is not None:
         raise ValueError("A sweep trains small heads, which one process does fast: no --processes.")
-    machine, splits, reader, base = prepare(options)
+    choices = [[size] for size in options.image_size or ()]
+    if options.image_sizes or not choices:
+        choices.append(options.image_sizes or [IMAGE_SIZE])
+    machine, splits, reader, base = prepare(options, choices[0])
     settings = Settings(epochs=options.epochs, batch_size=options.batch_size, seed=options.seed)
     options.output.mkdir(parents=True, exist_ok=True)
     config.write(parser(), options, machine.made_with)
@@ -510,12 +536,19 @@ def command(options: argparse.Namespace) -> None:
         name = found.title.replace(" ", "-")
         plots.save(found.figure(), options.output / f"{name}.png")
 
+    if len(choices) > 1:
+        readings = [(base, reader)]
+        readings += [(base_of(options, c, machine), reader_of(options, c)) for c in choices[1:]]
+        seeds = [options.seed + number for number in range(options.seeds)]
+        compared = compare_sizes(readings, settings, seeds, splits, machine, options.cache)
+        told(compared)
+        base, reader = readings[compared.best_row]
     done = three_sweeps(
         splits, base, settings, reader, machine, options.cache, options.seeds,
         options.learning_rates, options.inner_sizes, options.drop_rates, options.drop_epochs,
         options.compare, told,
     )  # fmt: skip
-    winner = max((found.best for found in done.found), key=lambda trial: trial.best)
+    winner = max((found.best for found in finished), key=lambda trial: trial.best)
     write_winner(options.output / "model.keras", winner, base, splits, reader, machine)
     say(f"\nBest of all: {winner.best:.3f} ({winner.settings}).")
     say(f"Wrote trials.csv, model.keras and pictures into {options.output}.")

@@ -32,6 +32,7 @@ from reference import model as models
 from reference.backend import Machine
 from reference.batches import LARGEST_KEPT, Batches, pixels
 from reference.console import (
+    IMAGE_SIZE,
     add_backend_options,
     add_base_options,
     add_data_options,
@@ -124,7 +125,7 @@ class _Run:
             "photos": splits.train.sha256(),
             "validation photos": splits.validation.sha256(),
             "classes": splits.train.classes_sha256(),
-            "image_size": reader.image_size,
+            "image_size": list(base.seen) if base.sizes else reader.image_size,
             "interpolation": reader.interpolation,
             "precision": machine.precision,
         }
@@ -363,6 +364,7 @@ class _Run:
             input_range=self.base.input_range,
             size_inner=settings.size_inner,
             droprate=settings.droprate,
+            image_sizes=list(self.base.sizes),
             training={**asdict(settings), "made_with": self.machine.describe()},
         )
 
@@ -472,12 +474,31 @@ def settings_from(options: argparse.Namespace) -> Settings:
     )
 
 
-def prepare(options: argparse.Namespace) -> tuple[Machine, Splits, Reader, Base]:
-    """Set up what every command starts with: the machine, the photos, and the base."""
+def reader_of(options: argparse.Namespace, sizes: Sequence[int]) -> Reader:
+    """The reader of photos that the base sees at these sizes."""
     reading = "nearest" if options.course_compatible else "bilinear"
-    reader = Reader(options.image_size, "antialias" if options.antialias else reading)
-    if options.image_size in (229, 289):
-        say(f"--image-size {options.image_size}: is 299, Xception's own size, meant? Going on.")
+    return Reader(max(sizes), "antialias" if options.antialias else reading)
+
+
+def base_of(options: argparse.Namespace, sizes: Sequence[int], machine: Machine) -> Base:
+    """The options' base, for photos that it sees at these sizes."""
+    with machine.scope():
+        return models.load_base(
+            options.base, max(sizes), options.weights, options.input_range, sizes
+        )
+
+
+def prepare(
+    options: argparse.Namespace, sizes: Sequence[int] = ()
+) -> tuple[Machine, Splits, Reader, Base]:
+    """Set up what every command starts with: the machine, the photos, and the base.
+
+    It sees the photos at `sizes`, or else at those of the options.
+    """
+    sizes = sizes or options.image_sizes or [options.image_size or IMAGE_SIZE]
+    reader = reader_of(options, sizes)
+    for size in sorted({229, 289} & set(sizes)):
+        say(f"--image-size {size}: is 299, Xception's own size, meant? Going on.")
     machine = backend.start(options)
     if machine.is_first:
         say(machine.describe())
@@ -493,10 +514,7 @@ def prepare(options: argparse.Namespace) -> tuple[Machine, Splits, Reader, Base]
             data.check(splits.test)  # read only at the end, when it would be too late for bad news
         except BadImageError:
             data.check_all(splits)  # which names those of the other splits, too
-    with machine.scope():
-        base = models.load_base(
-            options.base, options.image_size, options.weights, options.input_range
-        )
+    base = base_of(options, sizes, machine)
     if machine.is_first:
         parts = [f"{len(p)} {p.name}" for p in splits if p is not None]
         say(f"{', '.join(parts)} photos of {len(splits.train.class_names)} classes.")

@@ -235,8 +235,8 @@ def test_the_accelerator_benchmark_reports_every_rate(tiny_base, clothes, tmp_pa
 # ---------------------------------------------------------------------------------------------
 
 FLOORS = (
-    ("config", "lists", "served"), ("console",), ("on_tensorflow", "on_jax"), ("backend",),
-    ("data",), ("model", "report"), ("tuning",), ("features", "batches", "serve"),
+    ("config", "lists", "served", "sizes"), ("console",), ("on_tensorflow", "on_jax"), ("backend",),
+    ("data", "loggers"), ("model", "report"), ("tuning",), ("features", "batches", "serve"),
     ("fitting", "audit", "insight"), ("evaluate",), ("train", "predict", "export", "compare"),
     ("sweep",), ("course", "folds"),
 )  # fmt: skip
