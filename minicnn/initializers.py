@@ -191,15 +191,24 @@ class VarianceScaling(Initializer):
         self.scale, self.mode, self.distribution = scale, mode, distribution
 
     def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
+        draw = {
+            "uniform": self._uniform,
+            "untruncated_normal": self._normal,
+            "truncated_normal": self._truncated,
+        }[self.distribution]
+        return draw(*self.limits(shape), shape, dtype)
+
+    def limits(self, shape: Sequence[int]) -> tuple[float, float]:
+        """Return the lowest and highest number for a weight of this shape, or mean and stddev."""
         fan_in, fan_out = compute_fans(shape)
         n = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         variance = self.scale / max(1.0, n)
         if self.distribution == "uniform":
             limit = math.sqrt(3 * variance)
-            return self._uniform(-limit, limit, shape, dtype)
+            return -limit, limit
         if self.distribution == "untruncated_normal":
-            return self._normal(0.0, math.sqrt(variance), shape, dtype)
-        return self._truncated(0.0, math.sqrt(variance) / 0.87962566103423978, shape, dtype)
+            return 0.0, math.sqrt(variance)
+        return 0.0, math.sqrt(variance) / 0.87962566103423978
 
 
 def compute_fans(shape: Sequence[int]) -> tuple[float, float]:

@@ -24,6 +24,8 @@ _MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _STEPS = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 _KEY_OF_SEEDS = 0x3EC8F720, 0x02461E29
 
+PERIOD = 2**31 - 2  # Keras passes seeds to TensorFlow modulo this number
+
 _TINY = 1e-7  # the smallest number whose logarithm Box and Muller's formula takes here
 _RESERVED = 256  # words of the stream, for each truncated number
 _AT_ONCE = 2**18  # groups, so that no weight takes much more memory than it has numbers
@@ -88,8 +90,7 @@ def _scrambled(counter: Sequence[Array], key: Sequence[Array]) -> Array:
 
 def _words(seed: int, numbers: Array) -> Array:
     """Return the groups of four words with these numbers, (…, 4), of the stream of this seed."""
-    # As Keras passes the seed to TensorFlow.
-    counter = [np.array([word], np.uint64) for word in (seed % (2**31 - 2), 0, 0, 0)]
+    counter = [np.array([word], np.uint64) for word in (seed % PERIOD, 0, 0, 0)]
     k, m, c, d = _scrambled(counter, [np.array([word], np.uint64) for word in _KEY_OF_SEEDS])[0]
     shape = numbers.shape
     return _scrambled(

@@ -7,12 +7,13 @@ one sentence why it cannot train a model.
 import base64
 import math
 import zlib
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from minicnn import initializers, optimizers, regularizers
+from minicnn._support.philox import PERIOD
+from minicnn._support.variable import Variable
 from minicnn.explain.page.passes import Use
 from minicnn.layers.base import Array, Layer
 from minicnn.models import Model
@@ -22,6 +23,7 @@ _MOST_WEIGHTS = 2_000_000
 _MOST_BYTES = 1_500_000  # of pixels in the page
 _IN_TRAINING = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "BatchNormalization")
 _OPTIMIZERS = (optimizers.SGD, optimizers.RMSprop, optimizers.Adam, optimizers.AdamW)
+_DRAWS = {"uniform": "uniform", "untruncated_normal": "normal", "truncated_normal": "truncated"}
 _PENALTIES = (regularizers.L1, regularizers.L2, regularizers.L1L2)
 
 
@@ -127,24 +129,29 @@ def _initial(uses: list[Use]) -> dict[str, Any]:
     return {
         "/".join([*use.path, use.layer.name, variable.name]): {
             "shape": list(variable.shape),
-            **_beginning(use.layer, variable.name, variable.shape),
+            **_beginning(use.layer, variable),
         }
         for use in uses
         for variable in use.layer.weights
     }
 
 
-def _beginning(layer: Layer, name: str, shape: Sequence[int]) -> dict[str, Any]:
-    """Return `low` and `high` of a uniform weight, the `value` of a constant one, or the `kind`."""
-    chosen = getattr(layer, f"{name}_initializer", None)
-    found: dict[str, Any] = {"low": 0.0, "high": 0.0, "value": None, "own": None, "kind": ""}
-    if isinstance(chosen, initializers.VarianceScaling) and chosen.distribution == "uniform":
-        fan_in, fan_out = initializers.compute_fans(shape)
-        n = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[chosen.mode]
-        limit = math.sqrt(3 * chosen.scale / max(1.0, n))
-        found |= {"low": -limit, "high": limit}
+def _beginning(layer: Layer, variable: Variable) -> dict[str, Any]:
+    """Return how a weight is drawn, its value if that is constant, or a `kind` the page lacks."""
+    name, shape = variable.name, variable.shape
+    # The kernels of a separable convolution have initializers of a shorter name.
+    short = name.removesuffix("_kernel")
+    chosen = getattr(layer, f"{name}_initializer", getattr(layer, f"{short}_initializer", None))
+    found: dict[str, Any] = {"draw": None, "limits": [0, 0], "value": None, "own": None, "kind": ""}
+    if type(chosen).__module__ != initializers.__name__:
+        found["kind"] = "numbers of its own" if chosen is None else type(chosen).__name__
+    elif isinstance(chosen, initializers.VarianceScaling):
+        found |= {"draw": _DRAWS[chosen.distribution], "limits": list(chosen.limits(shape))}
     elif isinstance(chosen, initializers.RandomUniform):
-        found |= {"low": chosen.minval, "high": chosen.maxval}
+        found |= {"draw": "uniform", "limits": [chosen.minval, chosen.maxval]}
+    elif isinstance(chosen, (initializers.RandomNormal, initializers.TruncatedNormal)):
+        draw = "normal" if isinstance(chosen, initializers.RandomNormal) else "truncated"
+        found |= {"draw": draw, "limits": [chosen.mean, chosen.stddev]}
     elif isinstance(chosen, initializers.Zeros):
         found["value"] = 0.0
     elif isinstance(chosen, initializers.Ones):
@@ -152,11 +159,12 @@ def _beginning(layer: Layer, name: str, shape: Sequence[int]) -> dict[str, Any]:
     elif isinstance(chosen, initializers.Constant) and np.ndim(chosen.value) == 0:
         found["value"] = float(chosen.value)
     else:
-        found["kind"] = "numbers of its own" if chosen is None else type(chosen).__name__
+        found["kind"] = type(chosen).__name__
     seed = getattr(chosen, "seed", None)
-    if seed is not None:
-        own = isinstance(seed, int) and seed < 2**32
-        found |= {"own": seed} if own else {"kind": "a generator of its own"}
+    if isinstance(seed, (int, np.integer)) and variable.dtype != "float64":
+        found["own"] = int(seed) % PERIOD
+    elif seed is not None:
+        found["kind"] = "a generator of its own"
     return found
 
 

@@ -119,11 +119,14 @@ interface Rival {
   back: Map<number, number>;
 }
 
-/** How a weight begins: uniform from low to high, a value, or in a way the page lacks (kind). */
+/**
+ * How a weight begins: a value, or drawn, also from a seed of its own, or in a way the page lacks
+ * (kind). Limits are the lowest and highest number, or the mean and the stddev.
+ */
 interface InitialWeight {
   shape: number[];
-  low: number;
-  high: number;
+  draw: "uniform" | "normal" | "truncated" | null;
+  limits: [number, number];
   value: number | null;
   own: number | null;
   kind: string;

@@ -8,7 +8,7 @@ import pytest
 from pages import NAMES, numbers, seeded, wait
 
 import minicnn
-from minicnn import Input, Model, Sequential, layers, losses, optimizers
+from minicnn import Input, Model, Sequential, initializers, layers, losses, optimizers
 from minicnn.explain.page import build
 
 LOSS = losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -175,6 +175,43 @@ def test_new_weights_are_those_of_a_seed(tmp_path, opened):
             np.testing.assert_array_equal(
                 np.float32(found[variable.path]), variable.numpy().ravel(), err_msg=variable.path
             )
+
+
+def drawn_in_all_ways():
+    """Return a network whose weights begin in every way that the page has."""
+    kinds = initializers
+    ways = [
+        kinds.HeNormal(), kinds.RandomNormal(0.5, 2), kinds.TruncatedNormal(-1, 0.5),
+        kinds.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
+        kinds.GlorotUniform(seed=3), kinds.HeNormal(seed=2**31 + 5), kinds.RandomUniform(0, 3, 1),
+        kinds.RandomNormal(0.25, 0.5, seed=7), kinds.TruncatedNormal(1, 2, seed=0),
+    ]  # fmt: skip
+    return Sequential(
+        [
+            *(Input((12, 12, 3)), layers.Rescaling(1 / 255)),
+            *[layers.Conv2D(11, 3, padding="same", kernel_initializer=way) for way in ways],
+            layers.SeparableConv2D(4, 3, depthwise_initializer="he_normal", name="separable"),
+            layers.Flatten(),
+            layers.Dense(5, bias_initializer=kinds.LecunNormal(seed=4), name="scores"),
+        ]
+    )
+
+
+def test_new_weights_begin_as_in_python_however_they_are_drawn(tmp_path, opened):
+    """Uniform ones are equal, normal ones up to the last bit of a logarithm, sine or cosine."""
+    minicnn.utils.set_random_seed(9)
+    model = drawn_in_all_ways()
+    tab = opened(page_of(tmp_path, model))
+    open_learning(tab)
+    choose(tab, **{"from": "new", "seed": 9})
+    found = tab.evaluate("[...page.course.weights()].map(([k, p]) => [k, Array.from(p.data)])")
+    found = {path: np.float32(data) for path, data in found}
+    for variable in model.weights:
+        np.testing.assert_allclose(
+            found[variable.path], variable.numpy().ravel(), rtol=1e-6, atol=1e-7,
+            err_msg=variable.path,
+        )  # fmt: skip
+    assert len({data.tobytes() for data in found.values() if data.any()}) == 13
 
 
 def test_going_back_and_on_again_gives_the_same_numbers(tmp_path, opened):
@@ -386,11 +423,11 @@ def test_weights_that_the_page_cannot_draw_are_not_offered(tmp_path, opened):
     model = Sequential(
         [
             *(Input((12, 12, 3)), layers.Rescaling(1 / 255), layers.Flatten()),
-            layers.Dense(5, kernel_initializer="he_normal", name="scores"),
+            layers.Dense(5, kernel_initializer="orthogonal", name="scores"),
         ]
     )
     tab = opened(page_of(tmp_path, model))
     open_learning(tab)
     option = tab.get_by_label("Start from").locator("option[value=new]")
     assert option.is_disabled()
-    assert "scores/kernel starts from HeNormal" in option.get_attribute("title")
+    assert "scores/kernel starts from Orthogonal" in option.get_attribute("title")

@@ -48,9 +48,8 @@ def test_what_learns_and_how_each_weight_begins() -> None:
     assert [node["seed"] for node in found["nodes"]] == [None, None, 4, None, None]
     begins = found["initial"]
     limit = np.sqrt(6 / (9 * 1 + 9 * 2))
-    assert begins["conv/kernel"]["high"] == pytest.approx(limit)
-    assert begins["conv/kernel"]["low"] == pytest.approx(-limit)
-    assert (begins["scores/kernel"]["low"], begins["scores/kernel"]["high"]) == (-0.05, 0.05)
+    assert begins["conv/kernel"]["limits"] == pytest.approx([-limit, limit])
+    assert begins["scores/kernel"]["limits"] == [-0.05, 0.05]
     assert begins["scores/bias"]["value"] == 0.0
     assert not any(weight["kind"] for weight in begins.values())
 

@@ -1,5 +1,7 @@
 // @ts-check
 // New weights, as minicnn's initializers draw them after `set_random_seed(seed)`.
+import { normal } from "page/learn/normal.js";
+import { fillFromSeed } from "page/learn/philox.js";
 import { Generator } from "page/learn/random.js";
 
 /**
@@ -9,21 +11,39 @@ import { Generator } from "page/learn/random.js";
 export function newWeights(initial, seed) {
   const common = new Generator(seed);
   const made = new Map();
-  for (const [key, { shape, low, high, value, own }] of Object.entries(initial)) {
-    const n = shape.reduce((a, b) => a * b, 1);
-    const random = own === null ? common : new Generator(own);
-    const data = new Float32Array(n);
-    if (value === null) for (let i = 0; i < n; i++) data[i] = random.uniform(low, high);
-    else data.fill(value);
+  for (const [key, { shape, draw, limits, value, own }] of Object.entries(initial)) {
+    const data = new Float32Array(shape.reduce((a, b) => a * b, 1));
+    if (value !== null) data.fill(value);
+    else if (own !== null) fillFromSeed(draw, own, limits, data);
+    else fill(draw, common, limits, data);
     made.set(key, { shape, data });
   }
   return made;
+}
+
+// As NumPy's generator draws.
+function fill(draw, generator, [first, second], data) {
+  if (draw === "uniform") {
+    for (let i = 0; i < data.length; i++) data[i] = generator.uniform(first, second);
+    return;
+  }
+  const values = Float64Array.from(data, () => normal(generator));
+  const isFar = (i) => draw === "truncated" && Math.abs(values[i]) > 2;
+  let far = [...values.keys()].filter(isFar);
+  while (far.length) {
+    for (const i of far) values[i] = normal(generator);
+    far = far.filter(isFar);
+  }
+  values.forEach((v, i) => {
+    data[i] = first + second * v;
+  });
 }
 
 // Why the page cannot draw new weights, or "".
 export function obstacleToNew(initial) {
   const other = Object.entries(initial).find(([, { kind }]) => kind);
   return other
-    ? `The page can draw only uniform numbers, and ${other[0]} starts from ${other[1].kind}.`
+    ? "The page can draw uniform and normal numbers, and " +
+        `${other[0]} starts from ${other[1].kind}.`
     : "";
 }
