@@ -3,6 +3,7 @@
 // (Salmon et al. 2011) scrambles a counter of four words of 32 bits with a key of two.
 const MULTIPLIERS = [0xd2511f53, 0xcd9e8d57];
 const STEPS = [0x9e3779b9, 0xbb67ae85];
+/** @type {[number, number]} */
 const KEY_OF_SEEDS = [0x3ec8f720, 0x02461e29];
 const TINY = Math.fround(1e-7);
 const RESERVED = 256; // groups of words of the stream, for each group of truncated numbers
