@@ -135,20 +135,29 @@ def places(
 
 
 def _inside(place: Array, size: int, fill_mode: str) -> Array:
-    """Return where a place beyond the `size` pixels of an axis is read, as TensorFlow does."""
+    """Return where a place beyond the `size` pixels of an axis is read, as TensorFlow does.
+
+    `place` is changed.
+    """
     if fill_mode == "constant":  # two pixels away there is nothing but the constant
-        return np.nan_to_num(place.clip(-2, size + 1), nan=-2)
+        return _between(place, -2, size + 1)
     last = size - 1
-    if fill_mode != "nearest" and last > 0:
-        below, above = place < 0, place > last
+    outside = (place < 0) | (place > last)
+    if fill_mode != "nearest" and last > 0 and outside.any():
+        far = place[outside]
         if fill_mode == "reflect":  # d c b a | a b c d | d c b a
             period = 2 * size
-            left = np.fmod(place, period)
+            left = right = np.fmod(far, period)
             left = np.where(left < -size, left + period, -left - 1)
-            right = np.fmod(place, period)
             right = np.where(right >= size, period - right - 1, right)
         else:  # a b c d | a b c d | a b c d, as long as a place is not much farther away
-            left = place + size * (np.trunc(-place / last) + 1)
-            right = place - size * np.trunc(place / last)
-        place = np.where(below, left, np.where(above, right, place))
-    return np.nan_to_num(place.clip(0, last))
+            left = far + size * (np.trunc(-far / last) + 1)
+            right = far - size * np.trunc(far / last)
+        place[outside] = np.where(far < 0, left, right)
+    return _between(place, 0, last)
+
+
+def _between(place: Array, low: int, high: int) -> Array:
+    """Return the places, at least `low` and at most `high`; NaN becomes `low`."""
+    inside: Array = np.fmin(np.fmax(place, low), high)
+    return inside

@@ -289,6 +289,11 @@ class GraphLayer(Layer):
         return (height, width), (down, across), (1, 1)
 
 
+def is_users(layer: Layer) -> bool:
+    """Return whether the layer's class is the user's own: nothing here knows what it computes."""
+    return not type(layer).__module__.startswith("minicnn.")
+
+
 def _one(found: list[Any]) -> Any:
     """Return the only item by itself, or several in a list."""
     return found[0] if len(found) == 1 else found

@@ -12,7 +12,7 @@ import numpy as np
 
 from minicnn.graph import fusion
 from minicnn.graph.graph import Graph
-from minicnn.graph.layer import SINGLE, Ends, GraphLayer, fits
+from minicnn.graph.layer import SINGLE, Ends, GraphLayer, fits, is_users
 from minicnn.graph.program import Program
 from minicnn.graph.programs import Programs
 from minicnn.graph.split import split
@@ -375,9 +375,12 @@ class Network(GraphLayer):
                     key.append(bool(node.layer.learning_variables_by_name()))
         return key
 
-    def split_at_features(self) -> FeatureSplit | None:
-        """Split off the layers before the first one that learns; None if that is impossible."""
-        parts = split(self.graph, self.trainable_weights) if self.built else None
+    def split_at_features(self, training: bool = True) -> FeatureSplit | None:
+        """Split off the layers before the first one that learns; None if that is impossible.
+
+        With `training=False`, split off those that compute the same in each validation.
+        """
+        parts = split(self.graph, self.trainable_weights, training) if self.built else None
         if parts is None:
             return None
         (border,) = parts.fixed.outputs
@@ -433,11 +436,6 @@ class _Form(NamedTuple):
     key: list[Any]
     network: Network
     folds: list[fusion.Fold]
-
-
-def is_users(layer: Layer) -> bool:
-    """Return whether the layer's class is the user's own: nothing here knows what it computes."""
-    return not type(layer).__module__.startswith("minicnn.")
 
 
 def _of_rank(x: Array, expected: Shape) -> Array:

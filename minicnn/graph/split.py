@@ -1,7 +1,8 @@
 """Splits a graph into the part that training need not repeat and the part that learns.
 
 The layers before the first one that learns or draws random numbers compute the same for an image in
-each epoch, so once is enough. The parts share the weights of the graph, which does not change.
+each epoch, so once is enough. In validation nothing is random, and more layers do so: augmentation
+leaves the images as they are. The parts share the weights of the graph, which does not change.
 """
 
 from collections.abc import Collection
@@ -9,6 +10,7 @@ from typing import NamedTuple
 
 from minicnn._support.variable import Variable
 from minicnn.graph.graph import Graph
+from minicnn.graph.layer import GraphLayer, is_users
 from minicnn.graph.rewriting import new_input, use
 from minicnn.layers import Layer, Node
 
@@ -21,11 +23,12 @@ class Split(NamedTuple):
     layers: tuple[Layer, ...]  # in the fixed part
 
 
-def split(graph: Graph, trained: Collection[Variable]) -> Split | None:
+def split(graph: Graph, trained: Collection[Variable], training: bool = True) -> Split | None:
     """Return the graph's fixed part and the rest of it; None if nothing worth keeping is fixed.
 
     A layer is fixed if it has none of the weights that are `trained`, computes the same in training
-    as in inference, and comes after such layers only. The graph must have one input.
+    as in inference, and comes after such layers only. Without `training` it may also be one of
+    minicnn's that is random in training and has no weights. The graph must have one input.
     """
     if len(graph.inputs) != 1 or not trained:
         return None
@@ -34,7 +37,8 @@ def split(graph: Graph, trained: Collection[Variable]) -> Split | None:
     nodes: list[Node] = []
     for node in graph.nodes:
         ready = node.inputs and fixed.issuperset(node.inputs)
-        if ready and not any(id(v) in learns for v in node.layer.weights) and _repeats(node):
+        trains = any(id(v) in learns for v in node.layer.weights)
+        if ready and not trains and (_repeats(node) or (not training and _rests(node))):
             fixed |= set(node.outputs)
             nodes.append(node)
     if not any(node.layer.weights for node in nodes):
@@ -60,3 +64,12 @@ def _repeats(node: Node) -> bool:
     if node.layer.penalizes_outputs():
         return False
     return node.training is False or not node.layer.differs_in_training()
+
+
+def _rests(node: Node) -> bool:
+    """Return whether the layer is random in training alone: augmentation, dropout, noise."""
+    layer = node.layer
+    if node.training or layer.weights or layer.penalizes_outputs() or is_users(layer):
+        return False
+    within = layer.graph.nodes if isinstance(layer, GraphLayer) else ()
+    return all(_repeats(part) or _rests(part) for part in within)

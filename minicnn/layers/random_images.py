@@ -181,7 +181,9 @@ class RandomFlip(RandomImageLayer):
     def _flipped(self, x: Array, flips: Array) -> Array:
         rows = slice(None, None, -1 if "vertical" in self.mode else 1)
         columns = slice(None, None, -1 if "horizontal" in self.mode else 1)
-        return np.where(flips, x[:, rows, columns], x)
+        chosen, y = flips.ravel(), x.copy(order="C")
+        y[chosen] = x[chosen][:, rows, columns]
+        return y
 
     def changed(self, x: Array, drawn: Drawn) -> tuple[Array, Kept]:
         return self._flipped(x, drawn["flips"]), {}

@@ -13,8 +13,7 @@ from typing import Any, TypeVar
 from minicnn._support import objects
 from minicnn._support.settings import plain_throughout
 from minicnn.graph import Graph, Network
-from minicnn.graph.layer import Ends
-from minicnn.graph.network import is_users
+from minicnn.graph.layer import Ends, is_users
 from minicnn.layers import LAYERS, InputLayer, KerasTensor, Layer, Node
 from minicnn.layers.applications import APPLICATIONS
 from minicnn.layers.arithmetic import OPERATIONS, Operation

@@ -9,7 +9,7 @@ import numpy as np
 
 from minicnn import saving
 from minicnn._support import objects
-from minicnn.graph.network import is_users
+from minicnn.graph.layer import is_users
 from minicnn.layers import Layer
 from minicnn.layers.carried import weights_follow
 from minicnn.layers.weights import weight_budget

@@ -3,21 +3,36 @@
 In transfer learning the base takes nearly all of the time, and it computes the same for an image in
 each epoch, as long as nothing random (augmentation, dropout, learning) is before it or in it. So
 `fit` computes these *features* once, and trains what follows on them; the numbers are the same.
+Validation does so even with augmentation, which leaves its images as they are.
 """
 
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 
 from minicnn._support import progress
+from minicnn.graph import Network
 from minicnn.training.batches import Batches
 
 Array = np.ndarray
 
 LARGEST = 2**30  # bytes of features kept for one data set
 _STEP = 32  # examples computed at a time
+
+
+class Source(NamedTuple):
+    """What training or validation reads, and the part of the model that runs on it.
+
+    `given` are the user's batches. `names` are those of the layers that are computed once.
+    """
+
+    given: Batches
+    batches: Batches
+    model: Network
+    names: tuple[str, ...] = ()
 
 
 def can_repeat(batches: Batches) -> bool:

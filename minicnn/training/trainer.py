@@ -11,6 +11,7 @@ from minicnn import shapes
 from minicnn._support.terminal import bytes_text, printable
 from minicnn.callbacks import Callback, CallbackList, History
 from minicnn.graph import Network
+from minicnn.graph.network import FeatureSplit
 from minicnn.training import features
 from minicnn.training.batches import (
     ArrayBatches,
@@ -125,20 +126,18 @@ class Trainer(Evaluating):
         self.stop_training, self.first_epoch = False, initial_epoch
         events.call("on_train_begin")
         first, logs = self.first_epoch, {}
-        # What training and validation read, and the part of the model that they run.
-        train_on: tuple[Batches, Network] = training, self
-        validate_on: tuple[Batches | None, Network] = validation, self
-        if reuse_features and epochs - first > 1:
-            show = verbose != 0
-            train_on, validate_on, history.computed_once = self._reuse(training, validation, show)
+        reuse, show = reuse_features and epochs - first > 1, verbose != 0
+        train_on = self._source(training, True, reuse, show)
+        validate_on = None
+        if validation is not None:
+            validate_on = self._source(validation, False, reuse, show, train_on.names)
+        history.computed_once = train_on.names
         try:
             for epoch in range(first, epochs):
                 self.reset_metrics()
                 events.call("on_epoch_begin", epoch)
-                if history.computed_once and not self._still_fixed(history.computed_once):
-                    training.catch_up(train_on[0])  # a callback has unfrozen something
-                    train_on, validate_on = (training, self), (validation, self)
-                found = self._epoch(*train_on, class_weight, events)
+                train_on = self._current(train_on, True)
+                found = self._epoch(train_on.batches, train_on.model, class_weight, events)
                 if found is None and epoch == first:
                     raise ValueError("The training data ended before the epoch had a batch.")
                 if found is None:
@@ -148,65 +147,67 @@ class Trainer(Evaluating):
                     )
                     break
                 logs = found
-                if validation is not None and (epoch + 1) % validation_freq == 0:
-                    held_out = self._evaluate(validate_on[0] or validation, validate_on[1], events)
+                if validate_on is not None and (epoch + 1) % validation_freq == 0:
+                    validate_on = self._current(validate_on, False)
+                    held_out = self._evaluate(validate_on.batches, validate_on.model, events)
                     logs |= {f"val_{key}": value for key, value in held_out.items()}
                 events.call("on_epoch_end", epoch, logs)
                 if self.stop_training:
                     break
         finally:
             close_bars(events)
-            for batches, used in ((training, train_on[0]), (validation, validate_on[0])):
-                if batches is not None and used is not None:
-                    used.close()
-                    if used is not batches:
-                        batches.catch_up(used)
+            for source in (train_on, validate_on):
+                if source is not None:
+                    source.batches.close()
+                    if source.names:
+                        source.given.catch_up(source.batches)
         self.optimizer.finalize_variable_values(self.trainable_weights)
         events.call("on_train_end", logs)
         return history
 
-    def _reuse(
-        self, training: Batches, validation: Batches | None, show: bool
-    ) -> tuple[tuple[Batches, Network], tuple[Batches | None, Network], tuple[str, ...]]:
-        """Return batches of features and the part of the model that learns from them, if possible.
+    def _source(
+        self,
+        batches: Batches,
+        training: bool,
+        reuse: bool,
+        show: bool,
+        told: tuple[str, ...] = (),
+    ) -> features.Source:
+        """Return batches of features and the part of the model that follows, if possible.
 
-        Otherwise return the batches and the model as they are. The last item names the layers that
-        are computed once.
+        Otherwise, and without `reuse`, return the batches and the model as they are. Nothing is
+        printed of the layers that the user was `told` of.
         """
-        as_they_are = (training, self), (validation, self), ()
-        parts = self.split_at_features()
-        if parts is None:
-            return as_they_are
-
-        def replaced(batches: Batches, title: str) -> Batches | None:
-            count = batches.example_count() or 0
-            if not features.fits(parts.feature_shape, count, parts.itemsize):
-                return None
-            if not features.can_repeat(batches):
-                return None
-            made = features.compute(batches, lambda x: parts.body.run(x, False), title, show)
-            return batches.with_features(made)
-
-        once = replaced(training, "Features, training")
-        if once is None:
-            return as_they_are
-        validated: tuple[Batches | None, Network] = (validation, self)
-        if validation is not None:
-            validation_once = replaced(validation, "Features, validation")
-            if validation_once is not None:
-                validated = (validation_once, parts.head)
-        if show:
+        parts = self._parts(training) if reuse else None
+        count = batches.example_count() or 0
+        if (
+            parts is None
+            or not features.fits(parts.feature_shape, count, parts.itemsize)
+            or not features.can_repeat(batches)
+        ):
+            return features.Source(batches, batches, self)
+        body, what = parts.body, "training" if training else "validation"
+        made = features.compute(batches, lambda x: body.run(x, False), f"Features, {what}", show)
+        if show and not told:
             names = printable(" … ".join(dict.fromkeys((parts.names[0], parts.names[-1]))))
-            size = features.size(parts.feature_shape, once.example_count() or 0, parts.itemsize)
+            why = "because they do not learn" if training else "for all validations"
             print(
-                f"Computed once, because they do not learn: {names} ({len(parts.names)} layers; "
-                f"{bytes_text(size or 0)} of features kept)."
+                f"Computed once, {why}: {names} ({len(parts.names)} layers; "
+                f"{bytes_text(made.nbytes)} of features kept)."
             )
-        return (once, parts.head), validated, parts.names
+        return features.Source(batches, batches.with_features(made), parts.head, parts.names)
 
-    def _still_fixed(self, names: tuple[str, ...]) -> bool:
-        parts = self.split_at_features()
-        return parts is not None and parts.names == names
+    def _parts(self, training: bool) -> FeatureSplit | None:
+        """Return what is computed once, and what is not; what training repeats, validation does."""
+        return self.split_at_features(training) or (None if training else self.split_at_features())
+
+    def _current(self, source: features.Source, training: bool) -> features.Source:
+        """Return the source, or that of the whole model if a callback has unfrozen something."""
+        parts = self._parts(training) if source.names else None
+        if not source.names or (parts is not None and parts.names == source.names):
+            return source
+        source.given.catch_up(source.batches)
+        return features.Source(source.given, source.given, self)
 
     def _epoch(
         self,

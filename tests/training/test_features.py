@@ -142,6 +142,86 @@ def test_each_photo_passes_the_base_once() -> None:
     assert model.get_layer("counting").seen == 70 + 20 + 5 * 70
 
 
+def augmented(change: Callable[[Any], Any]) -> Model:
+    """Return a model with a frozen base behind something that may change photos."""
+    utils.clear_session()
+    utils.set_random_seed(0)
+    inputs = Input((16, 16, 3))
+    x = Counting(name="counting")(change(inputs))
+    x = layers.Conv2D(4, 3, strides=2, trainable=False, name="frozen")(x)
+    x = layers.Dropout(0.5)(layers.GlobalAveragePooling2D()(x))
+    model = Model(inputs, layers.Dense(3, activation="softmax")(x))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
+def flipped_and_zoomed() -> Model:
+    return augmented(Sequential([Input((16, 16, 3)), layers.RandomFlip(), layers.RandomZoom(0.2)]))
+
+
+def test_augmented_photos_pass_the_base_each_time_and_those_of_validation_once() -> None:
+    found = []
+    for reuse, times in ((True, 1), (False, 5)):
+        model = flipped_and_zoomed()
+        data = {"validation_data": examples(20), "reuse_features": reuse}
+        history = model.fit(*examples(), epochs=5, verbose=0, **data)
+        assert history.computed_once == ()
+        assert model.get_layer("counting").seen == 5 * 70 + times * 20
+        found.append(history.history)
+    assert found[0] == found[1]
+
+
+def test_an_augmenting_generator_leaves_validation_alone(folder: Path) -> None:
+    model, data = transfer(), directory(folder, horizontal_flip=True)
+    model.fit(**data, epochs=4, verbose=0)
+    count = data["x"].samples, data["validation_data"].samples
+    assert model.get_layer("counting").seen == 4 * count[0] + count[1]
+
+
+class Trembling(layers.Layer):
+    """Asks for `training`, as a layer may that is random whenever it likes."""
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        return x * 1.5
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        (layers.GaussianNoise(0.1), True),
+        (lambda x: layers.GaussianNoise(0.1)(x, training=True), False),
+        (lambda x: layers.BatchNormalization(center=False, scale=False)(x), False),
+        (lambda x: layers.Dropout(0.1, activity_regularizer="l2")(x), False),
+        (lambda x: Trembling()(x), False),
+        (lambda x: Sequential([Input((16, 16, 3)), Trembling()])(x), False),
+    ],
+    ids=["noise", "always noise", "statistics", "penalty", "one's own", "one's own within"],
+)
+def test_what_validation_computes_once(change: Callable[[Any], Any], kept: bool) -> None:
+    model = augmented(change)
+    assert split_of(model) is None
+    parts = split(model.graph, model.trainable_weights, training=False)
+    assert (parts is not None) == kept
+    if parts is not None:
+        assert {"counting", "frozen"} < {layer.name for layer in parts.layers}
+
+
+def test_validation_follows_a_callback_that_unfreezes() -> None:
+    model = flipped_and_zoomed()
+
+    def unfreeze(epoch: int, logs: Any) -> None:
+        model.get_layer("frozen").trainable = epoch > 1
+
+    told: list[float] = []
+    callbacks = minicnn.callbacks.LambdaCallback(
+        on_epoch_begin=unfreeze,
+        on_epoch_end=lambda epoch, logs: told.append(model.evaluate(*examples(20), verbose=0)),
+    )
+    data = {"validation_data": examples(20), "callbacks": callbacks}
+    history = model.fit(*examples(), epochs=4, verbose=0, **data)
+    np.testing.assert_allclose(history.history["val_loss"], told, rtol=1e-5)
+
+
 def test_a_fit_of_one_epoch_keeps_no_features() -> None:
     assert transfer().fit(*examples(), epochs=1, verbose=0).computed_once == ()
 
@@ -304,6 +384,8 @@ def test_fit_prints_what_it_computed_once(capsys: pytest.CaptureFixture[str]) ->
         "Computed once, because they do not learn: rescaling … dropout_1 (5 layers; "
         in capsys.readouterr().out
     )
+    flipped_and_zoomed().fit(*examples(), validation_data=examples(9), epochs=2, verbose=2)
+    assert "Computed once, for all validations: sequential … " in capsys.readouterr().out
 
 
 def test_evaluation_in_a_callback_sees_photos(folder: Path) -> None:
