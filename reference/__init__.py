@@ -17,12 +17,13 @@ Rooms, lowest floor first; each imports only from those above it in this list:
     features       the frozen base's output for each photo, computed once and kept
     batches        the order of the training photos, the same after an interruption
     report         pages of text, tables and figures
+    schedules      the learning rate in the course of a run
     fitting        one training run: checkpoints, resuming
     loggers        MLflow and Weights & Biases, where they are installed
     insight        the page of an evaluation: confused pairs, what the network looked at
     served         what runs on a server, without this project
     serve          the folder for a server
-    data (audit), train, sweep, folds, evaluate, compare, predict, export, course
+    data (audit), train, sweep, find_rate, folds, evaluate, compare, predict, export, course
                    the steps; each is a function to import and a command with --help
 
 Keras itself says which backend computes: `KERAS_BACKEND=jax python -m reference.train …`.

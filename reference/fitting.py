@@ -8,6 +8,7 @@ was killed at any moment goes on to the same history and the same best model.
 
 import csv
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ import numpy as np
 from minicnn._support.atomic import replacing
 from minicnn._support.reading import check_regular
 from reference import model as models
-from reference import tuning
+from reference import schedules, tuning
 from reference.backend import Machine
 from reference.batches import Batches, InOrder
 
@@ -50,9 +51,24 @@ class Settings:
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
     ema: float = 0.0  # momentum of a moving average of the weights, which is what is judged; 0: off
+    schedule: str = "constant"  # of the learning rate: see `reference.schedules`
+    warmup: float = 0.0  # epochs in which the learning rate rises
+
+    def __post_init__(self) -> None:
+        stages = [self.epochs] if self.fine_tune is None else [self.epochs, self.fine_tune_epochs]
+        schedules.check(self.schedule, self.warmup, min(stages))
+
+    def varying(self, rate: float, epochs: int, photos: int) -> Any:
+        """The learning rate in the course of these epochs: a number, or Keras's schedule."""
+        steps = math.ceil(photos / self.batch_size)
+        return schedules.of(self.schedule, rate, epochs, steps, self.warmup)
 
     def __str__(self) -> str:
         words = [f"learning rate {self.learning_rate:g}"]
+        if self.schedule != "constant":
+            words.append(f"{self.schedule} over {self.epochs} epochs")
+        if self.warmup:
+            words.append(f"warm-up {self.warmup:g}")
         if self.size_inner:
             words.append(f"inner {self.size_inner}")
         if self.droprate:
@@ -96,7 +112,7 @@ def scores(logits: Array, y: Array, label_smoothing: float = 0.0) -> tuple[float
 def compile_learner(
     learner: keras.Model,
     settings: Settings,
-    learning_rate: float,
+    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
     machine: Machine,
     steps: int | None = None,
     factors: Sequence[float] = (),

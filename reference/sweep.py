@@ -77,7 +77,8 @@ def try_head(settings: Settings, train: Features, validation: Features, machine:
         layers = models.head_layers(classes, settings.size_inner, settings.droprate)
         head = keras.Model(inputs, models.through(layers, inputs), name="head")
         steps = len(train) // settings.batch_size
-        fitting.compile_learner(head, settings, settings.learning_rate, machine, steps)
+        varying = settings.varying(settings.learning_rate, settings.epochs, len(train))
+        fitting.compile_learner(head, settings, varying, machine, steps)
     best, history = fitting.BestWeights(), fitting.empty_history()
     fitting.run_epochs(
         head,

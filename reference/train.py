@@ -23,11 +23,22 @@ import keras
 import numpy as np
 
 from minicnn import plots
-from minicnn._support.arguments import count, positive, rate, share
+from minicnn._support.arguments import count, non_negative, positive, rate, share
 from minicnn._support.atomic import replacing
 from minicnn._support.terminal import pip_install, python, quoted, say
 from minicnn.images import BadImageError
-from reference import backend, config, data, evaluate, features, fitting, insight, loggers, tuning
+from reference import (
+    backend,
+    config,
+    data,
+    evaluate,
+    features,
+    fitting,
+    insight,
+    loggers,
+    schedules,
+    tuning,
+)
 from reference import model as models
 from reference.backend import Machine
 from reference.batches import LARGEST_KEPT, Batches, pixels
@@ -119,7 +130,11 @@ class _Run:
         self.stages: list[int] = []  # the first epoch of each stage of fine-tuning
         self.state: fitting.State | None = None
         self.about = {
-            **{name: value for name, value in asdict(settings).items() if "epochs" not in name},
+            **{
+                name: value
+                for name, value in asdict(settings).items()
+                if "epochs" not in name or settings.schedule != "constant"
+            },
             "base": base.name,
             "weights": base.sha256(),
             "photos": splits.train.sha256(),
@@ -270,10 +285,11 @@ class _Run:
                 learner = models.head_of(self.whole)
             else:
                 learner = tuning.behind(self.whole, self.base, cut)
+            epochs = settings.fine_tune_epochs if self.stages else settings.epochs
             fitting.compile_learner(
                 learner,
                 settings,
-                learning_rate,
+                settings.varying(learning_rate, epochs, len(self.splits.train)),
                 self.machine,
                 len(self.splits.train) // settings.batch_size if rows and cut is None else None,
                 tuning.factors(learner, self.base.network, settings.block_decay),
@@ -416,6 +432,11 @@ def parser() -> argparse.ArgumentParser:
     add("--epochs", type=positive, default=10, metavar="N", help="default: 10")
     add("--batch-size", type=positive, default=32, metavar="N", help="default: 32")
     add("--learning-rate", type=rate, default=0.001, metavar="LR", help="for Adam; default: 0.001")
+    add("--schedule", choices=schedules.SCHEDULES, default="constant",
+        help="how the learning rate, and later that of fine-tuning, changes: constant (default), "
+        "cosine, down to 0; one-cycle, up and then down")  # fmt: skip
+    add("--warmup", type=non_negative, default=0.0, metavar="EPOCHS",
+        help="let the learning rate rise from 0 at first; default: 0, not at all")  # fmt: skip
     add("--inner", type=count, default=0, metavar="N",
         help="units of a dense layer before the last one; default: 0, no such layer")  # fmt: skip
     add("--dropout", type=share, default=0.0, metavar="RATE", help="for the last layer; default: 0")
@@ -471,6 +492,8 @@ def settings_from(options: argparse.Namespace) -> Settings:
         weight_decay=options.weight_decay,
         label_smoothing=options.label_smoothing,
         ema=options.ema,
+        schedule=options.schedule,
+        warmup=options.warmup,
     )
 
 

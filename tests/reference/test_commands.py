@@ -29,6 +29,7 @@ from reference.evaluate import Judged
 
 COMMANDS = (
     "data", "train", "sweep", "folds", "evaluate", "compare", "predict", "export", "course",
+    "find_rate",
 )  # fmt: skip
 
 

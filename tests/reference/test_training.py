@@ -287,8 +287,9 @@ class Killed(BaseException):
 
 
 HEAD = replace(
-    QUICK, epochs=4, size_inner=6, droprate=0.4, ema=0.9, weight_decay=0.01, label_smoothing=0.1
-)
+    QUICK, epochs=4, size_inner=6, droprate=0.4, ema=0.9, weight_decay=0.01, label_smoothing=0.1,
+    schedule="one-cycle",
+)  # fmt: skip
 FINE = replace(
     QUICK, epochs=2, augment=True, fine_tune="block2", fine_tune_epochs=2, fine_tune_rate=0.01
 )
@@ -366,7 +367,10 @@ def test_more_epochs_may_follow_and_other_settings_may_not(learn, eagerly):
     with pytest.raises(ValueError, match=r"learning_rate was 0\.05, is 0\.02"):
         learn(replace(QUICK, learning_rate=0.02), resume=True)
     assert len(learn(QUICK, resume=True).history["loss"]) == 3
-    assert len(learn(replace(QUICK, epochs=1)).history["loss"]) == 1, "without resume: anew"
+    falling = replace(QUICK, epochs=1, schedule="cosine")
+    assert len(learn(falling).history["loss"]) == 1, "without resume: anew"
+    with pytest.raises(ValueError, match=r"epochs was 1, is 3"):  # the rate would fall otherwise
+        learn(replace(falling, epochs=3), resume=True)
 
 
 def epochs_in(folder):
