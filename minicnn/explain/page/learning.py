@@ -15,13 +15,18 @@ from minicnn import initializers, optimizers, regularizers
 from minicnn._support.philox import PERIOD
 from minicnn._support.variable import Variable
 from minicnn.explain.page.passes import Use
+from minicnn.layers import RandomCrop, RandomRotation
 from minicnn.layers.base import Array, Layer
 from minicnn.models import Model
 
 _MOST_MULTIPLY_ADDS = 60e6  # of one example: the page should make a step in a few seconds
 _MOST_WEIGHTS = 2_000_000
 _MOST_BYTES = 1_500_000  # of pixels in the page
-_IN_TRAINING = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "BatchNormalization")
+_IN_TRAINING = (
+    *("Dropout", "SpatialDropout1D", "SpatialDropout2D", "BatchNormalization"),
+    *("RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom", "RandomShear"),
+    *("RandomCrop", "RandomContrast", "RandomBrightness", "GaussianNoise", "GaussianDropout"),
+)
 _OPTIMIZERS = (optimizers.SGD, optimizers.RMSprop, optimizers.Adam, optimizers.AdamW)
 _DRAWS = {"uniform": "uniform", "untruncated_normal": "normal", "truncated_normal": "truncated"}
 _PENALTIES = (regularizers.L1, regularizers.L2, regularizers.L1L2)
@@ -36,10 +41,12 @@ def examples(data: Any, model: Model, classes: int) -> tuple[Array, Array]:
         raise ValueError(f"A page learns from data=(x, y). Received {type(data).__name__}.")
     x, y = (np.asarray(part) for part in data)
     shape = tuple(model.inputs[0].shape[1:])
-    fits = x.ndim == 4 and all(n in (None, m) for n, m in zip(shape, x.shape[1:], strict=True))
+    fits = x.ndim == len(shape) + 1 and all(
+        n in (None, m) for n, m in zip(shape, x.shape[1:], strict=True)
+    )
     if not fits or not len(x) or x.dtype.kind not in "fiub":
         raise ValueError(
-            f"A page's data expect images for {model.label}, (examples, "
+            f"A page's data expect images or lines for {model.label}, (examples, "
             f"{', '.join(map(str, shape))}). Received x.shape={x.shape}, dtype {x.dtype}."
         )
     if not np.isfinite(x).all():
@@ -88,7 +95,7 @@ def _obstacle(model: Model, uses: list[Use], kind: str) -> str:
     if not model.trainable_weights:
         return "The model has no weights that learn."
     for use in uses:
-        found = _obstacle_in(use)
+        found = _obstacle_in(use, [uses[k].y.shape for k in use.inputs])
         if found:
             return found
     cost = sum(use.macs for use in uses)
@@ -105,12 +112,16 @@ def _obstacle(model: Model, uses: list[Use], kind: str) -> str:
     return ""
 
 
-def _obstacle_in(use: Use) -> str:
+def _obstacle_in(use: Use, given: list[tuple[int, ...]]) -> str:
     layer, who = use.layer, f"{use.name} ({type(use.layer).__name__})"
     if not use.known:
         return f"The page has no formula for {who} here."
     if use.alters and type(layer).__name__ not in _IN_TRAINING:
         return f"In training {who} draws random numbers that the page does not draw."
+    if use.alters and isinstance(layer, RandomRotation) and layer.interpolation == "nearest":
+        return f"{who} takes the nearest pixels, and the page's sines round otherwise."
+    if use.alters and isinstance(layer, RandomCrop) and not _is_cut(layer, *given):
+        return f"{who} resizes the images in training, which the page does not do."
     if getattr(layer, "noise_shape", None) is not None:
         return f"{who} has a noise_shape, which the page does not know."
     if layer.penalizes_outputs():
@@ -122,6 +133,11 @@ def _obstacle_in(use: Use) -> str:
         if constraint is not None:
             return f"{who} has the constraint {type(constraint).__name__}, which the page lacks."
     return ""
+
+
+def _is_cut(layer: RandomCrop, shape: tuple[int, ...]) -> bool:
+    """Whether images of this shape are larger than what is cut out of them, in both directions."""
+    return shape[1] > layer.height and shape[2] > layer.width
 
 
 def _initial(uses: list[Use]) -> dict[str, Any]:

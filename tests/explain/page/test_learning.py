@@ -138,6 +138,64 @@ def test_layers_that_differ_in_training_do_so_on_the_page(tmp_path, opened):
     compare(found, train(model, optimizers.SGD(0.01), 10, 4))
 
 
+def augmenting():
+    """Return a network with every kind of augmentation, behind a layer that learns."""
+    inputs = Input((12, 12, 3))
+    x = layers.Rescaling(1 / 255, name="rescaling")(inputs)
+    x = layers.Conv2D(3, 3, padding="same", name="first")(layers.RandomFlip()(x))
+    x = layers.RandomFlip("horizontal", seed=5, name="flip")(x)
+    x = layers.RandomRotation(0.2, "constant", fill_value=0.5, name="turn")(x)
+    x = layers.RandomTranslation(0.3, (-0.1, 0.2), interpolation="nearest", name="shift")(x)
+    x = layers.RandomZoom((-0.3, 0.4), 0.2, "wrap", name="zoom")(x)
+    x = layers.RandomShear(0.2, (0.1, 0.3), fill_mode="nearest", name="shear")(x)
+    x = layers.RandomCrop(10, 9, name="crop")(layers.RandomRotation(0.1, name="turn_again")(x))
+    x = layers.RandomContrast(0.4, (-0.5, 0.5), name="contrast")(x)
+    x = layers.RandomBrightness(0.2, (-0.5, 0.5), name="brightness")(x)
+    x = layers.GaussianDropout(0.2, name="rough")(layers.GaussianNoise(0.1, name="noise")(x))
+    x = layers.GlobalAveragePooling2D(name="average")(x)
+    return seeded(Model(inputs, layers.Dense(5, name="scores")(x)), 0.4)
+
+
+def test_augmentation_draws_on_the_page_as_in_python(tmp_path, opened):
+    model = augmenting()
+    tab = opened(page_of(tmp_path, model))
+    open_learning(tab)
+    choose(tab, optimizer="SGD", batch=5)
+    choose(tab, rate=0.5)
+    found = take(tab, 8)
+    minicnn.utils.set_random_seed(0)
+    wanted = train(model, optimizers.SGD(0.5), 8, 5)
+    compare(found, wanted)
+    before = augmenting().get_layer("first").kernel.numpy()
+    assert np.abs(wanted[0]["first/kernel"] - before).max() > 5e-3  # much more than the tolerance
+
+
+def test_a_network_of_lines_learns(tmp_path, opened):
+    model = Sequential(
+        [
+            *(Input((16, 3)), layers.Conv1D(4, 3, 2, activation="relu", name="first")),
+            *(layers.MaxPooling1D(name="pool"), layers.BatchNormalization(name="norm")),
+            *(layers.SpatialDropout1D(0.25, name="maps"), layers.Flatten(name="flatten")),
+            layers.Dense(5, name="scores"),
+        ]
+    )
+    seeded(model)
+    model.get_layer("norm").moving_variance.value[:] = 1
+    x = np.random.default_rng(2).normal(size=(8, 16, 3)).astype(np.float32)
+    y = np.arange(8) % 5
+    tab = opened(build(model, x[:1], tmp_path / "page.html", data=(x, y)))
+    open_learning(tab)
+    choose(tab, optimizer="SGD", batch=4)
+    choose(tab, rate=0.1)
+    found = take(tab, 6)
+    assert tab.locator(".learn-photo").count() == 4
+    minicnn.utils.set_random_seed(0)
+    model.compile(optimizers.SGD(0.1), LOSS, metrics=["accuracy"])
+    these = [np.arange(k, k + 4) % 8 for k in range(0, 24, 4)]
+    logs = [model.train_on_batch(x[k], y[k]) for k in these]
+    compare(found, ({v.path: v.numpy() for v in model.weights}, *zip(*logs, strict=True)))
+
+
 def test_a_softmax_or_sigmoid_at_the_end(tmp_path, opened):
     model = small("softmax")
     tab = opened(page_of(tmp_path, model))
@@ -411,12 +469,12 @@ def test_learning_has_an_address(tmp_path, opened):
 
 def test_a_page_says_why_a_model_cannot_learn_there(tmp_path, opened):
     model = Sequential(
-        [Input((12, 12, 3)), layers.RandomFlip(name="flip"), layers.Flatten(), layers.Dense(5)]
+        [Input((12, 12, 3)), layers.RandomGrayscale(name="gray"), layers.Flatten(), layers.Dense(5)]
     )
     tab = opened(page_of(tmp_path, seeded(model)))
     button = tab.get_by_role("button", name="Learn", exact=True)
     assert button.is_disabled()
-    assert "flip (RandomFlip) draws random numbers" in button.get_attribute("title")
+    assert "gray (RandomGrayscale) draws random numbers" in button.get_attribute("title")
 
 
 def test_weights_that_the_page_cannot_draw_are_not_offered(tmp_path, opened):

@@ -86,6 +86,17 @@ export class Generator {
     return (this.next32() >>> 8) / 16777216;
   }
 
+  // A whole number from 0 to `most`, below 2**32: `integers(most + 1)` (Lemire 2019).
+  integer(most) {
+    if (most === 0) return 0;
+    const count = BigInt(most + 1);
+    const unfair = BigInt(0xffffffff - most) % count;
+    for (;;) {
+      const product = BigInt(this.next32()) * count;
+      if ((product & 0xffffffffn) >= unfair) return Number(product >> 32n);
+    }
+  }
+
   uniform(low, high) {
     return low + (high - low) * this.random();
   }

@@ -5,6 +5,7 @@
 //   forward({layer, xs, random})         {ys, kept}; batch normalization moves its statistics
 //   backward({layer, xs, dys, kept})     {dxs, grads}
 import { array, size } from "page/engine/arrays.js";
+import { AUGMENTATION } from "page/learn/augmentation.js";
 
 const rounded = (shape, data) => array(shape, Float32Array.from(data));
 
@@ -123,6 +124,7 @@ const BatchNormalization = {
 };
 
 export const IN_TRAINING = {
+  ...AUGMENTATION,
   Dropout,
   SpatialDropout1D: SpatialDropout,
   SpatialDropout2D: SpatialDropout,

@@ -1,6 +1,7 @@
 // @ts-check
 // The curves of loss and accuracy, and the photos of the last batch.
-import { colourPicture, fmt, h, percent } from "page/draw.js";
+import { fmt, h, percent } from "page/draw.js";
+import { inputPicture } from "page/views/pictures.js";
 
 const WIDTH = 300;
 const LEFT = 36;
@@ -84,8 +85,7 @@ function chart({ step }, values, pass, { name, text, tick, height, top = 0 }) {
 
 // A photo of the data, as a canvas.
 export function thumbnail(app, example) {
-  const x = app.course.images[example];
-  return colourPicture(x, app.net.range);
+  return inputPicture(app.net, app.course.images[example]);
 }
 
 function batchPhotos(app) {

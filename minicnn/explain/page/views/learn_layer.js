@@ -133,6 +133,9 @@ function maps(app) {
   const { shape, data } = report.maps;
   const title = h("h3", {}, `${net.nodes[shown.id].name} looks at ${whose} now`);
   const scale = Math.max(1e-12, topOf(data));
+  if (shape.length === 2) {
+    return [title, h("div.learn-matrix", {}, mapPicture({ shape: [...shape, 1], data }, 0, scale))];
+  }
   if (shape.length !== 3) {
     return [title, h("div.learn-matrix", {}, vectorPicture(data, scale))];
   }
