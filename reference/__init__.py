@@ -11,6 +11,7 @@ Rooms, lowest floor first; each imports only from those above it in this list:
     on_tensorflow  the only file that imports tensorflow
     on_jax         the only file that imports jax: several processes, one training
     sizes          a photo at several sizes, inside the model
+    archives       photos in tar and Parquet files
     lists          which photo is in which split, if folders do not say it
     data           class folders, the download, checks, pixels
     model          the frozen base, the head behind it, and the model file

@@ -19,9 +19,9 @@ from PIL import Image
 
 from minicnn._support.arguments import positive
 from minicnn._support.terminal import say
-from minicnn.images import BadImageError, load_img
+from minicnn.images import BadImageError
 from minicnn.images.folders import THREADS, is_left_about
-from reference import data, lists
+from reference import archives, data, lists
 from reference.console import main, make_parser, progress
 from reference.data import Photos, Splits
 from reference.report import Page
@@ -113,7 +113,7 @@ def audit(splits: Splits, folder: Path, show: bool = True) -> Audit:
 def look(path: str) -> Seen:
     """Read a photo, and keep its size and its pattern."""
     try:
-        image = load_img(path)
+        image = data.image_of(path)
     except (BadImageError, OSError) as error:
         return Seen(problem=str(error))
     small = image.convert("L").resize((_SIDE + 1, _SIDE), Image.Resampling.BOX)
@@ -126,6 +126,14 @@ def look(path: str) -> Seen:
 
 def passed_over(folder: Path, used: Sequence[str]) -> list[Finding]:
     """The files in a data set's folder that no split uses, and why."""
+    packed = data.archives_in(folder)
+    if packed:
+        return [
+            Finding("passed over", split, f"{path}/{name}", why)
+            for split, paths in packed.items()
+            for path in paths
+            for name, why in archives.opened(path, data.endings()).passed_over
+        ]
     if not folder.is_dir():
         return []  # a list names its photos
     known = {os.path.abspath(path) for path in used}  # noqa: PTH100
@@ -294,7 +302,7 @@ def write_page(made: Audit, path: Path, title: str) -> None:
 
 
 def _thumbnail(path: str) -> Image.Image:
-    image = load_img(path)
+    image = data.image_of(path)
     image.thumbnail((160, 160))
     return image
 
@@ -324,7 +332,8 @@ def parser() -> argparse.ArgumentParser:
     add = made.add_argument
     add("--data", required=True, metavar="DIR",
         help='class folders train/, validation/, test/; or class folders alone, which are '
-        'divided; a list (.csv); "download" (the course\'s photos); "sample" (drawn)')  # fmt: skip
+        'divided; a table (.csv); archives (.tar, .parquet); "download" (the course\'s photos); '
+        '"sample" (drawn)')  # fmt: skip
     add("--output", type=Path, default=Path("runs/data"), metavar="DIR",
         help="default: runs/data")  # fmt: skip
     add("--drop", type=_kinds, default=(), metavar="K,…",

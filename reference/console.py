@@ -144,8 +144,9 @@ def add_data_options(parser: argparse.ArgumentParser, several_sizes: bool = Fals
         required=True,
         metavar="DIR",
         help="class folders train/, validation/, test/; or class folders alone, which are divided; "
-        'or a list that reference.data has written; or "download" (the course\'s photos), or '
-        '"sample" (drawn here, works offline)',
+        "or a table (.csv) with the columns path, label and perhaps split; or an archive (.tar, "
+        '.parquet), or a folder of them; or "download" (the course\'s photos), or "sample" (drawn '
+        "here, works offline)",
     )
     side = group if several_sizes else group.add_mutually_exclusive_group()
     if several_sizes:

@@ -2,7 +2,8 @@
 
     DIR/train/CLASS/*.jpg    DIR/validation/CLASS/*.jpg    DIR/test/CLASS/*.jpg (may be missing)
 
-Class folders alone are divided into splits, and a list names photos itself (`reference.lists`).
+Class folders alone are divided into splits, a list names photos itself (`reference.lists`), and
+photos may be in an archive (`reference.archives`).
 `python -m reference.data --data DIR` reads every photo and reports on it (`reference.audit`).
 `minicnn.images` decodes and resizes photos here, in training, evaluation and prediction, and in
 minicnn itself: a network sees a new photo in the same way as its training photos.
@@ -12,6 +13,8 @@ import argparse
 import hashlib
 import io
 import json
+import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -38,7 +41,7 @@ from minicnn.images.folders import (
     say_passed_over,
     told,
 )
-from reference import lists
+from reference import archives, lists
 from reference.console import progress
 
 Array = np.ndarray
@@ -93,6 +96,9 @@ class Photos:
 
 
 def _file_sha256(path: str) -> bytes:
+    content = archives.content_of(path, endings())
+    if content is not None:
+        return hashlib.sha256(content).digest()
     with open_regular(path, "photo", MAX_BYTES) as file:
         return hashlib.file_digest(file, "sha256").digest()
 
@@ -132,7 +138,12 @@ class Reader:
             )
 
     def __call__(self, path: str | Path | io.BytesIO) -> Array:
-        return read_photo(path, (self.image_size, self.image_size), self.interpolation)
+        size = (self.image_size, self.image_size)
+        if isinstance(path, io.BytesIO):
+            return read_photo(path, size, self.interpolation)
+        return archives.reading(
+            str(path), lambda photo: read_photo(photo, size, self.interpolation), endings()
+        )
 
     def read(self, paths: Sequence[str]) -> Array:
         """These photos as one array. Raises `BadImageError` for the first bad one."""
@@ -140,6 +151,11 @@ class Reader:
         for row, path in enumerate(paths):
             pixels[row] = self(path)
         return pixels
+
+
+def image_of(path: str) -> Image.Image:
+    """The photo as a Pillow image, from a file or an archive."""
+    return archives.reading(path, load_img, endings())
 
 
 # ---------------------------------------------------------------------------------------------
@@ -156,14 +172,19 @@ def find(folder: str | Path) -> Splits:
     folder = Path(folder)
     if folder.suffix == ".csv" and not folder.is_dir():
         return _listed(folder)
+    if packed := archives_in(folder):
+        return _packed(packed, folder)
     if not folder.is_dir():
         raise FileNotFoundError(
-            f'There is no folder {str(folder)!r}. --data takes a folder, "download" for the '
-            'course\'s clothing photos, or "sample" for drawn ones that need no network.'
+            f"There is no folder {str(folder)!r}. --data takes a folder, a list (.csv), an archive "
+            '(.tar, .parquet), "download" for the course\'s clothing photos, or "sample" for drawn '
+            "ones that need no network."
         )
     inner = class_folders(str(folder), hidden=False)
     if len(inner) > 1 and not {name.lower() for name in inner} & _LIKE_SPLITS:
-        return _divided(find_split(folder, "all"), folder)
+        photos = find_split(folder, "all")
+        names = [Path(path).relative_to(folder).as_posix() for path in photos.paths]
+        return _divided(photos, names, "There is no train folder")
     for name in SPLITS[:2]:
         if not (folder / name).is_dir():
             raise FileNotFoundError(
@@ -186,14 +207,13 @@ def _checked(splits: Splits) -> Splits:
     return splits
 
 
-def _divided(photos: Photos, folder: Path) -> Splits:
-    """Divide the photos of class folders, which have no splits."""
+def _divided(photos: Photos, names: Sequence[str], why: str) -> Splits:
+    """Divide photos that have no splits, by their names."""
     check_enough(photos, len(SPLITS), "one for each split")
-    names = [Path(path).relative_to(folder).as_posix() for path in photos.paths]
     found = lists.divided_by_name(names, photos.labels)
     parts = [replace(photos.keep(found[name]), name=name) for name in SPLITS]
     told = ", ".join(f"{len(part)} {part.name}" for part in parts)
-    say(f"There is no train folder: each photo's name decides on its split: {told}.")
+    say(f"{why}: each photo's name decides on its split: {told}.")
     return Splits(*parts)
 
 
@@ -208,19 +228,81 @@ def check_enough(photos: Photos, least: int, why: str) -> None:
 
 
 def _listed(path: Path) -> Splits:
-    """The splits in a list (see `reference.lists`)."""
-    rows = lists.read(path, SPLITS)
-    missing = [name for name in SPLITS[:2] if name not in rows]
-    if missing:
-        raise ValueError(f"{str(path)!r} has no photos for {' and '.join(missing)}.")
-    found = []
-    for name in SPLITS:
-        photos = sorted(rows.get(name, []), key=lambda row: row[0])
+    """The splits in a list (see `reference.lists`); of each class in the list's order."""
+    found = {}
+    for split, rows in lists.read(path, SPLITS).items():
+        photos = sorted(rows, key=lambda row: row[0])
         names = tuple(sorted({label for label, _ in photos}))
         labels = np.array([names.index(label) for label, _ in photos], np.intp)
-        found.append(Photos(name, tuple(photo for _, photo in photos), labels, names))
-    train, validation, test = found
-    return _checked(Splits(train, validation, test if len(test) else None))
+        found[split] = Photos(split or "all", tuple(photo for _, photo in photos), labels, names)
+    if lists.NO_SPLIT in found:
+        whole = found[lists.NO_SPLIT]
+        places = [os.path.relpath(photo, path.parent) for photo in whole.paths]
+        return _divided(whole, places, "There is no column named split")
+    return _splits(found, path)
+
+
+def _splits(found: dict[str, Photos], path: Path) -> Splits:
+    """The splits by their names, checked."""
+    missing = [name for name in SPLITS[:2] if name not in found]
+    if missing:
+        raise ValueError(f"{str(path)!r} has no photos for {' and '.join(missing)}.")
+    return _checked(Splits(found["train"], found["validation"], found.get("test")))
+
+
+def archives_in(folder: Path) -> dict[str, list[Path]]:
+    """The archives of a data set by their split ("" if their names do not say it).
+
+    They are the file itself, or files in a folder that has no class folders: train-000.tar,
+    train-001.tar, validation.tar and so on.
+    """
+    if archives.is_archive(folder):
+        return {"": [folder]}
+    if not folder.is_dir() or class_folders(str(folder), hidden=False):
+        return {}
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.lower().endswith(archives.ENDINGS) and path.is_file():
+            split = re.match(rf"({'|'.join(SPLITS)})(?=[-_.])", path.name)
+            found.setdefault(split[1] if split else "", []).append(path)
+    if "" in found and len(found) > 1:
+        raise ValueError(
+            f"{str(folder)!r}: names of archives begin with {', '.join(SPLITS)}, or none does. "
+            f"Received {found[''][0].name}."
+        )
+    return found
+
+
+def _packed(found: dict[str, list[Path]], folder: Path) -> Splits:
+    """The splits in archives, in the order that their photos would have in folders."""
+    rows: dict[str, list[tuple[archives.Entry, str]]] = {}
+    for split, paths in found.items():
+        for path in paths:
+            archive = archives.opened(path, endings())
+            for entry in archive.entries:
+                chosen = rows.setdefault(split or entry.split, [])
+                chosen.append((entry, f"{path}/{entry.name}"))
+            if archive.passed_over:
+                say(
+                    f"  {path.name}: {len(archive.entries)} photos used, "
+                    f"{len(archive.passed_over)} files passed over (reference.data names them)."
+                )
+    made = {}
+    for split, photos in rows.items():
+        names = archives.class_names([entry for entry, _ in photos])
+        number = {name: i for i, name in enumerate(names)}
+        photos.sort(key=lambda row: number[row[0].label])
+        labels = np.array([number[entry.label] for entry, _ in photos], np.intp)
+        if len(names) < 2 or not {name.lower() for name in names}.isdisjoint(_LIKE_SPLITS):
+            raise ValueError(
+                f"{str(folder)!r} should have at least two classes{f' in {split}' * bool(split)}, "
+                f"and splits named {', '.join(SPLITS)}, if any. Found {', '.join(names)}."
+            )
+        made[split] = Photos(split or "all", tuple(p for _, p in photos), labels, tuple(names))
+    if "" in made:
+        places = [entry.place for entry, _ in rows[""]]
+        return _divided(made[""], places, f"{folder.name} has no splits")
+    return _splits(made, folder)
 
 
 def find_one(folder: str | Path, name: str) -> Photos:
@@ -332,7 +414,7 @@ def told_bad(reasons: Sequence[str], count: int, where: str) -> str:
 
 def _why_unreadable(path: str) -> str | None:
     try:
-        load_img(path)
+        image_of(path)
     except (BadImageError, OSError) as error:
         return str(error)
     return None

@@ -233,7 +233,7 @@ def contact_sheet(judged: Judged, shown: int = SHOWN_MISTAKES) -> Any:
     names = [printable(name) for name in judged.photos.class_names]
     for place, index in enumerate(chosen, 1):
         axes = figure.add_subplot(rows, columns, place)
-        axes.imshow(data.load_img(judged.photos.paths[index]))
+        axes.imshow(data.image_of(judged.photos.paths[index]))
         axes.set_axis_off()
         guess = int(judged.predicted[index])
         axes.set_title(

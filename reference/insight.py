@@ -153,7 +153,7 @@ def slope_of(layers: Sequence[keras.Layer], v: Array, label: int) -> Array:
 
 
 def _thumbnail(path: str) -> Image.Image:
-    image = data.load_img(path)
+    image = data.image_of(path)
     image.thumbnail((144, 144))
     return image
 

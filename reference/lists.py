@@ -1,9 +1,9 @@
 """Which photo belongs to which split, if folders do not say it: a list in a file, or a division.
 
 A list is CSV with the columns split, class, path; a path is relative to the list's folder, and may
-contain bytes that are not UTF-8. A data set of class folders alone, without train/ and validation/,
-is divided here, by a hash of each photo's name: a photo stays in its split when others are added,
-so no later run trains on an earlier run's test photos.
+contain bytes that are not UTF-8. A list without splits, or class folders without train/ and
+validation/, is divided here, by a hash of each photo's name: a photo stays in its split when others
+are added, so no later run trains on an earlier run's test photos.
 """
 
 import csv
@@ -22,6 +22,8 @@ Array = np.ndarray
 Rows = dict[str, list[tuple[str, str]]]  # the class and the path of each photo, by split
 
 COLUMNS = ["split", "class", "path"]
+_CALLED = {"split": ("split",), "class": ("class", "label"), "path": ("path", "file", "filename")}
+NO_SPLIT = ""
 SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
 _LARGEST = 2**28  # bytes
 
@@ -53,6 +55,9 @@ def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[str]]) ->
 def read(path: Path, splits: Sequence[str]) -> Rows:
     """Read a list of photos: the class and the path of each, by split.
 
+    Columns may be in any order, others may be beside them, and class may be called label; without a
+    column named split, all photos are under `NO_SPLIT`.
+
     Raises `ValueError` for a file that is no such list, or names a photo twice.
     """
     try:
@@ -62,23 +67,39 @@ def read(path: Path, splits: Sequence[str]) -> Rows:
         rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
         raise ValueError(f"{str(path)!r} is no list of photos: {error}.") from None
-    if not rows or rows[0] != COLUMNS:
+    places = _places(rows[0]) if rows else {}
+    if not {"class", "path"} <= places.keys():
         raise ValueError(
-            f"{str(path)!r} is no list of photos: its first line should be {','.join(COLUMNS)}."
+            f"{str(path)!r} is no list of photos: its first line should be {','.join(COLUMNS)}, or "
+            "name the columns path and label."
         )
     found: Rows = {}
     seen: set[str] = set()
     for number, row in enumerate(rows[1:], start=2):
-        if len(row) != 3 or row[0] not in splits or not row[1] or not row[2]:
+        whole = len(row) == len(rows[0])
+        split, label, photo = (
+            row[places[name]] if whole and name in places else NO_SPLIT for name in COLUMNS
+        )
+        if not label or not photo or ("split" in places and split not in splits):
+            wanted = f"one of {', '.join(splits)}, a class" if "split" in places else "a class"
             raise ValueError(
-                f"{str(path)!r}, line {number}, should name one of {', '.join(splits)}, a class "
-                f"and a path. Received {','.join(row)!r}."
+                f"{str(path)!r}, line {number}, should name {wanted} and a path. "
+                f"Received {','.join(row)!r}."
             )
-        split, label, photo = row
         if photo in seen:
             raise ValueError(f"{str(path)!r}, line {number}: {photo!r} is there twice.")
         seen.add(photo)
         found.setdefault(split, []).append((label, str(path.parent / photo)))
+    return found
+
+
+def _places(head: Sequence[str]) -> dict[str, int]:
+    """The column of each of `COLUMNS` that the head names, once."""
+    found = {}
+    for name, called in _CALLED.items():
+        columns = [i for i, cell in enumerate(head) if cell.strip().lower() in called]
+        if len(columns) == 1:
+            found[name] = columns[0]
     return found
 
 

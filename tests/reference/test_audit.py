@@ -263,6 +263,9 @@ HEAD = "split,class,path\n"
     [
         ("", "first line should be split,class,path"),
         ("path\na.jpg\n", "first line should be"),
+        ("path,label,class\na.jpg,x,y\n", "first line should be"),
+        ("path,label\na.jpg,\n", "line 2, should name a class and a path. Received 'a.jpg,'"),
+        ("path,label\na.jpg,x\n", r"Each class needs 3 photos.*x \(1\)"),
         (HEAD + "train,hat\n", "line 2, should name"),
         (HEAD + "final,hat,a.jpg\n", "one of train, validation, test"),
         (HEAD + "train,hat,a.jpg\ntest,hat,a.jpg\n", "line 3: 'a.jpg' is there twice"),
@@ -287,6 +290,17 @@ def test_a_list_names_photos_relative_to_its_folder(tmp_path):
     assert found.train.labels.tolist() == [0, 1]
     assert found.validation.paths[0].endswith("ä.jpg")
     assert found.test is None
+
+
+def test_a_table_without_splits_is_divided_as_its_photos_are_in_folders(flat):
+    wanted = data.find(flat)
+    rows = [path.relative_to(flat).as_posix() for path in sorted(flat.rglob("*.jpg"))]
+    lines = [f"{number},{row.split('/')[0]},{row}" for number, row in enumerate(rows)]
+    (flat / "all.csv").write_text("\n".join(["Number,Label,Path", *lines]) + "\n")
+    for photos, others in zip(data.find(flat / "all.csv"), wanted, strict=True):
+        assert photos.paths == others.paths
+        assert photos.class_names == others.class_names
+        assert photos.labels.tolist() == others.labels.tolist()
 
 
 NAMES = ("a\u2028b.jpg", "c\x85d.jpg", "e\x0bf.jpg", "g\nh.jpg", "i\r.jpg", 'j,"k.jpg')

@@ -1,0 +1,387 @@
+"""Photos in archives: tar and Parquet files, read photo by photo and never unpacked.
+
+    photos.tar      class folders, with train/, validation/, test/ or without, or (as WebDataset
+                    has it) pairs such as 000.jpg and 000.cls
+    photos.parquet  a column of images, {bytes, path} or bytes, and one of labels (Hugging Face)
+
+A photo in an archive has the path ARCHIVE/NAME, as if the archive were a folder, so that lists and
+reports can name it. Nothing in an archive is trusted: links, devices and names that lead out of it
+are never followed, and sizes have the limits of photos in files.
+"""
+
+import io
+import json
+import os
+import re
+import tarfile
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from itertools import takewhile
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from minicnn._support.reading import check_regular, open_regular
+from minicnn._support.terminal import pip_install
+from minicnn.images import BadImageError
+from minicnn.images.files import MAX_BYTES
+from minicnn.images.folders import is_left_about
+
+T = TypeVar("T")
+
+_SPLITS = ("train", "validation", "test")
+ENDINGS = (".tar", ".parquet")
+_OTHERS = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip")
+_KEPT = 256 * 2**20  # bytes of photos of a Parquet file that are kept in memory
+_LARGEST_GROUP = 2 * 2**30  # bytes of photos in a row group, which is read as a whole
+_LARGEST_LABEL = 1024  # bytes
+
+
+class Entry(NamedTuple):
+    """A photo in an archive: its split ("" if nothing says it), its class, and its name there.
+
+    `place` is where it would be in a folder: class/name.
+    """
+
+    split: str
+    label: str
+    name: str
+    place: str
+
+
+class Passed(NamedTuple):
+    """A member that is no photo of a class, and why."""
+
+    name: str
+    why: str
+
+
+class Archive(Protocol):
+    """What both kinds of archives can do."""
+
+    entries: list[Entry]
+    passed_over: list[Passed]
+
+    def read(self, name: str) -> bytes:
+        """The content of a photo's file; `KeyError` if there is none of this name."""
+        ...
+
+
+def is_archive(path: Path) -> bool:
+    """Whether the path leads to a file with an archive's name.
+
+    Raises `ValueError` for kinds in which no single photo can be reached.
+    """
+    name = path.name.lower()
+    if path.is_dir() or not path.exists():
+        return False
+    if name.endswith(_OTHERS):
+        raise ValueError(
+            f"{str(path)!r} is compressed: unpack it, or make a .tar of it, from which photos are "
+            "read one by one. (Photos are compressed already.)"
+        )
+    return name.endswith(ENDINGS)
+
+
+def opened(path: Path, endings: tuple[str, ...]) -> Archive:
+    """The archive at this path, whose index is kept in memory; photos have these `endings`.
+
+    Raises `ValueError` for a file that is damaged, no archive, or one without photos of classes.
+    """
+    check_regular(path, "archive of photos")
+    found = path.stat()
+    return _indexed(str(path), found.st_mtime_ns, found.st_size, endings)
+
+
+@lru_cache(64)
+def _indexed(path: str, changed: int, size: int, endings: tuple[str, ...]) -> Archive:
+    made: Archive = Parquet(path) if path.lower().endswith(".parquet") else Tar(path, endings)
+    if not made.entries:
+        raise ValueError(
+            f"{path!r} has no photos of classes: class folders with photos, pairs of a photo and a "
+            ".cls file, or columns of images and labels."
+        )
+    return made
+
+
+def reading(path: str, read: Callable[[Any], T], endings: tuple[str, ...]) -> T:
+    """Call `read` with the path of a photo, or with the bytes of one in an archive."""
+    content = content_of(path, endings)
+    if content is None:
+        return read(path)
+    try:
+        return read(io.BytesIO(content))
+    except BadImageError as error:
+        raise BadImageError(str(error).replace("what was received", repr(path))) from None
+
+
+_INSIDE = re.compile(r"\.(?:tar|parquet)(?=[/\\])", re.IGNORECASE)
+
+
+def content_of(path: str, endings: tuple[str, ...]) -> bytes | None:
+    """The bytes of a photo in an archive; None if the path leads into no archive."""
+    for found in _INSIDE.finditer(path):
+        archive = path[: found.end()]
+        if os.path.isfile(archive):  # noqa: PTH113 (for each photo)
+            name = path[found.end() + 1 :].replace(os.sep, "/")
+            try:
+                return opened(Path(archive), endings).read(name)
+            except KeyError:
+                raise FileNotFoundError(f"There is no photo {name!r} in {archive!r}.") from None
+    return None
+
+
+def class_names(entries: Sequence[Entry]) -> list[str]:
+    """The classes in alphabetical order, as of folders; whole numbers in theirs."""
+    labels = {entry.label for entry in entries}
+    if all(map(str.isdecimal, labels)):
+        return sorted(labels, key=lambda label: (int(label), label))
+    return sorted(labels)
+
+
+# ---------------------------------------------------------------------------------------------
+# Tar
+# ---------------------------------------------------------------------------------------------
+
+
+class Tar:
+    """An uncompressed tar file, of which only the list of members is kept in memory."""
+
+    def __init__(self, path: str, endings: tuple[str, ...]) -> None:
+        self.path, self._endings = path, endings
+        self.passed_over: list[Passed] = []
+        self._places: dict[str, tuple[int, int]] = {}
+        with open_regular(path, "archive of photos") as file:
+            if file.read(6).startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")):
+                raise ValueError(f"{path!r} is compressed: decompress it first.")
+            file.seek(0)
+            try:
+                with tarfile.open(fileobj=file, mode="r:") as archive:
+                    for member in archive:
+                        self._add(member)
+            except (tarfile.TarError, EOFError, OverflowError, OSError, RecursionError) as error:
+                raise ValueError(f"{path!r} is no tar file, or is damaged: {error}.") from None
+        labels = [name for name in self._places if name.endswith(".cls")]
+        self.entries = self._pairs(labels) if labels else self._in_folders()
+
+    def _add(self, member: tarfile.TarInfo) -> None:
+        parts = PurePosixPath(member.name).parts
+        if ".." in parts or member.name.startswith(("/", "\\")):
+            raise ValueError(
+                f"{self.path!r} is not to be trusted: {member.name!r} in it leads out of it."
+            )
+        name = "/".join(parts)
+        if member.isdir() or is_left_about(parts[-1] if parts else "."):
+            return
+        if not member.isreg() or member.issparse():
+            kind = "a link" if member.issym() or member.islnk() else "no plain file"
+            self.passed_over.append(Passed(name, kind))
+            return
+        self._places[name] = member.offset_data, member.size  # of one name, the last counts
+
+    def read(self, name: str) -> bytes:
+        place, size = self._places[name]
+        if size > MAX_BYTES:
+            raise BadImageError(
+                f"{name!r} in {self.path!r} has {size:,} bytes, more than the {MAX_BYTES:,} that a "
+                "photo may have."
+            )
+        with open_regular(self.path, "archive of photos") as file:
+            file.seek(place)
+            return file.read(size)
+
+    def _photos(self) -> list[str]:
+        """The names of photos, folder by folder, each in order."""
+        found = []
+        for name in self._places:
+            if name.lower().endswith(self._endings):
+                found.append(name)
+            elif not name.endswith(".cls"):
+                told = f"its name does not end in {', '.join(self._endings)}"
+                self.passed_over.append(Passed(name, told))
+        return sorted(found, key=lambda name: name.rpartition("/")[::2])
+
+    def _in_folders(self) -> list[Entry]:
+        """Photos in class folders, below train/ and so on if there are such folders."""
+        photos = [tuple(name.split("/")) for name in self._photos()]
+        above = {  # the folders in which a train folder is, with classes below it
+            parts[:depth]
+            for parts in photos
+            for depth, part in enumerate(parts[:-2])
+            if part == "train"
+        }
+        # What was packed may be in a folder of its own.
+        packed: Sequence[str] = min(above, key=len) if above else ()
+        if not above:
+            levels = zip(*(parts[:-2] for parts in photos))
+            packed = [one[0] for one in takewhile(lambda level: len(set(level)) == 1, levels)]
+        found = []
+        for parts in photos:
+            name, inner = "/".join(parts), parts[len(packed) :]
+            inside = parts[: len(packed)] == tuple(packed)
+            split = inner[0] if above and inside and inner[0] in _SPLITS else ""
+            place = inner[1:] if split else inner
+            if len(place) < 2 or not inside or (above and not split):
+                self.passed_over.append(Passed(name, "in no class folder of a split"))
+            elif place[0].startswith("."):
+                self.passed_over.append(Passed(name, "in a hidden folder"))
+            else:
+                found.append(Entry(split, place[0], name, "/".join(place)))
+        return found
+
+    def _pairs(self, labels: Sequence[str]) -> list[Entry]:
+        """Photos with a label beside them: `000.jpg` and `000.cls`."""
+        told = {}
+        for name in labels:
+            size = self._places[name][1]
+            if size > _LARGEST_LABEL:
+                raise ValueError(f"{self.path!r}: {name!r} has {size:,} bytes, and is no label.")
+            told[_key(name)] = self.read(name).decode("utf-8", "replace").strip()
+        found = []
+        for name in self._photos():
+            label = told.get(_key(name), "")
+            if label:
+                found.append(Entry("", label, name, f"{label}/{name}"))
+            else:
+                self.passed_over.append(Passed(name, "without a label in a .cls file"))
+        return found
+
+
+def _key(name: str) -> str:
+    """What the files of one sample have in common: the name up to its first dot."""
+    folder, slash, last = name.rpartition("/")
+    return f"{folder}{slash}{last.partition('.')[0]}"
+
+
+# ---------------------------------------------------------------------------------------------
+# Parquet
+# ---------------------------------------------------------------------------------------------
+
+
+class Parquet:
+    """A Parquet file with a column of images and one of labels.
+
+    Photos are stored in groups of rows, of which a few are kept in memory.
+    """
+
+    def __init__(self, path: str) -> None:
+        try:
+            import pyarrow.parquet
+        except ImportError:
+            raise ImportError(f"{path!r} needs pyarrow: {pip_install('pyarrow')}") from None
+        self.path = path
+        self.passed_over: list[Passed] = []
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[int, list[bytes | None]] = OrderedDict()
+        try:
+            self._file: Any = pyarrow.parquet.ParquetFile(path)
+            self._image, self._label = self._columns()
+            self.entries, self._rows = self._index()
+        except Exception as error:  # Arrow's are of many kinds
+            raise ValueError(f"{path!r} is no Parquet file of photos: {error}.") from None
+
+    def _columns(self) -> tuple[str, str]:
+        """The names of the columns: the image's bytes, and the label."""
+        import pyarrow.types as kinds
+
+        schema = self._file.schema_arrow
+        images = []
+        for field in schema:
+            inside = {part.name for part in field.type} if kinds.is_struct(field.type) else set()
+            if "bytes" in inside:
+                images.append(f"{field.name}.bytes")
+            elif kinds.is_binary(field.type) or kinds.is_large_binary(field.type):
+                images.append(field.name)
+        labels = [name for name in ("label", "labels", "class") if name in schema.names]
+        if len(images) != 1 or not labels:
+            raise ValueError(
+                f"one column of images and a column named label are expected. Its columns are "
+                f"{', '.join(schema.names)}"
+            )
+        return images[0], labels[0]
+
+    def _index(self) -> tuple[list[Entry], dict[str, tuple[int, int]]]:
+        """All photos by class and name, and the row group and row of each name."""
+        column = self._image.removesuffix(".bytes")
+        struct = self._image != column
+        inner = self._file.schema_arrow.field(column).type if struct else ()
+        named = "path" in {part.name for part in inner}
+        columns = [self._label, *([f"{column}.path"] if named else [])]
+        labels: list[str | None] = []
+        names: list[str] = []
+        places = []
+        for group in range(self._file.num_row_groups):
+            table = self._file.read_row_group(group, columns=columns)
+            labels += self._in_words(table.column(self._label).to_pylist())
+            places += [(group, row) for row in range(table.num_rows)]
+            paths = table.column(column).to_pylist() if named else [None] * table.num_rows
+            names += [re.split(r"[/\\]", (path or {}).get("path") or "")[-1] for path in paths]
+        if len(set(names)) < len(names) or not {"", ".", ".."}.isdisjoint(names):
+            names = [f"{row:08d}" for row in range(len(names))]
+        found = []
+        for name, label in zip(names, labels, strict=True):
+            if label is None:
+                self.passed_over.append(Passed(name, "without a label"))
+            else:
+                found.append(Entry("", label, name, f"{label}/{name}"))
+        found.sort(key=lambda entry: entry.name)
+        return found, dict(zip(names, places, strict=True))
+
+    def _in_words(self, values: Sequence[Any]) -> list[str | None]:
+        """Labels as text: numbers by the names that Hugging Face keeps in the file."""
+        told = json.loads((self._file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
+        feature = told.get("info", {}).get("features", {}).get(self._label, {})
+        names = feature.get("names") if isinstance(feature, dict) else None
+        found: list[str | None] = []
+        for value in values:
+            if isinstance(value, bool) or not (value is None or isinstance(value, (int, str))):
+                raise ValueError(f"a label is a number or a text. Received {value!r}")
+            if isinstance(value, int) and names and not 0 <= value < len(names):
+                found.append(None)  # -1 is Hugging Face's sign for "unknown"
+            elif isinstance(value, int) and names:
+                found.append(str(names[value]))
+            else:
+                found.append(None if value in (None, "") else str(value))
+        return found
+
+    def read(self, name: str) -> bytes:
+        group, row = self._rows[name]
+        with self._lock:
+            content = self._group(group)[row]
+        if not content or len(content) > MAX_BYTES:
+            told = f"has {len(content):,} bytes" if content else "has no bytes in the file"
+            raise BadImageError(f"{name!r} in {self.path!r} {told}: it is no photo.")
+        return content
+
+    def _group(self, number: int) -> list[bytes | None]:
+        """The photos of a row group; those used last are kept, as far as they fit."""
+        if number not in self._kept:
+            about = self._file.metadata.row_group(number)
+            size = sum(
+                about.column(i).total_uncompressed_size
+                for i in range(about.num_columns)
+                if about.column(i).path_in_schema == self._image
+            )
+            if size > _LARGEST_GROUP:
+                raise BadImageError(
+                    f"{self.path!r} has {size:,} bytes of photos in one row group, of at most "
+                    f"{_LARGEST_GROUP:,}: write it with smaller ones."
+                )
+            column = self._image.removesuffix(".bytes")
+            inner = column != self._image
+            try:
+                table = self._file.read_row_group(number, columns=[self._image])
+                values = table.column(column).to_pylist()
+            except Exception as error:  # Arrow's are of many kinds
+                raise BadImageError(f"{self.path!r} is damaged: {error}.") from None
+            self._kept[number] = [
+                (value or {}).get("bytes") if inner else value for value in values
+            ]
+        self._kept.move_to_end(number)
+        while len(self._kept) > 1 and self._size() > _KEPT:
+            self._kept.popitem(last=False)
+        return self._kept[number]
+
+    def _size(self) -> int:
+        return sum(len(photo or b"") for group in self._kept.values() for photo in group)
