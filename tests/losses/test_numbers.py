@@ -186,6 +186,7 @@ def test_files_keep_the_loss_both_ways(tmp_path: Any) -> None:
             warnings.simplefilter("error", UserWarning)
             theirs = keras.models.load_model(tmp_path / "ours.keras")
             theirs.save(tmp_path / "theirs.keras")
+            theirs.run_eagerly = True  # tracing a graph takes longer
             again = models.load_model(tmp_path / "theirs.keras")
             back = models.load_model(tmp_path / "ours.keras")
         assert theirs.evaluate(x, y, verbose=0) == pytest.approx(

@@ -156,6 +156,7 @@ def test_fit_logs_what_keras_logs(tmp_path: Any) -> None:
                      kinds.F1Score("macro"), kinds.MeanIoU(3, "iou", sparse_y_true=False,
                                                            sparse_y_pred=False)],
             weighted_metrics=["mae", kinds.Precision(name="p")],
+            run_eagerly=True,  # tracing a graph takes Keras longer than these steps
         )  # fmt: skip
 
     ours, theirs = made(minicnn), made(keras)

@@ -89,7 +89,10 @@ def pair(make: Callable[[Any], Any] = network) -> tuple[Any, Any]:
     ours.set_weights(theirs.get_weights())
     for model, k in ((theirs, keras), (ours, minicnn)):
         model.compile(
-            k.optimizers.SGD(0.05), "sparse_categorical_crossentropy", metrics=["accuracy"]
+            k.optimizers.SGD(0.05),
+            "sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+            run_eagerly=True,  # tracing a graph takes Keras longer than these steps
         )
     return theirs, ours
 

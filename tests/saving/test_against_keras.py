@@ -95,6 +95,8 @@ def compiled(library: Any, model: Any, optimizer: str) -> Any:
 
 def losses(model: Any, steps: int, seed: int) -> list[float]:
     rng = np.random.default_rng(seed)
+    if isinstance(model, keras.Model):
+        model.run_eagerly = True  # tracing a graph takes longer than these steps
     found = []
     for step in range(steps):
         x, y = photos(8, seed=1000 * seed + step), rng.integers(0, 3, 8)
@@ -104,7 +106,7 @@ def losses(model: Any, steps: int, seed: int) -> list[float]:
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("start", ["keras", "minicnn"])
-def test_the_next_50_losses_are_those_of_the_other_side(
+def test_the_next_losses_are_those_of_the_other_side(
     start: str, optimizer: str, tmp_path: Path
 ) -> None:
     first, load = (
@@ -114,7 +116,7 @@ def test_the_next_50_losses_are_those_of_the_other_side(
     losses(model, 10, seed=1)
     model.save(tmp_path / "m.keras")
     other = load(tmp_path / "m.keras")
-    np.testing.assert_allclose(losses(other, 50, seed=2), losses(model, 50, seed=2), rtol=2e-3)
+    np.testing.assert_allclose(losses(other, 15, seed=2), losses(model, 15, seed=2), rtol=2e-3)
 
 
 def test_the_optimizer_s_state_matters(tmp_path: Path) -> None:
@@ -124,8 +126,8 @@ def test_the_optimizer_s_state_matters(tmp_path: Path) -> None:
     model.save(tmp_path / "m.keras")
     fresh = models.load_model(tmp_path / "m.keras")
     compiled(minicnn, fresh, "Adam")
-    expected = losses(model, 50, seed=2)
-    assert np.abs(np.array(losses(fresh, 50, seed=2)) / expected - 1).max() > 0.01
+    expected = losses(model, 15, seed=2)
+    assert np.abs(np.array(losses(fresh, 15, seed=2)) / expected - 1).max() > 0.01
 
 
 def test_training_goes_on_from_an_old_file(tmp_path: Path) -> None:
@@ -133,7 +135,7 @@ def test_training_goes_on_from_an_old_file(tmp_path: Path) -> None:
     losses(model, 10, seed=1)
     model.save(tmp_path / "m.h5")
     loaded = models.load_model(tmp_path / "m.h5")
-    np.testing.assert_allclose(losses(loaded, 20, seed=2), losses(model, 20, seed=2), rtol=2e-3)
+    np.testing.assert_allclose(losses(loaded, 15, seed=2), losses(model, 15, seed=2), rtol=2e-3)
 
 
 def test_training_goes_on_from_a_live_model() -> None:
@@ -142,7 +144,7 @@ def test_training_goes_on_from_a_live_model() -> None:
     ours = models.from_keras(model)
     assert [layer.name for layer in ours.layers] == [layer.name for layer in model.layers]
     assert_same_predictions(ours, model, photos())
-    np.testing.assert_allclose(losses(ours, 20, seed=2), losses(model, 20, seed=2), rtol=2e-3)
+    np.testing.assert_allclose(losses(ours, 15, seed=2), losses(model, 15, seed=2), rtol=2e-3)
 
 
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
@@ -249,7 +251,7 @@ def test_a_file_of_weights_keeps_the_state_of_an_optimizer_in_use(tmp_path: Path
     losses(ours, 1, seed=1)
     ours.load_weights(tmp_path / "m.weights.h5")
     assert ours.optimizer.iterations == 10
-    np.testing.assert_allclose(losses(ours, 20, seed=2), losses(model, 20, seed=2), rtol=2e-3)
+    np.testing.assert_allclose(losses(ours, 15, seed=2), losses(model, 15, seed=2), rtol=2e-3)
 
 
 def test_a_model_that_cannot_be_trained_here_predicts_all_the_same(tmp_path: Path) -> None:
