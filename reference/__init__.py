@@ -14,8 +14,12 @@ Rooms, lowest floor first; each imports only from those above it in this list:
     archives       photos in tar and Parquet files
     lists          which photo is in which split, if folders do not say it
     data           class folders, the download, checks, pixels
+    calibration    how far probabilities can be believed
     model          the frozen base, the head behind it, and the model file
+    tuning         which blocks of the base learn, too, and how fast
+    ensemble       several trained networks, and mirror images, as one model
     features       the frozen base's output for each photo, computed once and kept
+    augmenting     training photos that are new in each epoch
     batches        the order of the training photos, the same after an interruption
     report         pages of text, tables and figures
     schedules      the learning rate in the course of a run

@@ -23,7 +23,7 @@ from minicnn import plots
 from minicnn._support.arguments import count
 from minicnn._support.atomic import replacing
 from minicnn._support.terminal import printable, say
-from reference import backend, data, features, insight, lists
+from reference import backend, calibration, data, features, insight, lists
 from reference import model as models
 from reference.console import check_output, main, make_parser
 from reference.data import Photos
@@ -155,7 +155,8 @@ class Judged:
         lines = [
             f"{self.photos.name.capitalize()} accuracy: {self.accuracy:.3f} "
             f"{interval(self.accuracy, count)}, macro-F1 {self.macro_f1:.3f}, "
-            f"loss {self.loss:.3f}, on {count} photos."
+            f"loss {self.loss:.3f}, expected calibration error "
+            f"{calibration.error(self.p, self.photos.labels):.3f}, on {count} photos."
         ]
         if self.validation_accuracy is not None:
             # Keras's accuracy is a float32: equal ones may differ in the eighth digit.
@@ -257,6 +258,7 @@ def write(judged: Judged, folder: Path) -> list[str]:
         "interval_95": [low, high],
         "macro_f1": judged.macro_f1,
         "loss": judged.loss,
+        "expected_calibration_error": calibration.error(judged.p, judged.photos.labels),
         "validation_accuracy": judged.validation_accuracy,
         "class_names": list(judged.photos.class_names),
         "confusion": judged.confusion().tolist(),
@@ -273,8 +275,10 @@ def write(judged: Judged, folder: Path) -> list[str]:
     insight.write_probabilities(judged, folder / f"probabilities-{name}.csv")
     plots.save(confusion_picture(judged), folder / "confusion.png")
     plots.save(contact_sheet(judged), folder / "mistakes.png")
+    reliability = calibration.picture(judged.p, judged.photos.labels, name)
+    plots.save(reliability, folder / "calibration.png")
     tables = ["confused.csv", f"probabilities-{name}.csv"]
-    return [*texts, *tables, "confusion.png", "mistakes.png"]
+    return [*texts, *tables, "confusion.png", "mistakes.png", "calibration.png"]
 
 
 # ---------------------------------------------------------------------------------------------

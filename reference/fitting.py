@@ -53,6 +53,9 @@ class Settings:
     ema: float = 0.0  # momentum of a moving average of the weights, which is what is judged; 0: off
     schedule: str = "constant"  # of the learning rate: see `reference.schedules`
     warmup: float = 0.0  # epochs in which the learning rate rises
+    ensemble: int = 1  # runs with seeds from `seed` on, in one file
+    flips: bool = False  # average over the photo and its mirror image
+    calibrate: bool = False  # fit a temperature to the validation photos
 
     def __post_init__(self) -> None:
         stages = [self.epochs] if self.fine_tune is None else [self.epochs, self.fine_tune_epochs]
@@ -62,6 +65,11 @@ class Settings:
         """The learning rate in the course of these epochs: a number, or Keras's schedule."""
         steps = math.ceil(photos / self.batch_size)
         return schedules.of(self.schedule, rate, epochs, steps, self.warmup)
+
+    @property
+    def as_it_is(self) -> bool:
+        """Whether the best epoch of one run is the model, as it is."""
+        return self.ensemble == 1 and not self.flips and not self.calibrate
 
     def __str__(self) -> str:
         words = [f"learning rate {self.learning_rate:g}"]
@@ -86,6 +94,12 @@ class Settings:
         ):
             if value:
                 words.append(f"{name} {value:g}")
+        if self.ensemble > 1:
+            words.append(f"{self.ensemble} runs together")
+        if self.flips:
+            words.append("with mirror images")
+        if self.calibrate:
+            words.append("calibrated")
         return ", ".join(words)
 
 

@@ -447,6 +447,10 @@ class About:
     droprate: float = 0.0
     image_sizes: list[int] = field(default_factory=list)  # if the base sees a photo at several
     training: dict[str, Any] = field(default_factory=dict)  # to read: rate, epochs, accuracy, …
+    members: int = 0  # how many trained networks are in it together (`reference.ensemble`); 0: one
+    first: int | None = None  # the first layer of the base that differs among them
+    flips: bool = False
+    temperature: float = 1.0
 
     @property
     def reader(self) -> Reader:
@@ -551,7 +555,9 @@ def read_about(path: str | Path) -> About:
                 raise ValueError(f"its metadata has {member.file_size} bytes")
             found = json.loads(archive.read(member))["minicnn"]
             found = {**found, "image_size": found["image_size"][0]}
-            found = {"image_sizes": [], **found}  # older files lack it
+            for name in ("members", "first", "flips", "temperature"):  # older files lack them
+                found.setdefault(name, About.__dataclass_fields__[name].default)
+            found = {"image_sizes": [], **found}
             about = About(**{name: found[name] for name in About.__dataclass_fields__})
     except (OSError, zipfile.BadZipFile, KeyError, TypeError, IndexError, ValueError) as error:
         raise ValueError(
@@ -584,11 +590,12 @@ def load(path: str | Path) -> Saved:
     """Load the model in a file that `save` wrote.
 
     This builds a base of keras.applications in code, and takes only weights from the file. Keras
-    builds other bases from their description, with `safe_mode` on, so that no code runs.
+    builds other bases, and several networks together, from their description, with `safe_mode` on,
+    so that no code runs.
     Raises `FileNotFoundError`, `ValueError`.
     """
     about = read_about(path)
-    if about.base not in applications():
+    if about.members or about.base not in applications():
         model = _from_file(Path(path))
     else:
         base = load_base(about.base, about.image_size, "none", sizes=about.image_sizes)

@@ -28,9 +28,12 @@ from minicnn._support.atomic import replacing
 from minicnn._support.terminal import pip_install, python, quoted, say
 from minicnn.images import BadImageError
 from reference import (
+    augmenting,
     backend,
+    calibration,
     config,
     data,
+    ensemble,
     evaluate,
     features,
     fitting,
@@ -66,9 +69,13 @@ class Result:
     history: History
     about: About
     computed: bool = True  # the features, if it used any; otherwise they came from the cache
+    together: float | None = None  # the validation accuracy of several runs, or mirror images
+    alone: tuple[float, ...] = ()  # those of the runs that are in it
 
     @property
     def best(self) -> float:
+        if self.together is not None:
+            return self.together
         return self.history["val_accuracy"][fitting.best_epoch(self.history)]
 
 
@@ -90,11 +97,82 @@ def train(
 
     With `resume` an interrupted run goes on after its last epoch, to the same result. `begun` is
     called when everything has been checked, and `output` is there; callbacks that are `watching`
-    see each epoch.
+    see each epoch. Several runs that become one model, or one that gets mirror images or a
+    temperature, have folders of their own in `output`; the first one's history is the result's.
     Raises `ValueError` for settings that do not fit, or a state of another run.
     """
-    run = _Run(splits, base, settings, Path(output), machine, reader, cache, tensorboard, verbose)
-    return run.go(resume, begun, watching)
+    output = Path(output)
+    if settings.as_it_is:
+        run = _Run(splits, base, settings, output, machine, reader, cache, tensorboard, verbose)
+        return run.go(resume, begun, watching)
+    if machine.processes is not None:
+        raise ValueError(
+            "Several processes train one model, whose best epoch is the result: they take no "
+            "--ensemble, --flips, --calibrate."
+        )
+    weights = base.network.get_weights()
+    results: list[Result] = []
+    for seed in range(settings.seed, settings.seed + settings.ensemble):
+        if verbose and settings.ensemble > 1:
+            say(f"Seed {seed}, {len(results) + 1} of {settings.ensemble}:")
+        alone = replace(settings, seed=seed, ensemble=1, flips=False, calibrate=False)
+        folder = output / f"seed-{seed}"
+        run = _Run(splits, base, alone, folder, machine, reader, cache, tensorboard, verbose)
+        results.append(run.go(resume, *((lambda: None, ()) if results else (begun, watching))))
+        base.network.set_weights(weights)  # fine-tuning has changed them
+        base.network.trainable = False
+    return _together(results, splits, base, settings, output, machine, reader, verbose)
+
+
+def _together(
+    results: Sequence[Result],
+    splits: Splits,
+    base: Base,
+    settings: Settings,
+    output: Path,
+    machine: Machine,
+    reader: Reader,
+    verbose: int,
+) -> Result:
+    """Make one model of the runs' best ones, judge it, and write it."""
+    wholes = [models.load(result.path).model for result in results]
+    first = None
+    if settings.fine_tune:
+        first = tuning.stages(base.network, settings.fine_tune)[-1]
+    model = ensemble.assemble(wholes, base, first, settings.flips)
+    title = f"Evaluating {splits.validation.name}"
+    logits = features.outputs(model, splits.validation, reader, title, verbose > 0)
+    temperature = 1.0
+    if settings.calibrate:
+        temperature = calibration.temperature(logits, splits.validation.labels)
+        model = ensemble.assemble(wholes, base, first, settings.flips, temperature)
+    _, accuracy = fitting.scores(logits, splits.validation.one_hot())
+    told = {"val_accuracy": accuracy, "made_with": machine.describe()}
+    about = replace(
+        results[0].about,
+        training={**asdict(settings), **told},
+        members=len(results),
+        first=first,
+        flips=settings.flips,
+        temperature=temperature,
+    )
+    clear(output)
+    fitting.write_history(output / "history.csv", results[0].history)
+    path = output / "model.keras"
+    models.save(model, path, about)
+    computed = any(result.computed for result in results)
+    alone = tuple(result.best for result in results)
+    return Result(path, results[0].history, about, computed, accuracy, alone)
+
+
+def clear(folder: Path) -> None:
+    """Remove what a kill in the middle of writing left: half a file under a hidden name."""
+    for name in ("model.keras", "state.npz", "history.csv"):
+        for left in folder.glob(f".{name}[.-]????????"):
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
 
 
 class _Run:
@@ -133,7 +211,8 @@ class _Run:
             **{
                 name: value
                 for name, value in asdict(settings).items()
-                if "epochs" not in name or settings.schedule != "constant"
+                if ("epochs" not in name or settings.schedule != "constant")
+                and name not in ("ensemble", "flips", "calibrate")
             },
             "base": base.name,
             "weights": base.sha256(),
@@ -177,7 +256,7 @@ class _Run:
     ) -> Result:
         self.output.mkdir(parents=True, exist_ok=True)
         if self.machine.is_first:
-            self._clear()
+            clear(self.output)
         if resume and self.state_path.exists():
             self.state = fitting.read_state(self.state_path, self.about)
             if not self.model_path.is_file():
@@ -209,15 +288,6 @@ class _Run:
             fitting.write_history(self.output / "history.csv", self.history)
         computed = self.found is None or self.computed
         return Result(self.model_path, self.history, self._about(), computed)
-
-    def _clear(self) -> None:
-        """Remove what a kill in the middle of writing left: half a file under a hidden name."""
-        for name in (self.model_path.name, self.state_path.name, "history.csv"):
-            for left in self.output.glob(f".{name}[.-]????????"):
-                if left.is_dir():
-                    shutil.rmtree(left)
-                else:
-                    left.unlink()
 
     def _check_shared(self, same: bool) -> None:
         assert self.machine.processes is not None
@@ -278,7 +348,7 @@ class _Run:
         settings = self.settings
         with self.machine.scope():
             if rows is None and settings.augment:
-                learner = augmented(self.whole, settings.seed)
+                learner = augmenting.augmented(self.whole, settings.seed)
             elif rows is None:
                 learner = keras.Model(self.whole.inputs, self.whole.outputs)
             elif cut is None:
@@ -385,27 +455,6 @@ class _Run:
         )
 
 
-def augmented(whole: keras.Model, seed: int) -> keras.Model:
-    """The model behind random flips, shifts by up to a tenth and zooms by up to a fifth.
-
-    This is only for training: in prediction the layers change nothing, and the file omits them.
-    """
-    inputs = keras.Input(whole.input_shape[1:], name="plain_photo")
-    edge = {"fill_mode": "nearest"}
-    layers = [
-        keras.layers.RandomFlip("horizontal", seed=seed, name="flip"),
-        keras.layers.RandomTranslation(0.1, 0.1, seed=seed + 1, name="shift", **edge),
-        keras.layers.RandomZoom((-0.2, 0.2), seed=seed + 2, name="zoom", **edge),
-    ]
-    if keras.backend.backend() == "jax":
-        # Keras compiles no step of a model with these layers, since TensorFlow's XLA cannot shift
-        # and zoom. JAX's can, and without it takes several times as long.
-        for layer in layers:
-            layer.supports_jit = True
-    x = models.through(layers, inputs)
-    return keras.Model(inputs, whole(x), name="augmented")
-
-
 # ---------------------------------------------------------------------------------------------
 # The command
 # ---------------------------------------------------------------------------------------------
@@ -459,6 +508,13 @@ def parser() -> argparse.ArgumentParser:
     add("--ema", type=share, default=0.0, metavar="M",
         help="judge and keep a moving average of the weights, with this momentum, such as 0.99; "
         "default: 0, none")  # fmt: skip
+    add("--ensemble", type=positive, default=1, metavar="N",
+        help="train with N seeds, from --seed on, and average the logits in one model")  # fmt: skip
+    add("--flips", action="store_true",
+        help="average over each photo and its mirror image, inside the model")  # fmt: skip
+    add("--calibrate", action="store_true",
+        help="fit a temperature to the validation photos, which makes probabilities honest and "
+        "changes no answer")  # fmt: skip
     add("--class-weights", action="store_true", help="let rare classes count as much as others")
     add("--patience", type=positive, metavar="N",
         help="stop after N epochs without a better validation accuracy")  # fmt: skip
@@ -494,6 +550,9 @@ def settings_from(options: argparse.Namespace) -> Settings:
         ema=options.ema,
         schedule=options.schedule,
         warmup=options.warmup,
+        ensemble=options.ensemble,
+        flips=options.flips,
+        calibrate=options.calibrate,
     )
 
 
@@ -592,9 +651,15 @@ def _report(
     }
     with replacing(options.output / "run.json") as temporary:
         temporary.write_text(json.dumps(about, indent=2) + "\n", "utf-8")
-    best = fitting.best_epoch(result.history)
     interval = evaluate.interval(result.best, len(splits.validation))
-    say(f"\nBest validation accuracy: {result.best:.3f} {interval} in epoch {best + 1}.")
+    if result.together is None:
+        best = fitting.best_epoch(result.history)
+        say(f"\nBest validation accuracy: {result.best:.3f} {interval} in epoch {best + 1}.")
+    else:
+        alone = ", ".join(f"{accuracy:.3f}" for accuracy in result.alone)
+        say(f"\nValidation accuracy: {result.best:.3f} {interval}; as trained: {alone}.")
+    if options.calibrate:
+        say(f"Temperature: {result.about.temperature:.2f}.")
     say(f"Wrote {result.path}, history.csv and curves.png beside it.")
     if lacking := models.minicnn_lacks(result.path):
         say(f"The file is for Keras: minicnn cannot open it ({lacking}).")

@@ -115,14 +115,10 @@ class AdamOfBlocks(keras.optimizers.AdamW):
 
 def extractor(base: Base, first: int) -> keras.Model:
     """The part before layer number `first`: a photo in, all maps that cross the cut in one row."""
-    inputs = keras.Input((base.image_size, base.image_size, 3), name="photo")
-    rows = [
-        keras.layers.Flatten(dtype="float32")(y)
-        for maps in base.maps(inputs, _below(base.network, first))
-        for y in _listed(maps)
-    ]
+    below = lower(base, first)
+    rows = [keras.layers.Flatten(dtype="float32")(y) for y in below.outputs]
     row = rows[0] if len(rows) == 1 else keras.layers.Concatenate(dtype="float32")(rows)
-    return keras.Model(inputs, row, name="extractor")
+    return keras.Model(below.inputs[0], row, name="extractor")
 
 
 def behind(whole: keras.Model, base: Base, first: int) -> keras.Model:
@@ -130,34 +126,47 @@ def behind(whole: keras.Model, base: Base, first: int) -> keras.Model:
 
     It shares its layers with `whole`.
     """
+    above = upper(whole, base, first)
+    shapes = [y.shape[1:] for y in above.inputs]
+    ends = list(itertools.accumulate(math.prod(shape) for shape in shapes))
+    inputs = keras.Input((ends[-1],), name="maps")
+    maps = []
+    for shape, start, end in zip(shapes, [0, *ends], ends, strict=False):
+        part = inputs if len(ends) == 1 else inputs[:, start:end]
+        maps.append(keras.layers.Reshape(shape, dtype="float32")(part))
+    return keras.Model(inputs, above(maps if len(maps) > 1 else maps[0]), name="rows")
+
+
+def lower(base: Base, first: int) -> keras.Model:
+    """The part before layer number `first`: a photo in, all maps that cross the cut out."""
+    photo = keras.Input((base.image_size, base.image_size, 3), name="photo")
+    maps = _crossed(base, first, photo)
+    return keras.Model(photo, maps if len(maps) > 1 else maps[0], name="lower")
+
+
+def upper(whole: keras.Model, base: Base, first: int) -> keras.Model:
+    """The part of `whole` from layer number `first` of its base on, for what `lower` gives."""
     crossing = _crossing(base.network, first)
     above = keras.Model(crossing, base.network.outputs[0], name="above")
     photo = keras.Input((base.image_size, base.image_size, 3))
-    crossed = base.maps(photo, _below(base.network, first))
-    total = sum(math.prod(y.shape[1:]) for maps in crossed for y in _listed(maps))
-    inputs = keras.Input((total,), name="maps")
-    outputs, start = [], 0
-    for maps in crossed:
-        parts = []
-        for y in _listed(maps):
-            end = start + math.prod(y.shape[1:])
-            part = inputs if end - start == total else inputs[:, start:end]
-            parts.append(keras.layers.Reshape(y.shape[1:])(part))
-            start = end
-        outputs.append(above(parts[0] if len(parts) == 1 else parts, training=False))
-    logits = models.through(models.layers_of_head(whole), base.pooled(outputs))
-    return keras.Model(inputs, logits, name="upper")
+    inputs = [keras.Input(y.shape[1:]) for y in _crossed(base, first, photo)]
+    parts = [inputs[at : at + len(crossing)] for at in range(0, len(inputs), len(crossing))]
+    maps = [above(part if len(part) > 1 else part[0], training=False) for part in parts]
+    logits = models.through(models.layers_of_head(whole), base.pooled(maps))
+    return keras.Model(inputs if len(inputs) > 1 else inputs[0], logits, name="upper")
+
+
+def _crossed(base: Base, first: int, photo: Any) -> list[Any]:
+    """The maps that cross the cut, of each image size."""
+    sizes = base.maps(photo, _below(base.network, first))
+    return [y for maps in sizes for y in (maps if isinstance(maps, list) else [maps])]
 
 
 def _below(network: keras.Model, first: int) -> keras.Model:
     """The part of the network before layer number `first`."""
     # Keras makes no part of a model of a model that only has inputs.
-    maps = [keras.layers.Identity()(y) for y in _crossing(network, first)]
+    maps = [keras.layers.Identity(dtype="float32")(y) for y in _crossing(network, first)]
     return keras.Model(network.inputs, maps, name="below")
-
-
-def _listed(maps: Any) -> list[Any]:
-    return maps if isinstance(maps, list) else [maps]
 
 
 def _crossing(network: keras.Model, first: int) -> list[Any]:

@@ -235,10 +235,11 @@ def test_the_accelerator_benchmark_reports_every_rate(tiny_base, clothes, tmp_pa
 # ---------------------------------------------------------------------------------------------
 
 FLOORS = (
-    ("config", "lists", "served", "sizes", "schedules"), ("console",),
+    ("calibration", "config", "lists", "served", "sizes", "schedules"), ("console",),
     ("on_tensorflow", "on_jax"), ("backend",), ("data", "loggers"), ("model", "report"),
-    ("tuning",), ("features", "batches", "serve"), ("fitting", "audit", "insight"),
-    ("evaluate",), ("train", "predict", "export", "compare"), ("sweep", "find_rate"),
+    ("tuning",), ("augmenting", "batches", "ensemble", "features", "serve"),
+    ("fitting", "audit", "insight"), ("evaluate",),
+    ("train", "predict", "export", "compare"), ("sweep", "find_rate"),
     ("course", "folds"),
 )  # fmt: skip
 # The command, which reports on the data, leads up; and insight names the class of what it shows.

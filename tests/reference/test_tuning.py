@@ -1,11 +1,14 @@
 """`reference.tuning`: which layers learn, how fast, and the part of the base that runs once."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 
+from minicnn.models import load_model
+from reference import ensemble, tuning
 from reference import model as models
-from reference import tuning
 from reference.model import Base
 
 
@@ -33,6 +36,23 @@ def test_the_part_above_the_cut_makes_of_the_part_below_what_the_whole_makes(bas
     assert rows.shape == (2, widths[name])
     np.testing.assert_allclose(upper(rows), whole(photos), rtol=1e-5, atol=1e-6)
     assert models.head_of(whole).weights[0] is upper.weights[-4], "the layers are shared"
+
+
+def test_several_networks_in_one_model_share_the_part_below_the_cut(base, tmp_path):
+    """Two maps cross this cut; minicnn computes what Keras does."""
+    first = tuning.stages(base.network, "block3")[0]
+    other = replace(base, network=keras.models.clone_model(base.network))
+    for ours, theirs in zip(base.network.layers[:first], other.network.layers, strict=False):
+        theirs.set_weights(ours.get_weights())
+    wholes = [models.make_model(base, 4), models.make_model(other, 4)]
+    model = ensemble.assemble(wholes, base, first, flips=True, temperature=2.0)
+    photos = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3)).astype("f4")
+    views = photos, photos[:, :, ::-1]
+    wanted = np.mean([whole(view) for whole in wholes for view in views], axis=0) / 2
+    np.testing.assert_allclose(model(photos), wanted, rtol=1e-5, atol=1e-6)
+    model.save(tmp_path / "model.keras")
+    found = load_model(tmp_path / "model.keras", compile=False).predict(photos, verbose=0)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_a_later_stage_begins_below_the_earlier_ones(base):
