@@ -65,6 +65,8 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> a
             near = difflib.get_close_matches(key, actions, 1)
             hint = f" Is {near[0]!r} meant?" if near else ""
             raise ValueError(f"{path}: {parser.prog} has no option {key!r}.{hint}")
+        if _is_given(_rivals(parser, action), given):
+            continue
         off = f"--no-{_name(action)}"
         if action.nargs == 0 and off in given:
             given = [word for word in given if word != off]
@@ -85,6 +87,17 @@ def read(path: Path) -> dict[str, Any]:
 
 def _name(action: argparse.Action) -> str:
     return next((s[2:] for s in action.option_strings if s.startswith("--")), action.dest)
+
+
+def _rivals(parser: argparse.ArgumentParser, action: argparse.Action) -> list[str]:
+    """The options that exclude this one: a file's must not exclude those of the command line."""
+    groups = [g._group_actions for g in parser._mutually_exclusive_groups]
+    others = [one for group in groups if action in group for one in group if one is not action]
+    return [text for one in others for text in one.option_strings]
+
+
+def _is_given(names: Sequence[str], given: Sequence[str]) -> bool:
+    return any(word.partition("=")[0] in names for word in given)
 
 
 def _words(path: Path, name: str, action: argparse.Action, value: Any) -> list[str]:

@@ -313,6 +313,8 @@ def command(options: argparse.Namespace) -> None:
     backend.make_exact()
     saved = models.load(options.model)
     found = data.find_one(data.locate(options.data), options.split)
+    if options.explain:
+        insight.check_explain(options.model, found.paths)
     photos = data.check(found, options.skip_bad_images)
     validation = saved.about.training.get("val_accuracy") if options.split == "test" else None
     judged = evaluate(saved, photos, validation)

@@ -172,6 +172,14 @@ def _heated(x: Array, heat: Array) -> Image.Image:
 # ---------------------------------------------------------------------------------------------
 
 
+def check_explain(model: Path, photos: Sequence[str]) -> None:
+    """Raise a `ValueError` if `minicnn explain` cannot write pages of these photos."""
+    if lacking := models.minicnn_lacks(model):
+        raise ValueError(f"--explain: minicnn cannot open {str(model)!r} ({lacking}).")
+    if packed := next((photo for photo in photos if not Path(photo).is_file()), None):
+        raise ValueError(f"--explain takes photos in files, not in archives. Received {packed!r}.")
+
+
 def explain_command(model: Path, photo: str, truth: str, page: Path) -> str:
     """The command that writes the page with all numbers of this photo."""
     told = ["explain", model, photo, f"--class={truth}", "-o", page]
@@ -208,11 +216,15 @@ def write(
         page.text(
             f"Beside each photo, as the network sees it: what speaks for its answer, and what "
             f"speaks for the truth (Grad-CAM by {heat.by}; orange speaks for it, and each map has "
-            "a scale of its own). The command below a photo writes a page with all its numbers."
+            "a scale of its own)."
         )
     except ValueError as error:
         page.text(f"There are no heat maps: {error}.")
     can_explain = heat is not None and heat.by == "minicnn"
+    if can_explain and all(Path(judged.photos.paths[index]).is_file() for index in chosen):
+        page.text("The command below a photo writes a page with all its numbers (minicnn explain).")
+    elif can_explain:
+        page.text("minicnn explain takes no photos from archives: unpack them to see all numbers.")
     files = ["evaluation.html"]
     with progress("Looking at mistakes", len(chosen)) as advance:
         for number, index in enumerate(chosen, 1):

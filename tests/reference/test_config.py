@@ -33,6 +33,15 @@ def test_options_come_from_the_file_and_the_command_line_counts_more(tmp_path):
     assert (found.inner_sizes, found.drop_rates) == ([100], [0.0, 0.5])
 
 
+def test_an_option_of_the_command_line_drops_those_of_the_file_that_exclude_it(tmp_path):
+    text = 'data = "p"\nimage-sizes = [96, 150]\nantialias = true\n'
+    found = parsed(tmp_path, text)
+    assert (found.image_sizes, found.image_size, found.antialias) == ([96, 150], None, True)
+    found = parsed(tmp_path, text, "--image-size=224", "--course-compatible")
+    assert (found.image_sizes, found.image_size) == (None, 224)
+    assert (found.antialias, found.course_compatible) == (False, True)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

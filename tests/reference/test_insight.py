@@ -70,6 +70,17 @@ def test_a_model_that_neither_can_look_into_is_refused(deeper, monkeypatch):
         insight.Heat(saved._replace(model=other), path)
 
 
+def test_pages_with_every_number_are_refused_where_there_can_be_none(
+    trained, clothes, monkeypatch, capsys
+):
+    with pytest.raises(ValueError, match=r"not in archives\. Received 'a\.tar/b\.jpg'"):
+        insight.check_explain(trained / "model.keras", ["a.tar/b.jpg"])
+    monkeypatch.setattr(models, "minicnn_lacks", lambda path: "it has a layer of its own")
+    told = [str(trained / "model.keras"), "--data", str(clothes), "--explain", "1"]
+    assert evaluate.run(told) == 2
+    assert "--explain: minicnn cannot open" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_page_shows_what_was_confused_and_its_commands_run(trained, clothes, tmp_path, capsys):
     copy = shutil.copytree(clothes / "test", tmp_path / "my photos" / "test")
