@@ -75,6 +75,12 @@ def add_to(commands: Any) -> None:
         help="another .keras file, such as the model before its training: the page shows each "
         "photo in both networks, layer by layer, and which layers and weights differ most",
     )
+    command.add_argument(
+        "--language",
+        choices=["en", "de"],
+        default="en",
+        help="the language in which the page begins; it has both to choose from. default: en",
+    )
     add_model_options(command)
     command.set_defaults(run=run)
 
@@ -117,7 +123,8 @@ def run(options: argparse.Namespace) -> int:
         checkpoints=checkpoints_in(options.checkpoints or [], model),
         against=_against(options, model, images),
         name=options.model.name,
-        title=f"{options.model.name} looks at {_listed(options.images)}",
+        title=_title(options),
+        language=options.language,
     )
     say(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB): open it in a browser.")
     return 0
@@ -139,8 +146,12 @@ def _against(options: argparse.Namespace, model: Any, images: np.ndarray) -> Any
     return {options.against.name: other if same else (other, photos)}
 
 
-def _listed(paths: list[Path]) -> str:
-    first, *others = (path.name for path in paths)
-    return (
-        first if not others else f"{first} and {len(others)} other photo{'s' * (len(others) > 1)}"
-    )
+def _title(options: argparse.Namespace) -> Any:
+    """Return the page's title, which it says in the language that the reader chooses."""
+    from minicnn.explain.page.wording import message
+
+    first, *others = (path.name for path in options.images)
+    both = {"model": options.model.name, "photo": first}
+    if not others:
+        return message("title.looks_at", **both)
+    return message("title.looks_at_more", **both, n=len(others))

@@ -6,10 +6,11 @@
 //   #:compare, #:heat               another view
 //
 // What follows is there only if it is not as usual: the direction, the tab, which input of the
-// layer (input=1), which photo (photo=2, counted from 0). What it is compared with is another photo
-// (with=1) or another network (against=0).
+// layer (input=1), which photo (photo=2, counted from 0), the language (language=de). What it is
+// compared with is another photo (with=1) or another network (against=0).
 import { usualRival } from "page/rivals.js";
 import { isBackward, sourceNode } from "page/state.js";
+import { chosenLanguage, languages, words } from "page/words.js";
 
 const TABS = ["weights", "places", "whatif", "compare"];
 const USUAL_TAB = "number";
@@ -33,6 +34,7 @@ export function addressOf(net, state) {
     inLayer && state.which ? `input=${state.which}` : "",
     net.shown ? `photo=${net.shown}` : "",
     comparing ? (state.rival === null ? `with=${state.other}` : `against=${state.rival}`) : "",
+    chosenLanguage() === net.facts.language ? "" : `language=${chosenLanguage()}`,
   ];
   const [first, ...rest] = parts;
   return [first, ...rest.filter(Boolean)].join("/");
@@ -42,7 +44,7 @@ export function addressOf(net, state) {
 const withoutPlace = (address) => address.replace(/\/[\d,]+(?=\/|$)/, "");
 
 /**
- * What an address names: {view, node, at, mode, tab, which, photo, other, rival}.
+ * What an address names: {view, node, at, mode, tab, which, photo, other, rival, language}.
  * @param {App} app
  * @param {string} text
  * @throws {Error} with a sentence for the user, if the page has no such place
@@ -52,13 +54,17 @@ export function readAddress(app, text) {
   const [first, ...rest] = text.split("/").map(decoded);
   /** @type {Record<string, any>} */
   const found = { view: "overview", mode: "forward", tab: USUAL_TAB, which: 0, photo: 0 };
+  found.language = net.facts.language;
   if (first.startsWith(":")) found.view = viewNamed(first.slice(1));
   else if (first) Object.assign(found, { view: "layer", node: layerNamed(net, first) });
   for (const part of rest) Object.assign(found, meaning(part));
-  checkNumber(found.photo, net.photos.length, "photo");
+  if (!languages().includes(found.language)) {
+    throw new Error(words("address.no_language", { name: found.language }));
+  }
+  checkNumber(found.photo, net.photos.length, "address.no_photo");
   if (found.view === "compare" || found.tab === "compare") checkComparison(app, found);
   if (found.view === "learn" && !net.learning) {
-    throw new Error("This page has no photos to learn from.");
+    throw new Error(words("address.no_learning"));
   }
   if (found.view === "layer") checkPlace(net, found);
   return found;
@@ -67,12 +73,12 @@ export function readAddress(app, text) {
 function checkComparison({ net, rivals }, found) {
   if (found.other === undefined) found.rival ??= usualRival({ net, rivals });
   if (found.rival !== null && found.rival !== undefined) {
-    return checkNumber(found.rival, rivals.length, "other network");
+    return checkNumber(found.rival, rivals.length, "address.no_rival");
   }
-  if (net.photos.length < 2) throw new Error("This page has one photo, and compares two.");
+  if (net.photos.length < 2) throw new Error(words("address.one_photo"));
   found.rival = null;
   found.other ??= (found.photo + 1) % net.photos.length;
-  checkNumber(found.other, net.photos.length, "photo");
+  checkNumber(found.other, net.photos.length, "address.no_photo");
 }
 
 function decoded(part) {
@@ -86,13 +92,13 @@ function decoded(part) {
 const VIEWS = ["compare", "heat", "learn"];
 
 function viewNamed(name) {
-  if (!VIEWS.includes(name)) throw new Error(`This page has no view “${name}”.`);
+  if (!VIEWS.includes(name)) throw new Error(words("address.no_view", { name }));
   return name;
 }
 
 function layerNamed(net, name) {
   const node = net.nodes.find((n) => n.name === name);
-  if (!node) throw new Error(`This network has no layer “${name}”.`);
+  if (!node) throw new Error(words("address.no_layer", { name }));
   return node.id;
 }
 
@@ -100,27 +106,32 @@ function meaning(part) {
   if (/^\d+(,\d+)*$/.test(part)) return { at: part.split(",").map(Number) };
   if (part === "forward" || part === "backward") return { mode: part };
   if ([USUAL_TAB, ...TABS].includes(part)) return { tab: part };
+  if (part.startsWith("language=")) return { language: part.slice("language=".length) };
   const [, key, value] = /^(input|photo|with|against)=(\d+)$/.exec(part) ?? [];
-  if (!key) throw new Error(`“${part}” in the address means nothing to this page.`);
+  if (!key) throw new Error(words("address.meaningless", { part }));
   const names = { input: "which", photo: "photo", with: "other", against: "rival" };
   return { [names[key]]: Number(value) };
 }
 
-function checkNumber(k, n, what) {
-  if (k >= n) throw new Error(`This page has no ${what} ${k}: it has ${n}, counted from 0.`);
+// `key`: that of the sentence if there is no number k.
+function checkNumber(k, n, key, values = {}) {
+  if (k >= n) throw new Error(words(key, { k, n, ...values }));
 }
 
 function checkPlace(net, found) {
   const { node, at, mode, which } = found;
   const { name, inputs } = net.nodes[node];
-  if (inputs.length) checkNumber(which, inputs.length, `input of ${name} with the number`);
+  if (inputs.length) checkNumber(which, inputs.length, "address.no_input", { name });
   if (!at) return;
   const back = mode === "backward";
   const shape = net.shape(back ? (sourceNode(net, { node, which }) ?? node) : node);
   if (at.length !== shape.length || at.some((v, axis) => v >= shape[axis])) {
     throw new Error(
-      `${back ? "The input" : "The output"} of ${name} is ${shape.join(" × ")}, and has no ` +
-        `number at ${at.join(", ")}.`,
+      words(back ? "address.no_number_in" : "address.no_number_out", {
+        name,
+        shape: shape.join(" × "),
+        at: at.join(", "),
+      }),
     );
   }
 }

@@ -22,6 +22,7 @@ import { sidesOf } from "page/views/pair.js";
 import { layout, placeIn } from "page/views/pictures.js";
 import { chooseScale } from "page/views/scale.js";
 import { sameSpot } from "page/views/spots.js";
+import { chooseLanguage, chosenLanguage, setWords, words } from "page/words.js";
 
 const PAUSES = [1200, 600, 320, 160, 70, 25]; // milliseconds per cell, by speed
 
@@ -78,6 +79,20 @@ export class App {
     return () => mine === this.work;
   }
 
+  // -- the language ------------------------------------------------------------------------------
+
+  // Goes on in another language.
+  async speak(language) {
+    if (language === chosenLanguage()) return;
+    const { net } = this;
+    chooseLanguage(language);
+    document.documentElement.lang = language;
+    document.title = words("title.page", { title: net.title });
+    this.dream = null;
+    if (net.changed) await this.recompute(); // which says why layers cannot be computed
+    this.render();
+  }
+
   // -- navigation ---------------------------------------------------------------------------------
 
   set(patch) {
@@ -131,13 +146,14 @@ export class App {
   }
 
   // Goes to a place that an address names.
-  async goTo({ view, node, at, mode, tab, which, photo, other, rival }) {
+  async goTo({ view, node, at, mode, tab, which, photo, other, rival, language }) {
     const { net, state } = this;
+    await this.speak(language);
     if (photo !== net.shown && !(await this.showPhoto(photo))) return;
     const comparing = view === "compare" || tab === "compare";
     if (comparing && !(await this.compareWith(other, rival))) return;
     if (mode !== state.mode) await this.setMode(mode);
-    if (mode !== state.mode) throw new Error(`Backward is not available. ${net.noBackward}`);
+    if (mode !== state.mode) throw new Error(words("no_backward", { why: net.noBackward }));
     Object.assign(state, { tab, notice: "" });
     if (view === "learn") return this.openLearning();
     if (view !== "layer") return view === "overview" ? this.overview() : this.set({ view });
@@ -177,8 +193,9 @@ export class App {
     const at = chosenAt(state);
     if (!a || !at) return;
     const whose = isBackward(state) ? sourceNode(net, state) : state.node;
-    const what = `${isBackward(state) ? "gradient of " : ""}${placeIn(net, whose, at)}`;
-    this.say(`${what}: ${fmt(a.data[offsetOf(a.shape, at)])}`);
+    const key = isBackward(state) ? "say.gradient_at" : "say.number_at";
+    const value = fmt(a.data[offsetOf(a.shape, at)]);
+    this.say(words(key, { place: placeIn(net, whose, at), value }));
   }
 
   // Moves to the first cell, or by this many cells in reading order.
@@ -220,7 +237,7 @@ export class App {
   async setMode(mode) {
     const { net, state } = this;
     if (mode === "backward" && net.noBackward) {
-      return this.say(`Backward is not available. ${net.noBackward}`);
+      return this.say(words("no_backward", { why: net.noBackward }));
     }
     this.stop();
     if (state.view === "learn") state.view = "overview";
@@ -234,13 +251,17 @@ export class App {
     }
     if (state.view === "layer") settle(net, state);
     this.render();
-    this.say(mode === "backward" ? `Backward: gradients of ${net.goal}` : "Forward");
+    this.say(
+      mode === "backward"
+        ? words(net.kind ? "say.backward_from_loss" : "say.backward_from_number")
+        : words("say.forward"),
+    );
   }
 
   // The page computes missing gradients layer by layer, so that it stays responsive.
   async gradients() {
     const isCurrent = this.begin();
-    const slow = this.announceLater("Computing gradients …");
+    const slow = this.announceLater(words("say.gradients"));
     await this.net.prepareBackward(isCurrent);
     clearTimeout(slow);
     if (isCurrent()) this.state.busy = "";
@@ -255,7 +276,7 @@ export class App {
     if (!(await this.gradients())) return;
     if (mode !== this.state.mode) await this.setMode(mode);
     this.render();
-    const what = net.kind ? `loss of ${net.className(k)}` : "the chosen number";
+    const what = net.kind ? words("say.loss_of", { name: net.className(k) }) : words("goal.number");
     this.say(`${what}: ${fmt(net.loss())}`);
   }
 
@@ -264,7 +285,8 @@ export class App {
   // Computes what the page shows of a photo; returns whether it is still wanted then.
   async computed(photo, net = this.net) {
     const isCurrent = this.begin();
-    const slow = this.announceLater(`Computing ${net.photos[photo].name} …`);
+    const { name } = net.photos[photo];
+    const slow = this.announceLater(words("say.computing_photo", { name }));
     const done = await net.compute(photo, isCurrent);
     clearTimeout(slow);
     if (isCurrent()) this.state.busy = "";
@@ -288,8 +310,9 @@ export class App {
     this.render();
     this.count();
     const p = net.probabilities();
-    const most = p ? `, most likely ${net.className(p.indexOf(Math.max(...p)))}` : "";
-    this.say(`${net.photo.name}${most}`);
+    const { name } = net.photo;
+    const most = p && net.className(p.indexOf(Math.max(...p)));
+    this.say(p ? words("say.photo_likely", { name, most }) : name);
     return true;
   }
 
@@ -311,7 +334,7 @@ export class App {
     const { other, rival } = chosen ?? before ?? { other: null, rival: usualRival(this) };
     if (!(await this.compareWith(other ?? (net.shown + 1) % net.photos.length, rival))) return;
     this.set(patch);
-    this.say(`Compared with ${sidesOf(this)[1].name}`);
+    this.say(words("say.compared", { name: sidesOf(this)[1].name }));
   }
 
   chooseTab(tab) {
@@ -332,7 +355,7 @@ export class App {
       this.say(stepSaid(this.course));
     });
     this.render();
-    this.say("Learn: take a step, or play");
+    this.say(words("say.learn"));
     await (isNew ? this.course.begin() : this.course.show({}));
   }
 
@@ -370,7 +393,7 @@ export class App {
   async recompute() {
     const { net, state } = this;
     const isCurrent = this.begin();
-    const slow = this.announceLater("Computing …");
+    const slow = this.announceLater(words("say.computing"));
     const shapeIn = () => net.shape(sourceNode(net, state) ?? 0);
     const out = net.shape(state.node);
     const into = shapeIn();
@@ -384,7 +407,7 @@ export class App {
     this.render();
     this.count();
     const p = net.probabilities();
-    if (p) this.say(`Most likely now: ${net.className(p.indexOf(Math.max(...p)))}`);
+    if (p) this.say(words("say.likely_now", { name: net.className(p.indexOf(Math.max(...p))) }));
   }
 
   // Tells tests that something is computed.
@@ -432,7 +455,9 @@ export class App {
 async function start() {
   const root = document.getElementById("app");
   try {
-    const facts = JSON.parse(document.getElementById("data").textContent);
+    const read = (id) => JSON.parse(document.getElementById(id).textContent);
+    const facts = read("data");
+    setWords(read("words"), facts.language);
     const bytes = await inflate(document.getElementById("numbers").textContent.trim());
     const app = new App(new Net(facts, bytes), rivalsOf(facts, bytes));
     if (app.net.checkpoints.length) app.timeline = new Timeline(app);
@@ -443,7 +468,7 @@ async function start() {
     if (location.hash) await app.trail.follow();
     root.dataset.ready = "true";
   } catch (error) {
-    root.replaceChildren(h("p.loading", {}, `This page failed to load: ${error.message}`));
+    root.replaceChildren(h("p.loading", {}, words("say.failed", { error: error.message })));
     throw error;
   }
 }

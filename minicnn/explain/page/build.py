@@ -27,7 +27,7 @@ from minicnn.explain.page.given import check_finite, images_of, one_output, pict
 from minicnn.explain.page.passes import Use, backward, check_outputs, is_exact_half, uses_of
 from minicnn.explain.page.plan import best_plan, is_cut, says
 from minicnn.explain.page.rivals import Rival, rivals_of
-from minicnn.explain.page.wording import wording
+from minicnn.explain.page.wording import LANGUAGES, Message, wording
 from minicnn.layers.base import Array
 from minicnn.models import Model
 
@@ -49,11 +49,12 @@ def build(
     output: int | str | None = None,
     class_names: Sequence[str] | None = None,
     photo: Any = None,
-    title: str | None = None,
+    title: str | Message | None = None,
     data: Any = None,
     checkpoints: Any = None,
     against: Any = None,
     name: str | None = None,
+    language: str = "en",
     limit: int = LIMIT,
 ) -> Any:
     """Build the page of `model` looking at `x`; return it as text, or write it and return `path`.
@@ -75,7 +76,7 @@ def build(
         class_names: one for each class; by default the model's own (`model.metadata`).
         photo: a path or `PIL` image to show larger beside what the model sees; of several images
             a list.
-        title: the title of the page; by default the model's name.
+        title: the title of the page (or a message of its words); by default the model's name.
         data: (x, y), images and their classes, from which the model can learn in the page: in
             batches of them in turn, so shuffle them before. The page keeps as many as fit.
         checkpoints: {name: model or weights} of other times of the training, in order: the page
@@ -84,14 +85,20 @@ def build(
             side, and in which layers and weights they differ. Layers are matched by name, kind and
             shape. A model that takes other numbers: {name: (model, images)}.
         name: what the page calls the model beside others; by default its own name.
+        language: "en" or "de", in which the page begins; it has both to choose from.
         limit: how many characters the page's numbers may take; the page leaves out what does not
             fit.
 
     Raises:
         ValueError: x is not an image for this model; weights or outputs are NaN or infinite; names,
-            y or data do not fit the model; the model is too big for the page, whatever is left out,
-            or too big to compute the outputs for other images, or of other networks, there.
+            y or data do not fit the model; there is no such language; the model is too big for the
+            page, whatever is left out, or too big to compute the outputs for other images, or of
+            other networks, there.
     """
+    if language not in LANGUAGES:
+        raise ValueError(
+            f"A page speaks {' or '.join(map(repr, LANGUAGES))}. Received language={language!r}."
+        )
     images = images_of(model, x)
     pictures = pictures_of(images, photo)
     x = images[:1]
@@ -109,6 +116,7 @@ def build(
     last = places[id(tape)][id(model.outputs[0])]
     facts: dict[str, Any] = {
         "title": title or model.name,
+        "language": language,
         "model": name or model.name,
         "classes": names,
         "kind": kind,

@@ -1,6 +1,7 @@
 // @ts-check
 // The pieces of a view: a map with a window on it, grids of numbers, bars, sums.
 import { cellText, colour, exact, fmt, h, inkOn, power, theme, unitFor } from "page/draw.js";
+import { words } from "page/words.js";
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -131,7 +132,7 @@ export function numberGrid(rows, columns, get, top, options = {}) {
           {
             class: classes,
             role: "cell",
-            title: cell.title ?? (cell.padded ? "outside the input: padding" : exact(cell.value)),
+            title: cell.title ?? (cell.padded ? words("sum.padding") : exact(cell.value)),
             style: cell.padded
               ? {}
               : { background: colour(cell.value, top), color: inkOn(cell.value, top) },
@@ -164,7 +165,7 @@ export function termTable(terms, options = {}) {
   const shown = sorted.slice(0, options.limit ?? 12);
   const rest = sorted.slice(shown.length);
   const top = Math.abs(sorted[0]?.product ?? 1);
-  const [a, b] = options.heads ?? ["input", "weight"];
+  const [a, b] = options.heads ?? [words("word.input"), words("word.weight")];
   const row = (name, x, w, product, extra = {}, pick = null) =>
     h(
       "tr",
@@ -195,7 +196,7 @@ export function termTable(terms, options = {}) {
         h("th"),
         h("th", { scope: "col" }, b),
         h("th"),
-        h("th", { scope: "col" }, "product"),
+        h("th", { scope: "col" }, words("word.product")),
         h("th"),
       ),
     ),
@@ -218,7 +219,7 @@ export function termTable(terms, options = {}) {
       ),
       rest.length
         ? row(
-            `${rest.length} others`,
+            words("others", { n: rest.length }),
             null,
             null,
             rest.reduce((s, t) => s + t.product, 0),
@@ -257,11 +258,11 @@ export function verdict(value, real, options = {}) {
     "p.verdict",
     { "data-page": value, "data-model": real },
     h("span", { class: near ? "tick" : "tick off", "aria-hidden": "true" }, near ? "✓" : "≠"),
-    ` ${options.says ?? "minicnn says"} `,
+    ` ${options.says ?? words("minicnn_says")} `,
     h("b", { title: exact(real) }, fmt(real)),
-    "; difference ",
+    words("sum.difference"),
     h("b", {}, off === 0 ? "0" : power(off, 0)),
-    options.rounded ? ": this page stores these numbers with 11 bits" : "",
+    options.rounded ? words("sum.rounded") : "",
   );
 }
 
@@ -286,7 +287,7 @@ export function curve(f, x, label, corners = []) {
       width,
       height,
       role: "img",
-      "aria-label": `Graph of ${label}, at x = ${fmt(x)} it is ${fmt(f(x))}`,
+      "aria-label": words("sum.graph", { what: label, x: fmt(x), y: fmt(f(x)) }),
     },
     h("line", { x1: 0, x2: width, y1: py(0), y2: py(0), class: "axis" }),
     h("line", { x1: px(0), x2: px(0), y1: 0, y2: height, class: "axis" }),

@@ -9,6 +9,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any
 
+from minicnn.explain.page.wording import message, said, tables
 from minicnn.images import load_img
 from minicnn.layers.base import Array
 
@@ -64,17 +65,26 @@ def _scripts(folder: Traversable, name: str) -> Iterator[tuple[str, Traversable]
             yield f"{name}/{file.name}", file
 
 
+def _json(value: Any) -> str:
+    """Return a value as JSON in which no string ends the element that contains it."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
 def page_of(facts: dict[str, Any], numbers: str) -> str:
     """The page as text: `facts` in JSON, `numbers` in base64, and everything else it needs."""
     folder = resources.files("minicnn.explain.page")
-    data = json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
-    # No string may end the element that contains it.
-    for character in "<>&\u2028\u2029":
-        data = data.replace(character, f"\\u{ord(character):04x}")
+    language = facts["language"]
     parts = {
-        "title": html.escape(f"{facts['title']} · see inside"),
+        "language": language,
+        "title": html.escape(said(message("title.page", title=facts["title"]), language)),
+        "unpacking": said(message("page.unpacking"), language),
+        "needs_javascript": said(message("page.needs_javascript"), language),
         "style": (folder / "page.css").read_text(encoding="utf-8"),
-        "data": data,
+        "words": _json(tables()),
+        "data": _json(facts),
         "numbers": numbers,
         "modules": json.dumps({"imports": modules()}),
     }

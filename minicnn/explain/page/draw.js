@@ -1,5 +1,6 @@
 // @ts-check
 // Colours, numbers as text, and arrays as images.
+import { words } from "page/words.js";
 
 // Blue below zero, orange above it, the page's background at zero: colours that everybody can
 // tell apart.
@@ -214,6 +215,8 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
+export const COLOURS = ["red", "green", "blue"]; // a photo's channels
+
 // -- images ---------------------------------------------------------------------------------------
 
 function dataOf(height, width, put) {
@@ -304,16 +307,18 @@ const bar_ = () =>
 export function legend(top, data, whose = "") {
   const { low, high, beyond } = rangeOf(data, top);
   const share = 100 * beyond;
-  if (low === 0 && high === 0) return h("div.legend", {}, h("span.zeros", {}, `${whose}all zeros`));
+  if (low === 0 && high === 0) {
+    return h("div.legend", {}, h("span.zeros", {}, words("legend.zeros", { whose })));
+  }
   const ends = [`${low < -top ? "≤ " : ""}${fmt(-top)}`, `${high > top ? "≥ " : "+"}${fmt(top)}`];
-  const part = share < 0.1 ? "under 0.1" : share.toFixed(1);
-  const rest = beyond ? `; ${part} % are beyond the scale and get its last colour` : "";
-  const range = `${whose}smallest ${fmt(low)}, largest ${fmt(high)}${rest}`;
+  const part = share < 0.1 ? words("legend.under") : share.toFixed(1);
+  const rest = beyond ? words("legend.beyond", { part }) : "";
+  const range = words("legend.range", { whose, low: fmt(low), high: fmt(high), beyond: rest });
   return h(
     "div.legend",
     {
       role: "img",
-      "aria-label": `Colours from ${ends[0]} (blue) over 0 to ${ends[1]} (orange); ${range}`,
+      "aria-label": words("legend.colours", { low: ends[0], high: ends[1], range }),
     },
     h("span", {}, ends[0]),
     bar_(),
@@ -328,7 +333,7 @@ export function legendOfEach(what, [low, high] = ["−", "+"]) {
     "div.legend",
     {
       role: "img",
-      "aria-label": `Colours from ${low} (blue) over 0 to ${high} (orange), ${what}`,
+      "aria-label": words("legend.colours_each", { low, high, what }),
     },
     h("span.legend-what", {}, what),
     h("span", {}, low),

@@ -5,14 +5,10 @@ import { colourPicture, fmt, h } from "page/draw.js";
 import { array, map, size } from "page/engine/arrays.js";
 import { Waves } from "page/engine/waves.js";
 import { ancestors, backwardFrom, forwardTo } from "page/runs.js";
+import { words } from "page/words.js";
 
 const STEPS = 64;
 const RATE = 0.03; // of Adam's steps
-
-const BEGINNING =
-  "Starts from grey noise and changes the waves that the image is made of, step by step, so that " +
-  "this number grows (gradient ascent, computed in this page). Before each step the image moves " +
-  "a little, so that what grows does not depend on where it lies.";
 
 export function dreamPanel(app, id, at) {
   const { net, dream } = app;
@@ -22,30 +18,28 @@ export function dreamPanel(app, id, at) {
   const [height, width] = net.nodes[0].shape;
   const canvas = h("canvas.map.dream-canvas", {
     role: "img",
-    "aria-label": "An image that the unit responds to strongly",
+    "aria-label": words("dream.image"),
     width,
     height,
   });
   const known = dream?.id === id && dream.unit === unit ? dream : null;
-  const status = h("p.note", { "data-dream": "" }, known ? known.says : BEGINNING);
+  const status = h("p.note", { "data-dream": "" }, known ? known.says : words("dream.beginning"));
   if (known) canvas.getContext("2d").drawImage(known.picture, 0, 0);
   const start = () => grow(app, id, unit, canvas, status);
   return [
     canvas,
     status,
-    h("button.primary", { "data-focus": "dream", onclick: start }, "Grow an image"),
+    h("button.primary", { "data-focus": "dream", onclick: start }, words("dream.grow")),
   ];
 }
 
 function dreamObstacle(net, id) {
-  if (id === 0) return "This is the photo itself.";
-  if (net.nodes[0].shape.length !== 3) return "Not available: this network does not take images.";
+  if (id === 0) return words("dream.photo");
+  if (net.nodes[0].shape.length !== 3) return words("dream.no_images");
   const chain = ancestors(net, id);
   const blocked = chain.map((n) => net.obstacle(n)).find(Boolean);
-  if (blocked) return `Not available in this page: ${blocked}`;
-  return chain.reduce((sum, n) => sum + net.nodes[n].macs, 0) > 4e8
-    ? "Not available: the layers up to here take too long to compute many times."
-    : "";
+  if (blocked) return words("dream.blocked", { why: blocked });
+  return chain.reduce((sum, n) => sum + net.nodes[n].macs, 0) > 4e8 ? words("dream.too_long") : "";
 }
 
 /**
@@ -143,10 +137,8 @@ async function grow(app, id, unit, canvas, status) {
     const { value, cells, gradient } = pull(outs.get(id), unit);
     first ??= value;
     if (!isCurrent() || !canvas.isConnected) return;
-    const word = cells > 1 ? "largest value" : "value";
-    const says =
-      `After ${step} steps its ${word} is ${fmt(value)}; with grey noise it was ${fmt(first)}. ` +
-      "Computed in this page, by gradient ascent.";
+    const key = cells > 1 ? "dream.after_largest" : "dream.after";
+    const says = words(key, { step, value: fmt(value), first: fmt(first) });
     app.dream = { id, unit, picture: colourPicture(x, net.range), says };
     canvas.getContext("2d").drawImage(app.dream.picture, 0, 0);
     status.textContent = says;

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.explain.page.document import data_uri
+from minicnn.explain.page.wording import Message, message
 from minicnn.layers.base import Array
 from minicnn.models import Model
 
@@ -23,10 +24,10 @@ def pictures_of(images: Array, photo: Any) -> list[dict[str, Any]]:
     photos += [None] * (len(images) - len(photos))
     return [
         {
-            "name": Path(p).name if isinstance(p, (str, os.PathLike)) else f"photo {k}",
+            "name": Path(p).name if isinstance(p, (str, os.PathLike)) else None,
             "picture": None if p is None else data_uri(p),
         }
-        for k, p in enumerate(photos)
+        for p in photos
     ]
 
 
@@ -72,7 +73,7 @@ def reading_of(model: Model) -> str:
     return known if known in ("nearest", "antialias") else "bilinear"
 
 
-def one_output(model: Model, output: int | str | None) -> tuple[Model, list[str]]:
+def one_output(model: Model, output: int | str | None) -> tuple[Model, list[Message]]:
     """The part of the model that leads to one of its outputs, and a note about the others."""
     names = [tensor.node.layer.name for tensor in model.outputs]
     number = names.index(output) if output in names else output or 0
@@ -80,5 +81,5 @@ def one_output(model: Model, output: int | str | None) -> tuple[Model, list[str]
         raise ValueError(f"{model.label} has the outputs {names}. Received output={output!r}.")
     if len(names) == 1:
         return model, []
-    says = f"Of the model's outputs ({', '.join(names)}) this page shows {names[number]}."
+    says = message("note.one_output", names=", ".join(names), name=names[number])
     return Model(model.inputs, model.outputs[number], name=model.name), [says]

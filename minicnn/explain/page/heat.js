@@ -1,45 +1,32 @@
 // @ts-check
 // Heat maps: which parts of the photo speak for a class, by four methods. The numbers are those of
 // minicnn/explain/heatmap.py, whose docstring says what each method can tell.
+import { COLOURS } from "page/draw.js";
 import { array, map, size } from "page/engine/arrays.js";
 import { probabilities } from "page/engine/loss.js";
 import { forward } from "page/engine/passes.js";
 import { weightAt } from "page/explain/terms.js";
 import { ancestors, backwardFrom, descendants, forwardTo } from "page/runs.js";
+import { words } from "page/words.js";
 
 export const STEPS = 24; // of integrated gradients
 
+// What each can tell is among the page's words: heat.grad_cam.can, and so on.
 /** @type {Record<string, HeatMethod>} */
 export const METHODS = {
   grad_cam: {
-    name: "Grad-CAM",
-    formula: "max(Σ over the maps of A·α, 0), α: the mean gradient of a map",
-    can: "Which places of a layer’s maps speak for it.",
-    cannot: "Coarse, and what speaks against it is cut off.",
     compute: gradCam,
     passes: () => 1,
   },
   occlusion: {
-    name: "Occlusion",
-    formula: "p(photo) − p(photo with a square covered)",
-    can: "What covering a square really takes away.",
-    cannot: "Another colour, another map; and two squares with the same job hide each other.",
     compute: occlusion,
     passes: (net) => squaresOf(net.nodes[0].shape).length,
   },
   gradient_x_input: {
-    name: "Gradient × input",
-    formula: "Σ over the channels of pixel · gradient",
-    can: "Each pixel’s share, if the score were linear.",
-    cannot: "It is not linear; and a pixel that is 0 gets nothing, whatever it shows.",
     compute: gradientTimesInput,
     passes: () => 3,
   },
   integrated_gradients: {
-    name: "Integrated gradients",
-    formula: "Σ over the channels of pixel · mean gradient on the way from 0 to the photo",
-    can: "Shares that add up to what the score gains from a baseline, 0.",
-    cannot: "Another baseline, other shares.",
     compute: integratedGradients,
     passes: () => 3 * STEPS,
   },
@@ -67,7 +54,7 @@ function keptKernel(net, { target, forgotten }) {
 
 // Why the page cannot make a heat map by this method, or "".
 export function obstacle(net, method, choice) {
-  if (method === "grad_cam" && choice.node === null) return "No layer has maps.";
+  if (method === "grad_cam" && choice.node === null) return words("heat.no_maps");
   const all = ancestors(net, net.output);
   const short = method === "grad_cam" && !choice.forgotten;
   const needed = short ? descendants(net, all, choice.node) : all.slice(1);
@@ -176,7 +163,13 @@ async function gradCam(net, choice) {
       const o = at[0] * columns + at[1];
       const terms = Array.from(weights, (weight, k) => {
         const input = maps.data[o * channels + k];
-        return { label: `map ${k}`, index: k, input, weight, product: input * weight };
+        return {
+          label: words("word.map_k", { k }),
+          index: k,
+          input,
+          weight,
+          product: input * weight,
+        };
       });
       return { terms, total: totals[o] };
     },
@@ -259,7 +252,7 @@ function shares(x, gradients) {
 }
 
 const channelName = (channels, k) =>
-  channels === 3 ? ["red", "green", "blue"][k] : `channel ${k}`;
+  channels === 3 ? words(`word.${COLOURS[k]}`) : words("word.channel_k", { k });
 
 // -- squares --------------------------------------------------------------------------------------
 

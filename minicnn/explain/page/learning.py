@@ -15,6 +15,7 @@ from minicnn import initializers, optimizers, regularizers
 from minicnn._support.philox import PERIOD
 from minicnn._support.variable import Variable
 from minicnn.explain.page.passes import Use
+from minicnn.explain.page.wording import Message, message
 from minicnn.layers import RandomCrop, RandomRotation
 from minicnn.layers.base import Array, Layer
 from minicnn.models import Model
@@ -79,7 +80,7 @@ def facts_of(model: Model, uses: list[Use], kind: str, x: Array, y: Array) -> di
     if obstacle:
         return {"obstacle": obstacle}
     return {
-        "obstacle": "",
+        "obstacle": None,
         "nodes": nodes,
         "initial": _initial(uses),
         "optimizer": _optimizer(model),
@@ -88,51 +89,47 @@ def facts_of(model: Model, uses: list[Use], kind: str, x: Array, y: Array) -> di
     }
 
 
-def _obstacle(model: Model, uses: list[Use], kind: str) -> str:
-    """Say why the page cannot train the model; "" if it can."""
+def _obstacle(model: Model, uses: list[Use], kind: str) -> Message | None:
+    """Say why the page cannot train the model; None if it can."""
     if not kind:
-        return "The page trains classifiers, and this model does not end in one score per class."
+        return message("cannot_learn.no_classes")
     if not model.trainable_weights:
-        return "The model has no weights that learn."
+        return message("cannot_learn.no_weights")
     for use in uses:
         found = _obstacle_in(use, [uses[k].y.shape for k in use.inputs])
         if found:
             return found
     cost = sum(use.macs for use in uses)
     if cost > _MOST_MULTIPLY_ADDS:
-        return (
-            f"A step would take too long here: {cost / 1e6:,.0f} million multiply-adds a photo, "
-            f"and the page trains models of up to {_MOST_MULTIPLY_ADDS / 1e6:.0f}."
+        return message(
+            "cannot_learn.too_slow", cost=round(cost / 1e6), most=round(_MOST_MULTIPLY_ADDS / 1e6)
         )
     if model.count_params() > _MOST_WEIGHTS:
-        return (
-            f"The page trains up to {_MOST_WEIGHTS:,} weights. This model has "
-            f"{model.count_params():,}."
-        )
-    return ""
+        return message("cannot_learn.too_many", most=_MOST_WEIGHTS, n=model.count_params())
+    return None
 
 
-def _obstacle_in(use: Use, given: list[tuple[int, ...]]) -> str:
+def _obstacle_in(use: Use, given: list[tuple[int, ...]]) -> Message | None:
     layer, who = use.layer, f"{use.name} ({type(use.layer).__name__})"
     if not use.known:
-        return f"The page has no formula for {who} here."
+        return message("cannot_learn.no_formula", who=who)
     if use.alters and type(layer).__name__ not in _IN_TRAINING:
-        return f"In training {who} draws random numbers that the page does not draw."
+        return message("cannot_learn.random", who=who)
     if use.alters and isinstance(layer, RandomRotation) and layer.interpolation == "nearest":
-        return f"{who} takes the nearest pixels, and the page's sines round otherwise."
+        return message("cannot_learn.nearest", who=who)
     if use.alters and isinstance(layer, RandomCrop) and not _is_cut(layer, *given):
-        return f"{who} resizes the images in training, which the page does not do."
+        return message("cannot_learn.resizes", who=who)
     if getattr(layer, "noise_shape", None) is not None:
-        return f"{who} has a noise_shape, which the page does not know."
+        return message("cannot_learn.noise_shape", who=who)
     if layer.penalizes_outputs():
-        return f"{who} has an activity_regularizer, which the page does not compute."
+        return message("cannot_learn.activity", who=who)
     for variable in layer.trainable_weights:
         penalty, constraint = variable.regularizer, variable.constraint
         if penalty is not None and type(penalty) not in _PENALTIES:
-            return f"{who} has the regularizer {type(penalty).__name__}, which the page lacks."
+            return message("cannot_learn.regularizer", who=who, what=type(penalty).__name__)
         if constraint is not None:
-            return f"{who} has the constraint {type(constraint).__name__}, which the page lacks."
-    return ""
+            return message("cannot_learn.constraint", who=who, what=type(constraint).__name__)
+    return None
 
 
 def _is_cut(layer: RandomCrop, shape: tuple[int, ...]) -> bool:
@@ -180,7 +177,7 @@ def _beginning(layer: Layer, variable: Variable) -> dict[str, Any]:
     if isinstance(seed, (int, np.integer)) and variable.dtype != "float64":
         found["own"] = int(seed) % PERIOD
     elif seed is not None:
-        found["kind"] = "a generator of its own"
+        found["kind"] = message("begins.generator")
     return found
 
 

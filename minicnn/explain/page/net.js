@@ -12,6 +12,7 @@ import {
 } from "page/engine/passes.js";
 import { layerWindow } from "page/engine/windows.js";
 import { KINDS } from "page/kinds/table.js";
+import { said, words } from "page/words.js";
 
 // Their rows and columns are not those of their inputs.
 const MIXING = new Set(["Permute", "Reshape"]);
@@ -58,15 +59,20 @@ export class Net {
     this.output = facts.output;
     this.range = facts.range;
     this.classes = facts.classes;
-    this.title = facts.title;
+    this.facts = facts;
     this.name = facts.model; // beside other networks
     this.interpolation = facts.interpolation;
     // Each has `values`, the outputs of all layers for it as far as the page knows them.
-    this.photos = facts.photos.map((photo) => ({ ...photo, values: new Map() }));
+    this.photos = facts.photos.map((photo, k) => ({
+      ...photo,
+      get name() {
+        return photo.name ?? words("photos.nameless", { k });
+      },
+      values: new Map(),
+    }));
     this.stored = facts.stored ?? 1; // of so many photos minicnn's outputs are in the page
     this.shown = 0; // which photo
     this.targetChosen = false; // by the reader, for all photos
-    this.notes = facts.notes;
     this.learning = facts.learning ?? null;
     this.checkpoints = facts.checkpoints ?? [];
     this.bytes = bytes;
@@ -94,6 +100,15 @@ export class Net {
       );
     }
     return this.decoded.get(at);
+  }
+
+  get title() {
+    return said(this.facts.title);
+  }
+
+  // What is left out of the page.
+  get notes() {
+    return this.facts.notes.map(said);
   }
 
   // -- weights, as stored or as changed -----------------------------------------------------------
@@ -130,15 +145,12 @@ export class Net {
   // Why the page cannot compute the whole layer, or "".
   obstacle(id) {
     const node = this.nodes[id];
-    if (!node.known) return `The page has no formula for ${node.type} here.`;
+    if (!node.known) return words("page.no_formula", { type: node.type });
     const partial = Object.values(node.params).find((p) => p.kept);
     if (!partial) return "";
     const n = partial.shape.at(-1);
-    const what = node.type === "Dense" ? "units" : "kernels";
-    return (
-      `${n - partial.kept.length} of the ${n} ${what} of ${node.name} are left out of ` +
-      "this page, to keep it small."
-    );
+    const key = node.type === "Dense" ? "page.units_left_out" : "page.kernels_left_out";
+    return words(key, { k: n - partial.kept.length, n, name: node.name });
   }
 
   // Why the page cannot compute the gradients of another class or number, or "": that takes all
@@ -146,10 +158,7 @@ export class Net {
   get obstacleToAnother() {
     for (const { id, name } of this.nodes) {
       const why =
-        this.obstacle(id) ||
-        (this.hasOriginal(id)
-          ? ""
-          : `The outputs of ${name} are left out of this page, to keep it small.`);
+        this.obstacle(id) || (this.hasOriginal(id) ? "" : words("page.outputs_left_out", { name }));
       if (why) return why;
     }
     return "";
@@ -157,11 +166,11 @@ export class Net {
 
   // Why the model cannot learn in the page, or "".
   get obstacleToLearning() {
-    if (this.learning.obstacle) return this.learning.obstacle;
+    if (this.learning.obstacle) return said(this.learning.obstacle);
     const cut = this.nodes.find(({ id }) => this.obstacle(id));
     if (cut) return this.obstacle(cut.id);
     const half = this.nodes.find(({ id }) => this.hasHalfWeights(id));
-    return half ? `The weights of ${half.name} are stored with 11 bits, too few to learn.` : "";
+    return half ? words("page.too_few_bits", { name: half.name }) : "";
   }
 
   // Why the page cannot follow a change of a layer (`own`) or of its output to the end, or "".
@@ -286,7 +295,7 @@ export class Net {
     const found = this.alternatives.get(id);
     return typeof found === "string"
       ? found
-      : `The outputs of ${this.nodes[id].name} are left out of this page, to keep it small.`;
+      : words("page.outputs_left_out", { name: this.nodes[id].name });
   }
 
   // -- photos -------------------------------------------------------------------------------------
@@ -354,7 +363,7 @@ export class Net {
         const blocked = xs.find((x) => typeof x === "string");
         if (blocked) value = blocked;
         else if (this.obstacle(id)) value = this.obstacle(id);
-        else if (!xs.every(Boolean)) value = "The input of this layer is left out of this page.";
+        else if (!xs.every(Boolean)) value = words("page.input_is_left_out");
         else {
           try {
             value = (await forwardAsync(this.layer(id), xs, breathe)).y;
@@ -384,19 +393,19 @@ export class Net {
   }
 
   className(k) {
-    return this.classes[k] ?? `class ${k}`;
+    return this.classes[k] ?? words("word.class", { k });
   }
 
   // The name of a unit: a score has the name of its class.
   unitName(id, k) {
     return id === this.output && ["softmax", "logits"].includes(this.kind)
       ? this.className(k)
-      : `unit ${k}`;
+      : words("word.unit_k", { k });
   }
 
   // L in words: what the gradients are of.
   get goal() {
-    return this.kind ? "the loss" : "the chosen number";
+    return this.kind ? words("goal.loss") : words("goal.number");
   }
 
   // L: the loss or, for a model without classes, one number of its output.
@@ -442,10 +451,7 @@ export class Net {
   gradientReason(id) {
     if (this.hasGradient(id)) return "";
     if (this.nodes[id].dy !== null && this.changed) {
-      return (
-        "The gradients in this page are those of the unchanged network. " +
-        `${this.firstObstacle(id)}`
-      );
+      return words("page.unchanged_gradients", { why: this.firstObstacle(id) });
     }
     return this.firstObstacle(id);
   }
@@ -454,7 +460,7 @@ export class Net {
     if (id === this.output) return this.reason(id);
     return (
       this.nodes[id].consumers.map((n) => this.obstacleBack(n)).find(Boolean) ??
-      "Nothing behind this layer leads to the output."
+      words("page.nothing_behind")
     );
   }
 

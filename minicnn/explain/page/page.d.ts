@@ -78,9 +78,15 @@ interface GraphNode {
   grads: Record<string, number>;
 }
 
+/** A text of the page: its key, and the values in it. */
+interface Message {
+  key: string;
+  [value: string]: any;
+}
+
 /** A photo that the page shows: its image as a URL, and its pixels or where they lie. */
 interface Photo {
-  name: string;
+  name: string | null;
   picture: string | null;
   at?: number;
   x?: Tensor;
@@ -129,12 +135,12 @@ interface InitialWeight {
   limits: [number, number];
   value: number | null;
   own: number | null;
-  kind: string;
+  kind: string | Message;
 }
 
 /** What learning.py knows: the examples, and which weights learn. */
 interface Learning {
-  obstacle: string;
+  obstacle: Message | null;
   nodes: { learns: string[]; alters: boolean; seed: number | null }[];
   initial: Record<string, InitialWeight>;
   optimizer: { name: string; rate: number };
@@ -146,11 +152,12 @@ interface Learning {
 
 /** What build.py knows of the model and the photos. */
 interface Facts {
-  title: string;
+  title: string | Message;
+  language: string;
   model: string;
   classes: string[];
   /** What each class of layers computes, in words and as a formula. */
-  kinds: Record<string, { does: string; formula: string }>;
+  kinds: Record<string, { does: string; formula: string; own: boolean }>;
   kind: "softmax" | "sigmoid" | "logits" | "";
   target: number;
   output: number;
@@ -159,7 +166,7 @@ interface Facts {
   interpolation: "bilinear" | "nearest";
   nodes: GraphNode[];
   arrays: StoredArray[];
-  notes: string[];
+  notes: Message[];
   learning?: Learning;
   checkpoints?: Checkpoint[];
   against?: RivalFacts[];
@@ -191,10 +198,6 @@ interface HeatChoice {
 
 /** One of the methods of heat.js; `passes`: about how many forward passes it takes. */
 interface HeatMethod {
-  name: string;
-  formula: string;
-  can: string;
-  cannot: string;
   compute: (
     net: any,
     choice: HeatChoice,

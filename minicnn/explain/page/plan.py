@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.explain.page.passes import Use
+from minicnn.explain.page.wording import Message, message
 from minicnn.layers.base import Array, Layer
 
 _FAST = 1.5e9  # multiply-adds that a browser recomputes without making people wait long
@@ -215,53 +216,45 @@ def is_cut(described: list[dict[str, Any]]) -> bool:
     return any(weight["kept"] for node in described for weight in node["params"].values())
 
 
-_BITS = "with 11 bits (about 3 digits), so sums agree to that."
-
-
-def says(plan: _Plan, uses: list[Use], described: list[dict[str, Any]]) -> list[str]:
+def says(plan: _Plan, uses: list[Use], described: list[dict[str, Any]]) -> list[Message]:
     """The page's notes about what it leaves out."""
-    says: list[str] = []
-    cut: dict[int, str] = {}
+    says: list[Message] = []
+    cut: dict[int, Message] = {}
     rounded: list[str] = []
     for use, node in zip(uses, described, strict=True):
         for weight in node["params"].values():
             if weight["kept"]:
-                what = f"{use.layer.name} ({len(weight['kept'])} of {weight['shape'][-1]})"
-                cut.setdefault(id(use.layer), what)
+                some = {"kept": len(weight["kept"]), "n": weight["shape"][-1]}
+                cut.setdefault(id(use.layer), message("note.some", name=use.layer.name, **some))
         parts = [part for key, part in plan.kernels.items() if key[0] == id(use.layer)]
         if any(part.half for part in parts) and use.layer.name not in rounded:
             rounded.append(use.layer.name)
     if cut:
-        says.append(
-            f"Of the largest layers this page has only some kernels, those of their strongest maps "
-            f"or units: {_listed(list(cut.values()))}."
-        )
+        says.append(message("note.kernels", layers=_first(list(cut.values()))))
     if plan.half:
-        says.append(f"Outputs and gradients are stored {_BITS}")
+        says.append(message("note.half"))
     if plan.half_photo and not uses[0].is_exact_half:
-        says.append(f"The image is stored {_BITS}")
+        says.append(message("note.half_photo"))
     if rounded:
-        says.append(f"The weights of {_listed(rounded)} are stored {_BITS}")
+        says.append(message("note.half_weights", layers=_first(rounded)))
     sizes = [use.y.size for use in uses]
     if plan.outputs < max(sizes):
-        says.append(f"The outputs of layers with more than {plan.outputs:,} of them are left out.")
+        says.append(message("note.outputs", n=plan.outputs))
     if not plan.gradients:
-        says.append(
-            "No gradients are stored."
-            if cut or plan.outputs < max(sizes)
-            else "Gradients are not stored: the page computes them."
-        )
+        lost = cut or plan.outputs < max(sizes)
+        says.append(message("note.no_gradients" if lost else "note.gradients_computed"))
     elif plan.gradients < max(sizes[1:] or sizes):
-        says.append(f"Gradients of layers with more than {plan.gradients:,} outputs are left out.")
+        says.append(message("note.gradients", n=plan.gradients))
     if plan.gradients and not plan.photo_gradient:
-        says.append("The gradients of the pixels are left out.")
+        says.append(message("note.no_photo_gradient"))
     return says
 
 
-def _listed(names: list[str], most: int = 4) -> str:
-    more = [f"{len(names) - most} others"] if len(names) > most + 1 else []
-    names = [*(names[:most] if more else names), *more]
-    return " and ".join([*([", ".join(names[:-1])] if names[1:] else []), names[-1]])
+def _first(names: list[Any], most: int = 4) -> list[Any]:
+    """Return the names or, of many, the first ones and how many others there are."""
+    if len(names) <= most + 1:
+        return names
+    return [*names[:most], message("others", n=len(names) - most)]
 
 
 def _is_light(use: Use) -> bool:

@@ -1,6 +1,7 @@
 // @ts-check
 // The page before a class: larger, over the whole screen, and without what only a reader needs.
 import { screen_ } from "page/draw.js";
+import { words } from "page/words.js";
 
 const WIDTH = 1400; // pixels of the page that a large screen shows then
 
@@ -13,7 +14,7 @@ export async function present(app, on) {
   app.root.style.setProperty("--zoom", String(screen_.zoom));
   app.root.classList.toggle("presenting", on);
   app.render();
-  app.say(on ? "Presenting. Press V to end." : "The presentation has ended.");
+  app.say(on ? words("present.on") : words("present.off"));
   try {
     if (on) await document.documentElement.requestFullscreen();
     else if (document.fullscreenElement) await document.exitFullscreen();

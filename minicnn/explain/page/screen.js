@@ -13,6 +13,7 @@ import { heatView } from "page/views/heat.js";
 import { layerView } from "page/views/layer.js";
 import { learnView, renderParts } from "page/views/learn.js";
 import { overview } from "page/views/overview.js";
+import { chosenLanguage, languages, nameOfLanguage, words } from "page/words.js";
 
 function keepingFocus(root, draw) {
   const key = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset?.focus;
@@ -93,8 +94,11 @@ function header(app) {
           "p",
           {},
 
-          `${net.nodes.length - 1} layers · ${count(weights)} weights · ${count(macs)} ` +
-            "multiply-adds",
+          words("top.facts", {
+            layers: net.nodes.length - 1,
+            weights: count(weights),
+            macs: count(macs),
+          }),
         ),
       ),
       modes(app),
@@ -104,11 +108,11 @@ function header(app) {
             {
               onclick: () => app.resetChanges(),
               "data-focus": "badge",
-              title: "Back to the real network",
+              title: words("top.reset"),
             },
             net.checkpoint === null
-              ? "What-if is on · reset"
-              : `${net.checkpoints[net.checkpoint].name} · back to the model`,
+              ? words("top.whatif")
+              : words("top.checkpoint", { name: net.checkpoints[net.checkpoint].name }),
           )
         : null,
       state.busy ? h("span.busy", {}, state.busy) : null,
@@ -116,13 +120,11 @@ function header(app) {
       tools(app),
     ),
     state.notice ? h("p.reason.under-top.notice", { role: "alert" }, state.notice) : null,
-    why && !isBackward(state)
-      ? h("p.reason.under-top", {}, `Backward is not available. ${why}`)
-      : null,
+    why && !isBackward(state) ? h("p.reason.under-top", {}, words("no_backward", { why })) : null,
   ].filter(Boolean);
 }
 
-// What is on every view: the colours, saving, the help.
+// What is on every view: the colours, saving, the help, another language.
 function tools(app) {
   return h(
     "div.tools",
@@ -131,22 +133,22 @@ function tools(app) {
       "button.quiet",
       {
         "data-focus": "theme",
-        "aria-label": `Switch to ${theme() === "dark" ? "light" : "dark"} colours`,
+        "aria-label": words(theme() === "dark" ? "top.to_light" : "top.to_dark"),
         onclick: () => {
           document.documentElement.dataset.theme = theme() === "dark" ? "light" : "dark";
           render(app);
         },
       },
       h("span", { "aria-hidden": "true" }, theme() === "dark" ? "☀" : "☾"),
-      h("span.word", {}, theme() === "dark" ? " Light" : " Dark"),
+      h("span.word", {}, words(theme() === "dark" ? "top.light" : "top.dark")),
     ),
     h(
       "button.quiet",
       {
         "data-focus": "present",
-        "aria-label": isPresenting() ? "End the presentation" : "Present to a class",
+        "aria-label": isPresenting() ? words("top.present_end") : words("top.present"),
         "aria-pressed": String(isPresenting()),
-        title: "Larger, over the whole screen (V)",
+        title: words("top.present_title"),
         onclick: () => present(app, !isPresenting()),
       },
       h(
@@ -159,21 +161,37 @@ function tools(app) {
       "button.quiet",
       {
         "data-focus": "save",
-        "aria-label": "Save this view",
-        title: "Save this view as SVG or PNG, print it, or copy its link",
+        "aria-label": words("save.title"),
+        title: words("top.save_title"),
         onclick: () => saveDialog(app),
       },
       h("span", { "aria-hidden": "true" }, "⤓"),
-      h("span.word", {}, " Save"),
+      h("span.word", {}, words("top.save")),
     ),
     h(
       "button.quiet",
-      { "data-focus": "help", "aria-label": "Keys and notes", onclick: () => help(app) },
+      { "data-focus": "help", "aria-label": words("top.help_title"), onclick: () => help(app) },
       "?",
-      h("span.word", {}, " Help"),
+      h("span.word", {}, words("top.help")),
     ),
+    languages()
+      .filter((name) => name !== chosenLanguage())
+      .map((name) => languageButton(app, name)),
   );
 }
+
+const languageButton = (app, name) =>
+  h(
+    "button.quiet",
+    {
+      lang: name,
+      "aria-label": nameOfLanguage(name),
+      title: nameOfLanguage(name),
+      "data-focus": "language",
+      onclick: () => app.speak(name),
+    },
+    name.toUpperCase(),
+  );
 
 // Forward, backward, and learning, if the page has photos for it.
 function modes(app) {
@@ -193,9 +211,9 @@ function modes(app) {
     );
   return h(
     "div.switch",
-    { role: "group", "aria-label": "Direction" },
-    mode("forward", "Forward →"),
-    mode("backward", "← Backward"),
+    { role: "group", "aria-label": words("top.direction") },
+    mode("forward", words("top.forward")),
+    mode("backward", words("top.backward")),
     net.learning ? learnButton(app) : null,
   );
 }
@@ -211,7 +229,7 @@ function learnButton(app) {
       title: why || null,
       onclick: () => app.openLearning(),
     },
-    "Learn",
+    words("learn.title"),
   );
 }
 
@@ -223,51 +241,41 @@ function footer(net) {
   );
 }
 
+// What each key does is in the table of words.
+const KEYS = [
+  ...["tab", "enter", "esc", "arrows", "space", "cells", "maps", "modes"],
+  ...["learn", "photo", "present", "help"],
+];
+
 export function help(app) {
   const { net } = app;
-  const keys = [
-    ["Tab", "go to the next control"],
-    ["Enter", "open the layer, the map or the cell"],
-    ["Esc", "go back to the network"],
-    ["← ↑ ↓ →", "choose another cell, map or unit"],
-    ["Space", "play or pause"],
-    [". and ,", "go one cell forward or back"],
-    ["[ and ]", "go to the previous or next map or unit"],
-    ["F and B", "switch to forward or backward"],
-    ["L", "let the network learn: then . and , go a step on or back, Space plays"],
-    ["P", "go to the next photo"],
-    ["V", "present to a class: larger, over the whole screen"],
-    ["?", "show this help"],
-  ];
   const dialog = h(
     "dialog.help",
-    { "aria-label": "Keys and notes" },
-    h("h2", {}, "Keys"),
+    { "aria-label": words("top.help_title") },
+    h("h2", {}, words("help.keys")),
     h(
       "dl",
       {},
-      keys.map(([key, does]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, does)]),
+      KEYS.map((name) => [
+        h("dt", {}, h("kbd", {}, words(`help.${name}.key`))),
+        h("dd", {}, words(`help.${name}.does`)),
+      ]),
     ),
-    h("h2", {}, "What you see"),
+    h("h2", {}, words("help.see")),
     h(
       "p",
       {},
 
-      "This page computes its sums with 64 bits and compares them with what minicnn " +
-        "computed with 32 bits: they agree except for rounding. Point at a number to see " +
-        "all of its digits. Orange is above zero, blue below, and zero has the colour of " +
-        "the background; a map or kernel that is zero everywhere has a dashed border. A " +
-        "colour scale covers 99.8 % of the numbers, so that a few large ones do not hide " +
-        "the rest; the true extremes are written below it.",
+      words("help.text"),
     ),
     net.notes.length
-      ? [h("h2", {}, "What is left out"), net.notes.map((note) => h("p", {}, note))]
+      ? [h("h2", {}, words("help.left_out")), net.notes.map((note) => h("p", {}, note))]
       : null,
     h(
       "form",
       { method: "dialog" },
-      h("button.quiet", { onclick: () => tour(app) }, "Take the tour"),
-      h("button.primary", {}, "Close"),
+      h("button.quiet", { onclick: () => tour(app) }, words("tour.take")),
+      h("button.primary", {}, words("close")),
     ),
   );
   openDialog(app, dialog, "help");

@@ -2,6 +2,7 @@
 // A tour of the page in six steps.
 import { h } from "page/draw.js";
 import { forgetHint } from "page/hints.js";
+import { words } from "page/words.js";
 
 const open = (app, id, tab) => {
   app.state.tab = tab;
@@ -18,49 +19,33 @@ const forward = (app) => (app.state.mode === "forward" ? null : app.setMode("for
 const STEPS = [
   {
     at: ".scroller",
-    title: "From the photo to the answer",
-    text:
-      "The photo goes in on the left. Each column is a layer, and each small image one of its " +
-      "maps: orange where its numbers are above zero, blue where they are below.",
+    name: "photo",
     go: (app) => app.overview(),
   },
   {
     at: ".outcome",
-    title: "The answer",
-    text: "What the network gives in the end: for photos of clothes, say, how likely each kind is.",
+    name: "answer",
     go: (app) => app.overview(),
   },
   {
     at: ".film, .side",
-    title: "One layer",
-    text:
-      "A layer opens with all of its maps. Choose one, and then a cell of it on the right, with " +
-      "the mouse or the arrow keys.",
+    name: "layer",
     go: (app) => open(app, example(app.net), "number"),
   },
   {
     at: ".arithmetic",
-    title: "One number is a sum",
-    text:
-      "This is where the chosen number comes from: numbers of the input times weights, added " +
-      "up. The last line says what minicnn computed. Play slides the window over all cells.",
+    name: "sum",
     go: (app) => open(app, example(app.net), "number"),
   },
   {
     at: ".arithmetic",
-    title: "What if …",
-    text:
-      "Here you change weights and pixels, and the page computes the whole network again: what " +
-      "becomes of the answer?",
+    name: "whatif",
     off: (net) => net.obstacle(example(net)),
     go: (app) => open(app, example(app.net), "whatif"),
   },
   {
     at: "[data-focus=mode-backward]",
-    title: "Backward",
-    text:
-      "Backward shows gradients: how the loss changes with each number of each layer, down to " +
-      "the pixels. The network learns from those of its weights. ? opens the help.",
+    name: "backward",
     off: (net) => net.noBackward,
     go: async (app) => {
       open(app, example(app.net), "number");
@@ -79,9 +64,10 @@ async function show(app, steps, k) {
   close();
   await forward(app);
   await steps[k].go(app);
-  const { title, text, at } = steps[k];
-  const step = (by, words, kind) =>
-    h(`button.${kind}`, { type: "button", onclick: () => show(app, steps, k + by) }, words);
+  const { name, at } = steps[k];
+  const title = words(`tour.${name}.title`);
+  const step = (by, text, kind) =>
+    h(`button.${kind}`, { type: "button", onclick: () => show(app, steps, k + by) }, text);
   const end = () => {
     close();
     point(app, null);
@@ -91,15 +77,19 @@ async function show(app, steps, k) {
   };
   const panel = h(
     "div.tour",
-    { role: "dialog", "aria-label": `Tour, step ${k + 1} of ${steps.length}: ${title}` },
-    h("h2", {}, title, " ", h("small", {}, `${k + 1} of ${steps.length}`)),
-    h("p", {}, text),
+    { role: "dialog", "aria-label": words("tour.step", { k: k + 1, n: steps.length, title }) },
+    h("h2", {}, title, " ", h("small", {}, words("tour.count", { k: k + 1, n: steps.length }))),
+    h("p", {}, words(`tour.${name}.text`)),
     h(
       "div.tour-buttons",
       {},
-      h("button.quiet", { type: "button", onclick: end }, k < steps.length - 1 ? "Skip" : "Close"),
-      k ? step(-1, "Back", "quiet") : null,
-      k < steps.length - 1 ? step(1, "Next", "primary") : null,
+      h(
+        "button.quiet",
+        { type: "button", onclick: end },
+        k < steps.length - 1 ? words("tour.skip") : words("close"),
+      ),
+      k ? step(-1, words("tour.back"), "quiet") : null,
+      k < steps.length - 1 ? step(1, words("tour.next"), "primary") : null,
     ),
   );
   panel.addEventListener("keydown", (event) => {

@@ -196,7 +196,7 @@ def test_a_photo_of_integer_pixels_loses_nothing_to_11_bits(tmp_path):
     assert facts["arrays"][facts["nodes"][0]["y"]] | {"at": 0} == {
         **{"at": 0, "n": 64 * 64 * 3, "half": True, "scale": 1.0}
     }
-    assert not any("image" in note for note in facts["notes"])
+    assert "note.half_photo" not in [note["key"] for note in facts["notes"]]
 
 
 def test_a_model_that_never_fits_is_refused(tmp_path):

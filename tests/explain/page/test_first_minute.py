@@ -111,13 +111,14 @@ def test_wording_comes_from_docstrings():
     assert wording(layers.Add()) == {
         "does": "y = x0 + x1 + …, element by element: the residual connection.",
         "formula": "",
+        "own": True,
     }
 
     class Own(layers.Layer):
         def compute(self, x, training):
             return x, {}
 
-    assert wording(Own()) == {"does": "", "formula": ""}
+    assert wording(Own()) == {"does": "", "formula": "", "own": False}
 
 
 def test_a_class_of_your_own_says_what_its_docstring_says(tmp_path, opened):

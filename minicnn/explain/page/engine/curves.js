@@ -1,5 +1,6 @@
 // @ts-check
 // Activations of one number: y from z, and the slope dy/dz, which gets z and y.
+import { words } from "page/words.js";
 
 const sigmoid = (v) => (v >= 0 ? 1 / (1 + Math.exp(-v)) : Math.exp(v) / (1 + Math.exp(v)));
 const softplus = (v) => Math.max(v, 0) + Math.log1p(Math.exp(-Math.abs(v)));
@@ -34,29 +35,40 @@ export const leakyRelu = (slope) => ({
   y: (z) => (z > 0 ? z : slope * z),
   slope: (z) => (z > 0 ? 1 : slope),
   corners: [0],
-  text: `z above 0, ${slope} · z below`,
+  text: (v) => words("curve.leaky", { v, slope }),
 });
 
 export const elu = (alpha) => ({
   y: (z) => (z > 0 ? z : alpha * Math.expm1(z)),
   slope: (z) => (z > 0 ? 1 : alpha * Math.exp(z)),
-  text: `z above 0, ${alpha} · (e^z − 1) below`,
+  text: (v) => words("curve.elu", { v, alpha }),
   ofInput: true,
 });
+
+// A curve's formula of this variable. `text` is a formula of z, or a function if it has words.
+export const textOf = ({ text }, variable = "z") =>
+  typeof text === "function" ? text(variable) : text.replaceAll(/\bz\b/g, variable);
+
+function reluText(v, low, leak, top) {
+  const from = low ? `(${v} − ${low})` : v;
+  const under = leak
+    ? words("curve.relu_below", { part: `${leak} · ${from}` })
+    : words("curve.relu_zero");
+  const most = top < Infinity ? words("curve.relu_most", { top }) : "";
+  return words("curve.relu", { v, low, under, most });
+}
 
 // The three corners of a ReLU layer.
 export function reluOf(config) {
   const top = config.max_value ?? Infinity;
   const low = config.threshold ?? 0;
   const leak = config.negative_slope ?? 0;
-  const most = top < Infinity ? `, at most ${top}` : "";
-  const under = leak ? `${leak} · ${low ? `(x − ${low})` : "x"} below` : "else 0";
-  const plain = top < Infinity ? `min(max(x, 0), ${top})` : "max(x, 0)";
+  const plain = top < Infinity ? `min(max(z, 0), ${top})` : "max(z, 0)";
   return {
     y: (x) => (x >= top ? top : x > low ? x : leak * (x - low)),
     slope: (x) => (x >= top ? 0 : x > low ? 1 : leak),
     corners: [low, ...(top < Infinity ? [top] : [])],
-    text: !leak && !low ? plain : `x above ${low}, ${under}${most}`,
+    text: !leak && !low ? plain : (v) => reluText(v, low, leak, top),
     ofInput: true,
   };
 }
@@ -80,7 +92,7 @@ export const SCALAR = {
   selu: {
     y: (z) => SELU_SCALE * (z > 0 ? z : SELU_ALPHA * Math.expm1(z)),
     slope: (z) => SELU_SCALE * (z >= 0 ? 1 : SELU_ALPHA * Math.exp(z)),
-    text: "1.0507 · (z above 0, 1.6733 · (e^z − 1) below)",
+    text: (v) => words("curve.selu", { v }),
     ofInput: true,
   },
   silu: {
@@ -92,7 +104,7 @@ export const SCALAR = {
   gelu: {
     y: (z) => z * below(z),
     slope: (z) => below(z) + z * density(z),
-    text: "z · the share of a normal distribution below z",
+    text: (v) => words("curve.gelu", { v }),
     ofInput: true,
   },
   softplus: { y: softplus, slope: sigmoid, text: "log(1 + e^z)", ofInput: true },
@@ -155,14 +167,14 @@ export const SCALAR = {
   hard_shrink: {
     y: (z) => (Math.abs(z) > 0.5 ? z : 0),
     slope: (z) => (Math.abs(z) > 0.5 ? 1 : 0),
-    text: "z where |z| > 0.5, else 0",
+    text: (v) => words("curve.hard_shrink", { v }),
     corners: [-0.5, 0.5],
     ofInput: true,
   },
   soft_shrink: {
     y: (z) => Math.sign(z) * Math.max(Math.abs(z) - 0.5, 0),
     slope: (z) => (Math.abs(z) > 0.5 ? 1 : 0),
-    text: "z moved towards 0 by 0.5",
+    text: (v) => words("curve.soft_shrink", { v }),
     corners: [-0.5, 0.5],
     ofInput: true,
   },
@@ -175,14 +187,14 @@ export const SCALAR = {
   sparse_plus: {
     y: (z) => (z <= -1 ? 0 : z < 1 ? (z + 1) ** 2 / 4 : z),
     slope: (z) => (clip(z, -1, 1) + 1) / 2,
-    text: "0 up to −1, (z + 1)² / 4 up to 1, then z",
+    text: (v) => words("curve.sparse_plus", { v }),
     corners: [-1, 1],
     ofInput: true,
   },
   sparse_sigmoid: {
     y: (z) => (clip(z, -1, 1) + 1) / 2,
     slope: (z) => (z > -1 && z < 1 ? 0.5 : 0),
-    text: "0 up to −1, (z + 1) / 2 up to 1, then 1",
+    text: (v) => words("curve.sparse_sigmoid", { v }),
     corners: [-1, 1],
     ofInput: true,
   },

@@ -88,10 +88,7 @@ function moveLast(x, axis, back) {
 const WITH_NUMBERS = {
   LeakyReLU: (c) => leakyRelu(c.negative_slope),
   ELU: (c) => elu(c.alpha),
-  ReLU: (c) => {
-    const f = reluOf(c);
-    return { ...f, text: f.text.replaceAll(/\bx\b/g, "z") };
-  },
+  ReLU: reluOf,
 };
 
 // The name of a layer's activation; one with numbers of its own joins the table under a new name.

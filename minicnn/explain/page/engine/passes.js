@@ -10,6 +10,7 @@ import { rounded } from "page/engine/arrays.js";
 import { SCALAR } from "page/engine/curves.js";
 import { activateBackward, activationOf } from "page/engine/functions.js";
 import { KINDS } from "page/kinds/table.js";
+import { words } from "page/words.js";
 
 function finish(out) {
   return { z: out.z, h: out.h, y: rounded(out.y) };
@@ -95,7 +96,7 @@ function isInParts(found) {
  */
 function* forwardParts(layer, xs) {
   const kind = KINDS[layer.type];
-  if (!kind) throw new Error(`The page cannot compute a layer of class ${layer.type}.`);
+  if (!kind) throw new Error(words("page.no_layer", { type: layer.type }));
   const found = kind.forward({ layer, xs, x: xs[0], p: layer.params, c: layer.config });
   if (isInParts(found)) return yield* found;
   yield;
@@ -111,7 +112,7 @@ function* forwardParts(layer, xs) {
  */
 function* backwardParts(layer, xs, out, dy, dz = throughActivation(layer, out, dy)) {
   const kind = KINDS[layer.type];
-  if (!kind) throw new Error(`The page has no gradient for a layer of class ${layer.type}.`);
+  if (!kind) throw new Error(words("page.no_gradient", { type: layer.type }));
   const given = { layer, xs, x: xs[0], p: layer.params, c: layer.config, out, dy, dz };
   const found = kind.backward(given);
   return { ...(isInParts(found) ? yield* found : found), dz };

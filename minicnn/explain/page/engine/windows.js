@@ -1,5 +1,6 @@
 // @ts-check
 // Windows over rows and columns: where each tap of a kernel or a pooling window lies.
+import { words } from "page/words.js";
 
 // The kinds of layers, which kinds/table.js tells of: it imports those that import this module.
 const KNOWN = {};
@@ -20,8 +21,12 @@ export function windowOf(shape, kernel, strides, padding, dilation = [1, 1]) {
     }
     if (out[a] < 1) {
       throw new Error(
-        `A window of ${kernel[0]}×${kernel[1]} does not fit into ` +
-          `${shape[0]}×${shape[1]} pixels.`,
+        words("page.window_too_large", {
+          kh: kernel[0],
+          kw: kernel[1],
+          rows: shape[0],
+          columns: shape[1],
+        }),
       );
     }
   }

@@ -16,30 +16,23 @@ import { offsetOf } from "page/engine/arrays.js";
 import { layerWindow } from "page/engine/windows.js";
 import { biasAt, weightAt } from "page/explain/terms.js";
 import { KINDS } from "page/kinds/table.js";
+import { words } from "page/words.js";
 
 // Why this page cannot explain a cell, or "".
 export function missing(net, id, at) {
   const node = net.nodes[id];
   if (!node.known) {
-    return (
-      `The page has no formula for ${node.type}: it is not one of minicnn's own layers, or the ` +
-      "model calls it with training=True."
-    );
+    return words("page.foreign", { type: node.type });
   }
   if (!net.inputs(id).every(Boolean)) {
-    return "The input of this layer is left out of this page, to keep it small.";
+    return words("page.input_left_out");
   }
   for (const p of Object.values(node.params)) {
     if (p.kept && !p.kept.includes(at.at(-1))) {
-      const word = node.type === "Dense" ? "unit" : "map";
-      const some =
-        p.kept.length > 24
-          ? `${p.kept.length} of ${p.shape.at(-1)} ${word}s`
-          : `${word}s ${p.kept.join(", ")}`;
-      return (
-        `Of this layer, this page has the kernels of ${some}; that of ${word} ${at.at(-1)} ` +
-        "is left out."
-      );
+      const many = p.kept.length > 24;
+      const some = many ? p.kept.length : p.kept.join(", ");
+      const key = `page.${many ? "few" : "these"}_${node.type === "Dense" ? "units" : "maps"}`;
+      return words(key, { some, n: p.shape.at(-1), k: at.at(-1) });
     }
   }
   return "";

@@ -1,6 +1,6 @@
 // @ts-check
 // Helpers for the explanations of all kinds of layers.
-import { SCALAR } from "page/engine/curves.js";
+import { SCALAR, textOf } from "page/engine/curves.js";
 import { activationOf } from "page/engine/functions.js";
 import { place } from "page/engine/windows.js";
 
@@ -35,7 +35,7 @@ export function withActivation(layer, found, bias) {
   const z = found.total + (bias ?? 0);
   const name = activationOf(layer);
   const f = SCALAR[name];
-  return { ...found, bias, z, activation: name, text: f?.text ?? "", value: f ? f.y(z) : NaN };
+  return { ...found, bias, z, activation: name, text: f ? textOf(f) : "", value: f ? f.y(z) : NaN };
 }
 
 export const biasAt = (layer, k) => (layer.params.bias ? layer.params.bias.data[k] : null);

@@ -1,7 +1,7 @@
 // @ts-check
 // Activations that are layers of their own.
 import { array, map, offsetOf, unravel } from "page/engine/arrays.js";
-import { SCALAR, elu, leakyRelu, reluOf } from "page/engine/curves.js";
+import { SCALAR, elu, leakyRelu, reluOf, textOf } from "page/engine/curves.js";
 import {
   activate,
   activationOf,
@@ -10,18 +10,17 @@ import {
   softmaxAlongBackward,
 } from "page/engine/functions.js";
 import { short } from "page/explain/terms.js";
+import { words } from "page/words.js";
 
 function forwardActivation({ layer, x }) {
   return { z: x, y: activate(activationOf(layer), x) };
 }
 
-const inX = (f) => ({ ...f, text: f.text.replaceAll("z", "x") });
-
 // The curve of a layer that is one.
 export const CURVES = {
   ReLU: reluOf,
-  LeakyReLU: (c) => inX(leakyRelu(c.negative_slope)),
-  ELU: (c) => inX(elu(c.alpha)),
+  LeakyReLU: (c) => leakyRelu(c.negative_slope),
+  ELU: (c) => elu(c.alpha),
 };
 const forwardCurve = ({ layer, x, c }) => ({ y: map(x, CURVES[layer.type](c).y) });
 
@@ -47,7 +46,7 @@ function explainActivation({ layer, x, at, c }) {
     f,
     input,
     name: CURVES[layer.type] ? layer.type : name,
-    text: f.text.replaceAll("z", "x"),
+    text: textOf(f, "x"),
     total: input,
     value: f.y(input),
   };
@@ -64,9 +63,9 @@ function explainLogSoftmax({ x, at, input }) {
     total: input - top - Math.log(sum),
     value: input - top - Math.log(sum),
     lines: [
-      ["x", "this score", input],
-      ["− m", "the largest score", input - top],
-      ["− log Σ", "of e^(x − m) over all scores", input - top - Math.log(sum)],
+      ["x", words("steps.this_score"), input],
+      ["− m", words("steps.largest_score"), input - top],
+      ["− log Σ", words("steps.all_scores"), input - top - Math.log(sum)],
     ],
   };
 }
@@ -82,8 +81,8 @@ function explainInputActivation({ net, layer, node, x, at, k, dz, dy, y, c }) {
         form: "steps",
         total: v - t,
         lines: [
-          ["p", "the probability", v],
-          [`− ${t}`, t ? "the loss is for this class" : "the loss is for another class", v - t],
+          ["p", words("steps.probability"), v],
+          [`− ${t}`, t ? words("steps.loss_this") : words("steps.loss_another"), v - t],
         ],
       };
     }
@@ -95,7 +94,7 @@ function explainInputActivation({ net, layer, node, x, at, k, dz, dy, y, c }) {
       form: "steps",
       total: dz.data[o],
       lines: [
-        ["dy", "gradient of this probability", dy.data[o]],
+        ["dy", words("steps.gradient_probability"), dy.data[o]],
         ["− Σ dy·p", `− ${short(mean)}`, dy.data[o] - mean],
         ["× p", `× ${short(v)}`, dz.data[o]],
       ],
@@ -106,8 +105,8 @@ function explainInputActivation({ net, layer, node, x, at, k, dz, dy, y, c }) {
       form: "steps",
       total: dz.data[o],
       lines: [
-        ["dy", "gradient of this number", dy.data[o]],
-        ["− Σ dy·softmax", "what all of them send back", dz.data[o]],
+        ["dy", words("steps.gradient_number"), dy.data[o]],
+        ["− Σ dy·softmax", words("steps.sent_back"), dz.data[o]],
       ],
     };
   }
@@ -118,8 +117,8 @@ function explainInputActivation({ net, layer, node, x, at, k, dz, dy, y, c }) {
       form: "steps",
       total: dz.data[o],
       lines: [
-        ["p", "the probability of class 1", y.data[o]],
-        [`− ${net.target}`, "the class of the loss", dz.data[o]],
+        ["p", words("steps.probability_1"), y.data[o]],
+        [`− ${net.target}`, words("steps.loss_class"), dz.data[o]],
       ],
     };
   }
@@ -128,10 +127,10 @@ function explainInputActivation({ net, layer, node, x, at, k, dz, dy, y, c }) {
     form: "steps",
     total: dy.data[o] * slope,
     lines: [
-      ["dy", "gradient of the output here", dy.data[o]],
+      ["dy", words("steps.gradient_here"), dy.data[o]],
       [
-        "× slope",
-        `× ${short(slope)}, the slope of ${f.text.replaceAll("z", "x")} at x = ${short(v)}`,
+        words("steps.slope"),
+        words("steps.slope_of", { slope: short(slope), what: textOf(f, "x"), x: short(v) }),
         dy.data[o] * slope,
       ],
     ],
@@ -176,8 +175,8 @@ function explainSoftmax(cell) {
     total: value,
     value,
     lines: [
-      ["e^(x − m)", `m the largest along axis ${axis}`, Math.exp(input - top)],
-      ["÷ Σ", `of e^(x − m) along axis ${axis}`, value],
+      ["e^(x − m)", words("steps.largest_along", { axis }), Math.exp(input - top)],
+      ["÷ Σ", words("steps.sum_along", { axis }), value],
     ],
   };
 }
@@ -197,8 +196,8 @@ function explainInputSoftmax(cell) {
     form: "steps",
     total,
     lines: [
-      ["dy", "gradient of this number", dy.data[o]],
-      ["− Σ dy·y", `along axis ${axis}: − ${short(mean)}`, dy.data[o] - mean],
+      ["dy", words("steps.gradient_number"), dy.data[o]],
+      ["− Σ dy·y", words("steps.along", { axis, mean: short(mean) }), dy.data[o] - mean],
       ["× y", `× ${short(y.data[o])}`, total],
     ],
   };
@@ -248,7 +247,7 @@ function backwardPReLU({ x, p, dy }) {
 function explainPReLU({ x, at, p }) {
   const input = x.data[offsetOf(x.shape, at)];
   const f = leakyRelu(p.alpha.data[alphaIndex(p.alpha, at)]);
-  const text = "x above 0, alpha · x below";
+  const text = words("curve.prelu");
   return { form: "curve", f, input, name: "PReLU", text, total: input, value: f.y(input) };
 }
 
@@ -260,8 +259,12 @@ function explainInputPReLU({ x, at, p, dy }) {
     form: "steps",
     total: dy.data[o] * slope,
     lines: [
-      ["dy", "gradient of the output here", dy.data[o]],
-      ["× slope", `× ${short(slope)}, ${v > 0 ? "x is above 0" : "alpha"}`, dy.data[o] * slope],
+      ["dy", words("steps.gradient_here"), dy.data[o]],
+      [
+        words("steps.slope"),
+        `× ${short(slope)}, ${v > 0 ? words("steps.x_above") : "alpha"}`,
+        dy.data[o] * slope,
+      ],
     ],
   };
 }

@@ -3,13 +3,12 @@
 import { array, biasGradient, offsetOf } from "page/engine/arrays.js";
 import { activate, activationOf } from "page/engine/functions.js";
 import { biasAt, sumOf, weightAt, withActivation } from "page/explain/terms.js";
+import { words } from "page/words.js";
 
 function dense(x, kernel, bias) {
   const [features, units] = kernel.shape;
   if (x.shape.at(-1) !== features) {
-    throw new Error(
-      `The dense layer expects ${features} features, but now gets ${x.shape.at(-1)}.`,
-    );
+    throw new Error(words("page.features", { n: features, got: x.shape.at(-1) }));
   }
   const z = array([...x.shape.slice(0, -1), units]);
   for (let s = 0; s * features < x.data.length; s++) {

@@ -2,6 +2,7 @@
 // Dot products of two inputs, along an axis of each.
 import { array, offsetOf, size, unravel } from "page/engine/arrays.js";
 import { short } from "page/explain/terms.js";
+import { words } from "page/words.js";
 
 function axesOf({ config }, xs) {
   const given = Array.isArray(config.axes) ? config.axes : [config.axes, config.axes];
@@ -77,10 +78,10 @@ function explainDot({ layer, xs, at, y, c }) {
   const [a, b] = [rows[Math.floor(o / columns.length)], columns[o % columns.length]];
   const value = product(xs, a, b);
   const sum = value / (a.scale * b.scale);
-  const lines = [["Σ x0·x1", `over ${a.offsets.length} numbers of each`, sum]];
+  const lines = [["Σ x0·x1", words("steps.over", { n: a.offsets.length }), sum]];
   if (c.normalize) {
     const lengths = `÷ ${short(1 / a.scale)} ÷ ${short(1 / b.scale)}`;
-    lines.push(["÷ lengths", `${lengths}: the cosine of their angle`, value]);
+    lines.push([words("steps.lengths"), words("steps.cosine", { lengths }), value]);
   }
   return { form: "steps", value, total: value, lines };
 }
@@ -92,8 +93,8 @@ function explainInputDot({ layer, xs, at, which, dy, c }) {
   gradients(layer, xs, dy, which, (offset, received, value) => {
     if (offset !== o) return;
     total = value;
-    lines.push(["Σ dy·x", "the other input, over all outputs of this number", received]);
-    if (c.normalize) lines.push(["÷ length", "less what would change the length", value]);
+    lines.push(["Σ dy·x", words("steps.other_input"), received]);
+    if (c.normalize) lines.push([words("steps.length"), words("steps.less"), value]);
   });
   return { form: "steps", total, lines };
 }

@@ -2,6 +2,7 @@
 // Layers that normalize each example by itself: along some axes, or a group of channels.
 import { array, offsetOf, size, unravel } from "page/engine/arrays.js";
 import { short, signed } from "page/explain/terms.js";
+import { words } from "page/words.js";
 
 const range = (n, first = 0) => Array.from({ length: n }, (_, i) => first + i);
 
@@ -115,21 +116,25 @@ function explainOwn({ layer, x, at }) {
   const beta = parameter(layer, "beta", at, 0);
   const scaled = (input - taken) * inverse;
   const value = scaled * gamma + beta;
-  const many = `of ${offsets.length} numbers of this image`;
+  const many = words("steps.of_image", { n: offsets.length });
   return {
     form: "steps",
     value,
     total: value,
     lines: [
-      ["x", "what comes in", input],
-      ["x − mean", `− ${signed(taken)}, the mean ${many}`, input - taken],
+      ["x", words("steps.comes_in"), input],
       [
-        "÷ √(variance + ε)",
+        words("steps.minus_mean"),
+        words("steps.the_mean", { mean: signed(taken), of: many }),
+        input - taken,
+      ],
+      [
+        words("steps.variance"),
         `÷ √(${short(variance)} + ${layer.config.epsilon}) = ÷ ${short(1 / inverse)}`,
         scaled,
       ],
-      ["× gamma", `× ${signed(gamma)}, learned`, scaled * gamma],
-      ["+ beta", `+ ${signed(beta)}, learned`, value],
+      ["× gamma", words("steps.learned_gamma", { v: signed(gamma) }), scaled * gamma],
+      ["+ beta", words("steps.learned_beta", { v: signed(beta) }), value],
     ],
   };
 }
@@ -144,11 +149,15 @@ function explainInputOwn({ layer, x, at, dy }) {
     form: "steps",
     total,
     lines: [
-      ["dy", "gradient of the output here", dy.data[o]],
+      ["dy", words("steps.gradient_here"), dy.data[o]],
       ["g = dy × gamma", `× ${short(parameter(layer, "gamma", at, 1))}`, s.g(o)],
-      ["− mean of g", `− ${signed(s.meanG)}: this x moved the mean`, s.g(o) - s.meanG],
-      ["− x̂ × mean of g·x̂", `− ${signed(rest)}: and the variance`, s.g(o) - s.meanG - rest],
-      ["÷ √(variance + ε)", `÷ ${short(1 / s.inverse)}`, total],
+      [words("steps.mean_g"), words("steps.moved_mean", { v: signed(s.meanG) }), s.g(o) - s.meanG],
+      [
+        words("steps.mean_gx"),
+        words("steps.moved_variance", { v: signed(rest) }),
+        s.g(o) - s.meanG - rest,
+      ],
+      [words("steps.variance"), `÷ ${short(1 / s.inverse)}`, total],
     ],
   };
 }
@@ -228,8 +237,8 @@ function explainUnit({ layer, x, at }) {
     value,
     total: value,
     lines: [
-      ["x", "what comes in", input],
-      ["÷ √Σ x²", `÷ ${short(1 / inverse)}, the length`, value],
+      ["x", words("steps.comes_in"), input],
+      ["÷ √Σ x²", words("steps.the_length", { v: short(1 / inverse) }), value],
     ],
   };
 }
@@ -244,8 +253,8 @@ function explainInputUnit({ layer, x, at, dy }) {
     form: "steps",
     total,
     lines: [
-      ["dy", "gradient of the output here", dy.data[o]],
-      ["− y × Σ dy·y", `− ${signed(rest)}, which changes the length alone`, dy.data[o] - rest],
+      ["dy", words("steps.gradient_here"), dy.data[o]],
+      ["− y × Σ dy·y", words("steps.length_alone", { v: signed(rest) }), dy.data[o] - rest],
       ["÷ √Σ x²", `÷ ${short(1 / inverse)}`, total],
     ],
   };
@@ -317,7 +326,7 @@ function explainStretch({ layer, x, at }) {
   const s = stretchOf(layer, x, together(layer, x.shape, at));
   const input = x.data[offsetOf(x.shape, at)];
   if (s.flat) {
-    const lines = [["x", "the channel has one colour, and stays as it is", input]];
+    const lines = [["x", words("steps.one_colour"), input]];
     return { form: "steps", value: input, total: input, lines };
   }
   const above = input - s.least;
@@ -327,10 +336,10 @@ function explainStretch({ layer, x, at }) {
     value,
     total: value,
     lines: [
-      ["x", "what comes in", input],
-      ["− least", `− ${signed(s.least)}, the channel's darkest pixel`, above],
-      ["× scale", `× ${short(s.scale)}, so that the lightest pixel gets to the end`, value - s.low],
-      ["+ low", `+ ${signed(s.low)}, where the range begins`, value],
+      ["x", words("steps.comes_in"), input],
+      [words("steps.least"), words("steps.darkest", { v: signed(s.least) }), above],
+      [words("steps.scale"), words("steps.lightest", { v: short(s.scale) }), value - s.low],
+      [words("steps.low"), words("steps.begins", { v: signed(s.low) }), value],
     ],
   };
 }
@@ -346,13 +355,9 @@ function explainInputStretch({ layer, x, at, dy }) {
     form: "steps",
     total,
     lines: [
-      ["dy", "gradient of the output here", received],
-      [
-        "− limits",
-        `− ${signed(rest)}, as the darkest or the lightest pixel of all`,
-        received - rest,
-      ],
-      ["× scale", `× ${short(s.scale)}`, total],
+      ["dy", words("steps.gradient_here"), received],
+      [words("steps.limits"), words("steps.extremes", { v: signed(rest) }), received - rest],
+      [words("steps.scale"), `× ${short(s.scale)}`, total],
     ],
   };
 }

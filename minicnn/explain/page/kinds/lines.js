@@ -4,6 +4,7 @@
 // where the number lies in the picture of a line.
 import { array } from "page/engine/arrays.js";
 import { layerWindow } from "page/engine/windows.js";
+import { words } from "page/words.js";
 
 const lifted = (a) => (a?.shape.length === 2 ? array([1, ...a.shape], a.data) : a);
 const lowered = (a) => (a?.shape.length === 3 ? array(a.shape.slice(1), a.data) : a);
@@ -74,7 +75,10 @@ function ofLine(found, zeros, last) {
   if (e.winner) e.winner = moved(e.winner, last);
   if (e.from) e.from = e.from.map((f) => ({ ...f, at: f.at.slice(-2) }));
   if (e.terms?.[0]?.row !== undefined) {
-    e.terms = e.terms.map((t) => ({ ...moved(t, last), label: `step ${t.col - zeros}` }));
+    e.terms = e.terms.map((t) => ({
+      ...moved(t, last),
+      label: words("move.step", { n: t.col - zeros }),
+    }));
   }
   const { filter } = found;
   if (filter) e.filter = (step, _, channel) => filter(0, step, channel);

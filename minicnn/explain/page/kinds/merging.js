@@ -1,6 +1,7 @@
 // @ts-check
 // Layers with several inputs.
 import { array, offsetOf, unravel } from "page/engine/arrays.js";
+import { words } from "page/words.js";
 
 function concatenate(xs) {
   const channels = xs.map((x) => x.shape.at(-1));
@@ -34,33 +35,28 @@ function split(xs, dy) {
 // input that has size 1 in an axis counts for all places along it.
 const first = (v, best) => v.indexOf(best(...v));
 const MERGES = {
-  Add: { of: sum, slope: () => 1, says: "The sum of" },
-  Average: { of: (v) => sum(v) / v.length, slope: (v) => 1 / v.length, says: "The mean of" },
+  Add: { of: sum, slope: () => 1 },
+  Average: { of: (v) => sum(v) / v.length, slope: (v) => 1 / v.length },
   Maximum: {
     of: (v) => Math.max(...v),
     slope: (v, n) => (n === first(v, Math.max) ? 1 : 0),
-    says: "The largest of",
   },
   Minimum: {
     of: (v) => Math.min(...v),
     slope: (v, n) => (n === first(v, Math.min) ? 1 : 0),
-    says: "The smallest of",
   },
   Multiply: {
     of: (v) => v.reduce((a, b) => a * b),
     slope: (v, n) => v.reduce((a, b, m) => (m === n ? a : a * b), 1),
-    says: "The product of",
   },
-  Subtract: { of: (v) => v[0] - v[1], slope: (v, n) => (n ? -1 : 1), says: "The difference of" },
+  Subtract: { of: (v) => v[0] - v[1], slope: (v, n) => (n ? -1 : 1) },
   Divide: {
     of: (v) => v[0] / v[1],
     slope: (v, n) => (n ? -v[0] / (v[1] * v[1]) : 1 / v[1]),
-    says: "The quotient of",
   },
   CustomScaleLayer: {
     of: (v, c) => v[0] + c.scale * v[1],
     slope: (v, n, c) => (n ? c.scale : 1),
-    says: "The sum of the first and a share of the second of",
   },
 };
 
@@ -77,8 +73,7 @@ function mergedShape(type, xs) {
     const fits = x.shape.every((n, axis) => n === 1 || n === shape[axis]);
     if (x.shape.length !== shape.length || !fits) {
       throw new Error(
-        `${type} expects inputs of one shape, or 1 in an axis, but gets ` +
-          `${xs.map((a) => a.shape.join("×")).join(", ")}.`,
+        words("merge.shapes", { type, shapes: xs.map((a) => a.shape.join("×")).join(", ") }),
       );
     }
   }
@@ -109,17 +104,17 @@ function backwardMerge({ layer, xs, dy, c }) {
 }
 
 function explainMerge({ layer, xs, at, c }) {
-  const { of, says } = MERGES[layer.type];
+  const { of } = MERGES[layer.type];
   const values = valuesAt(xs, at);
   const value = of(values, c);
   return {
     form: "copy",
     sum: true,
-    title: `${says} ${xs.length} numbers`,
+    title: words(`merge.${layer.type}.title`, { n: xs.length }),
     from: xs.map((x, n) => ({ at: own(x, at), value: values[n], input: n })),
     value,
     total: value,
-    text: `${says} the numbers at the same place in all inputs.`,
+    text: words(`merge.${layer.type}.text`),
   };
 }
 
@@ -135,13 +130,13 @@ function explainInputMerge({ layer, xs, at, which, dy, c }) {
     received += dy.data[i];
     total += dy.data[i] * slope(valuesAt(xs, to), which, c);
   }
-  const where = places === 1 ? "gradient of the output here" : `added up over ${places} places`;
+  const where = places === 1 ? words("steps.gradient_here") : words("merge.places", { n: places });
   return {
     form: "steps",
     total,
     lines: [
       ["dy", where, received],
-      ["× slope", "how much the output changes with this number", total],
+      [words("steps.slope"), words("merge.changes"), total],
     ],
   };
 }
@@ -166,9 +161,7 @@ function explainConcatenate({ at, xs, x, last }) {
     from: [{ at: from, value, input: n }],
     value,
     total: value,
-    text:
-      `${x.shape.length === 3 ? "Map" : "Number"} ${last} of the output is ` +
-      `${x.shape.length === 3 ? "map" : "number"} ${k} of input ${n}.`,
+    text: words(`merge.from_${x.shape.length === 3 ? "map" : "number"}`, { to: last, k, n }),
   };
 }
 
@@ -180,8 +173,7 @@ function explainInputConcatenate({ at, xs, x, k, which, dy }) {
     form: "copy",
     from: [{ at: to, value: v, back: true }],
     total: v,
-    text:
-      `The gradient of the output's ${x.shape.length === 3 ? "map" : "number"} ` + `${start + k}.`,
+    text: words(`merge.gradient_${x.shape.length === 3 ? "map" : "number"}`, { k: start + k }),
   };
 }
 

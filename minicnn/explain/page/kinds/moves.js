@@ -2,6 +2,7 @@
 // Layers that compute nothing: they only pass numbers on, to the same place or to another.
 import { array, offsetOf, size, unravel } from "page/engine/arrays.js";
 import { short, sumOf } from "page/explain/terms.js";
+import { words } from "page/words.js";
 
 function paddingOf(layer) {
   const p = layer.config.padding;
@@ -34,13 +35,10 @@ function zeroPadded(layer, x) {
 }
 
 function readingOrder(shape, at, o) {
-  if (shape.length !== 3) return `Number ${o} in reading order.`;
+  if (shape.length !== 3) return words("move.reading_order", { n: o });
   const [, width, channels] = shape;
   const [r, c, k] = at;
-  return (
-    `row ${r} · ${width} columns · ${channels} maps + column ${c} · ${channels} ` +
-    `maps + map ${k} = ${o}`
-  );
+  return words("move.place", { row: r, width, maps: channels, column: c, map: k, n: o });
 }
 
 function forwardUnchanged({ x }) {
@@ -55,7 +53,7 @@ function forwardReshape({ x, c }) {
   const known = c.target_shape.reduce((a, b) => (b === -1 ? a : a * b), 1);
   const shape = c.target_shape.map((s) => (s === -1 ? x.data.length / known : s));
   if (size(shape) !== x.data.length) {
-    throw new Error(`Reshape expects ${size(shape)} numbers, and now gets ${x.data.length}.`);
+    throw new Error(words("move.reshape", { n: size(shape), got: x.data.length }));
   }
   return { y: array(shape, x.data) };
 }
@@ -92,44 +90,19 @@ function explainFlatten({ x, at, y }) {
   };
 }
 
-// What layers do that only work in training.
-const share = (c) => `with probability ${c.rate}`;
-const rest = (c) => `and divides the others by ${short(1 - c.rate)}`;
-const IN_TRAINING = {
-  Dropout: (c) => `it sets each number to 0 ${share(c)}, ${rest(c)}`,
-  SpatialDropout1D: (c) => `it sets each channel to 0 ${share(c)}, ${rest(c)}`,
-  SpatialDropout2D: (c) => `it sets each feature map to 0 ${share(c)}, ${rest(c)}`,
-  StochasticDepth: (c) =>
-    `it sets whole images to 0 with probability ${c.drop_path_rate}, and divides the others by ` +
-    short(1 - c.drop_path_rate),
-  GaussianNoise: (c) => `it adds noise with the standard deviation ${short(c.stddev)}`,
-  GaussianDropout: (c) =>
-    `it multiplies each number by a random one near 1, with the variance ` +
-    `${short(c.rate / (1 - c.rate))}`,
-  AlphaDropout: (c) =>
-    `it replaces each number by -1.758 ${share(c)}, and rescales all to the old mean and variance`,
-  RandomFlip: (c) => `it flips an image (${c.mode}) with probability 0.5`,
-  RandomRotation: () => "it rotates each image by a random angle",
-  RandomTranslation: () => "it shifts each image at random",
-  RandomZoom: () => "it zooms each image at random",
-  RandomContrast: () => "it changes each image's contrast at random",
-  RandomBrightness: () => "it makes each image brighter or darker at random",
-  RandomShear: () => "it shears each image at random",
-  RandomErasing: () => "it erases a random rectangle of some images",
-  RandomGaussianBlur: () => "it blurs some images",
-  RandomSharpness: () => "it makes each image blurred or sharper at random",
-  RandomGrayscale: (c) => `it makes images gray ${share({ rate: c.factor })}`,
-  RandomColorDegeneration: () => "it moves each image's colours towards gray at random",
-  RandomHue: () => "it moves each image's colours along the rainbow at random",
-  RandomSaturation: () => "it makes each image's colours stronger or weaker at random",
-  RandomColorJitter: () => "it changes brightness, contrast, saturation and hue at random",
-  RandomInvert: () => "it turns light into dark, and back, in some images",
-  RandomPosterization: () => "it leaves each colour only a random number of its upper bits",
-  Solarization: () => "it adds light, and turns what is then bright into dark",
-  Equalization: () => "it spreads the colours so that all are about equally frequent",
-  RandAugment: (c) => `it makes ${c.num_ops} random changes of eleven kinds`,
-  MixUp: () => "it blends each image with another one of its batch",
-  CutMix: () => "it pastes a part of another image of the batch into each one",
+// The numbers in the sentences about layers that only work in training (training.Dropout, …).
+const kept = ({ rate }) => ({ rate, rest: short(1 - rate) });
+const NUMBERS = {
+  Dropout: kept,
+  SpatialDropout1D: kept,
+  SpatialDropout2D: kept,
+  StochasticDepth: (c) => kept({ rate: c.drop_path_rate }),
+  GaussianNoise: (c) => ({ deviation: short(c.stddev) }),
+  GaussianDropout: (c) => ({ variance: short(c.rate / (1 - c.rate)) }),
+  AlphaDropout: kept,
+  RandomFlip: (c) => ({ mode: c.mode }),
+  RandomGrayscale: (c) => ({ rate: c.factor }),
+  RandAugment: (c) => ({ n: c.num_ops }),
 };
 
 function explainPassedOn({ x, at }, text) {
@@ -147,22 +120,20 @@ function explainDropout(cell) {
   const { type } = cell.layer;
   return explainPassedOn(
     cell,
-    `${type} works in training only: there ${IN_TRAINING[type](cell.c)}. ` +
-      "Here it passes all numbers on.",
+    words("move.training_only", {
+      type,
+      what: words(`training.${type}`, NUMBERS[type]?.(cell.c)),
+    }),
   );
 }
 
 function explainActivityRegularization(cell) {
   const { l1, l2 } = cell.c;
-  return explainPassedOn(
-    cell,
-    `It passes all numbers on. In training, the loss includes ${l1} times their absolute ` +
-      `values and ${l2} times their squares; the page's loss leaves that out.`,
-  );
+  return explainPassedOn(cell, words("move.activity", { l1, l2 }));
 }
 
 function explainIdentity(cell) {
-  return explainPassedOn(cell, "Identity passes every number on as it is.");
+  return explainPassedOn(cell, words("move.identity"));
 }
 
 function explainZeroPadding2D({ layer, x, at, last }) {
@@ -175,9 +146,7 @@ function explainZeroPadding2D({ layer, x, at, last }) {
     from: inside ? [{ at: from, value, input: 0 }] : [],
     value,
     total: value,
-    text: inside
-      ? `The pixel moves down by ${top} and right by ${left}.`
-      : "This place is in the border of zeros that the layer adds.",
+    text: inside ? words("move.moved", { down: top, right: left }) : words("move.border"),
   };
 }
 
@@ -185,7 +154,7 @@ const gradientFrom = (at, value) => ({
   form: "copy",
   from: [{ at, value, back: true }],
   total: value,
-  text: "The gradient of the output at this place, unchanged.",
+  text: words("move.gradient"),
 });
 
 export function explainInputSamePlace({ x, at, dy }) {
@@ -205,7 +174,7 @@ function explainInputZeroPadding2D({ layer, at, k, dy }) {
     form: "copy",
     from: [{ at: to, value: v, back: true }],
     total: v,
-    text: `The gradient of the output, ${top} rows down and ${left} columns right.`,
+    text: words("move.gradient_moved", { down: top, right: left }),
   };
 }
 
@@ -250,7 +219,7 @@ export const Permute = {
   ...movedBy({
     shape: (c, shape) => c.dims.map((axis) => shape[axis - 1]),
     place: permutedPlace,
-    says: (c) => `The axes change places: (${c.dims.join(", ")}).`,
+    says: (c) => words("move.axes", { dims: c.dims.join(", ") }),
   }),
   explainInput({ at, c, dy }) {
     const to = c.dims.map((axis) => at[axis - 1]);
@@ -262,15 +231,22 @@ export const RepeatVector = {
   ...movedBy({
     shape: (c, shape) => [c.n, ...shape],
     place: (c, at) => at.slice(1),
-    says: (c) => `Each number is there ${c.n} times.`,
+    says: (c) => words("move.repeated", { n: c.n }),
   }),
   explainInput({ at, c, dy }) {
     const terms = Array.from({ length: c.n }, (_, i) => {
       const input = dy.data[offsetOf(dy.shape, [i, ...at])];
-      const note = "one of them";
-      return { label: `copy ${i}`, note, input, weight: 1, product: input, index: i };
+      const note = words("move.one_of");
+      return {
+        label: words("move.copy", { k: i }),
+        note,
+        input,
+        weight: 1,
+        product: input,
+        index: i,
+      };
     });
-    const title = "Each copy of this number sends its gradient here";
+    const title = words("move.copies");
     return { form: "terms", back: true, pooled: true, title, terms, total: sumOf(terms) };
   },
 };

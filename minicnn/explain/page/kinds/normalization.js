@@ -2,6 +2,7 @@
 // Layers that scale and shift each channel.
 import { array, biasGradient, map, offsetOf, unravel } from "page/engine/arrays.js";
 import { short, signed } from "page/explain/terms.js";
+import { words } from "page/words.js";
 
 const perChannel = (v, n) => (Array.isArray(v) ? v : new Array(n).fill(v));
 
@@ -67,19 +68,21 @@ function explainNormalization({ layer, x, at, last }) {
     value: scaled * s.gamma + s.beta,
     total: scaled * s.gamma + s.beta,
     lines: [
-      ["x", "what comes in", input],
+      ["x", words("steps.comes_in"), input],
       [
-        "x − mean",
-        `− ${signed(s.mean)}, the moving mean of this ${x.shape.length === 3 ? "map" : "number"}`,
+        words("steps.minus_mean"),
+        words(x.shape.length === 3 ? "steps.moving_mean_map" : "steps.moving_mean_number", {
+          mean: signed(s.mean),
+        }),
         centred,
       ],
       [
-        "÷ √(variance + ε)",
+        words("steps.variance"),
         `÷ √(${short(s.variance)} + ${layer.config.epsilon}) = ÷ ${short(1 / s.inverse)}`,
         scaled,
       ],
-      ["× gamma", `× ${signed(s.gamma)}, learned`, scaled * s.gamma],
-      ["+ beta", `+ ${signed(s.beta)}, learned`, scaled * s.gamma + s.beta],
+      ["× gamma", words("steps.learned_gamma", { v: signed(s.gamma) }), scaled * s.gamma],
+      ["+ beta", words("steps.learned_beta", { v: signed(s.beta) }), scaled * s.gamma + s.beta],
     ],
   };
 }
@@ -95,9 +98,9 @@ function explainRescaling({ x, at, last, c }) {
     value,
     total: value,
     lines: [
-      ["x", "what comes in", input],
-      ["× scale", `× ${short(scale)}`, input * scale],
-      ["+ offset", `+ ${signed(shift)}`, value],
+      ["x", words("steps.comes_in"), input],
+      [words("steps.scale"), `× ${short(scale)}`, input * scale],
+      [words("steps.offset"), `+ ${signed(shift)}`, value],
     ],
   };
 }
@@ -109,9 +112,9 @@ function explainInputNormalization({ layer, at, k, dy }) {
     form: "steps",
     total: d * s.gamma * s.inverse,
     lines: [
-      ["dy", "gradient of the output here", d],
+      ["dy", words("steps.gradient_here"), d],
       ["× gamma", `× ${short(s.gamma)}`, d * s.gamma],
-      ["÷ √(variance + ε)", `÷ ${short(1 / s.inverse)}`, d * s.gamma * s.inverse],
+      [words("steps.variance"), `÷ ${short(1 / s.inverse)}`, d * s.gamma * s.inverse],
     ],
   };
 }
@@ -123,8 +126,8 @@ function explainInputRescaling({ at, k, dy, c }) {
     form: "steps",
     total: d * scale,
     lines: [
-      ["dy", "gradient of the output here", d],
-      ["× scale", `× ${short(scale)}`, d * scale],
+      ["dy", words("steps.gradient_here"), d],
+      [words("steps.scale"), `× ${short(scale)}`, d * scale],
     ],
   };
 }
@@ -171,14 +174,14 @@ function explainByStatistics({ layer, x, at, c }) {
   const root = `√${short(variance)} = ${short(deviation)}`;
   const lines = c.invert
     ? [
-        ["x", "what comes in", input],
-        ["× √variance", `× ${root}`, input * deviation],
-        ["+ mean", `+ ${signed(mean)}`, value],
+        ["x", words("steps.comes_in"), input],
+        [words("steps.times_deviation"), `× ${root}`, input * deviation],
+        [words("steps.plus_mean"), `+ ${signed(mean)}`, value],
       ]
     : [
-        ["x", "what comes in", input],
-        ["x − mean", `− ${signed(mean)}, the mean of the data`, input - mean],
-        ["÷ √variance", `÷ ${root}`, value],
+        ["x", words("steps.comes_in"), input],
+        [words("steps.minus_mean"), words("steps.data_mean", { mean: signed(mean) }), input - mean],
+        [words("steps.by_deviation"), `÷ ${root}`, value],
       ];
   return { form: "steps", value, total: value, lines };
 }
@@ -192,8 +195,8 @@ function explainInputByStatistics({ layer, at, dy, c }) {
     form: "steps",
     total,
     lines: [
-      ["dy", "gradient of the output here", d],
-      [`${sign} √variance`, `${sign} ${short(deviation)}`, total],
+      ["dy", words("steps.gradient_here"), d],
+      [words("steps.deviation", { sign }), `${sign} ${short(deviation)}`, total],
     ],
   };
 }

@@ -3,6 +3,7 @@
 import { array, map, offsetOf, unravel } from "page/engine/arrays.js";
 import { short } from "page/explain/terms.js";
 import { Dropout, movedBy } from "page/kinds/moves.js";
+import { words } from "page/words.js";
 
 // -- functions of one number ----------------------------------------------------------------------
 
@@ -15,7 +16,7 @@ const FUNCTIONS = {
   Power: (c) => ({
     y: (x) => x ** c.exponent,
     slope: (x) => (c.exponent === 0 ? 0 : c.exponent * x ** (c.exponent - 1)),
-    says: `x to the power of ${short(c.exponent)}`,
+    says: words("steps.power", { exponent: short(c.exponent) }),
   }),
 };
 
@@ -32,7 +33,7 @@ const ofOneNumber = {
     const input = cell.x.data[offsetOf(cell.x.shape, cell.at)];
     const value = y(input);
     const lines = [
-      ["x", "what comes in", input],
+      ["x", words("steps.comes_in"), input],
       ["y", says, value],
     ];
     return { form: "steps", value, total: value, lines };
@@ -46,8 +47,12 @@ const ofOneNumber = {
       form: "steps",
       total,
       lines: [
-        ["dy", "gradient of the output here", d],
-        ["× slope", `× ${short(slope(x))}, the slope of ${says} at x = ${short(x)}`, total],
+        ["dy", words("steps.gradient_here"), d],
+        [
+          words("steps.slope"),
+          words("steps.slope_of", { slope: short(slope(x)), what: says, x: short(x) }),
+          total,
+        ],
       ],
     };
   },
@@ -105,7 +110,7 @@ function partPlace(c, at, shape) {
 }
 
 export const GetItem = {
-  ...movedBy({ shape: partShape, place: partPlace, says: () => "The layer takes this part." }),
+  ...movedBy({ shape: partShape, place: partPlace, says: () => words("move.taken") }),
   explainInput(cell) {
     const { x, y, dy, at, c } = cell;
     for (let o = 0; o < y.data.length; o++) {
@@ -116,10 +121,10 @@ export const GetItem = {
         form: "copy",
         from: [{ at: to, value, back: true }],
         total: value,
-        text: "The gradient of the output at the place where this number went.",
+        text: words("move.gradient_went"),
       };
     }
-    return { form: "copy", from: [], total: 0, text: "The layer leaves this number out." };
+    return { form: "copy", from: [], total: 0, text: words("move.left_out") };
   },
 };
 
@@ -157,13 +162,13 @@ export const Stack = {
       from: [{ at: from, value, input: at[axis] }],
       value,
       total: value,
-      text: `Place ${at[axis]} along axis ${axis} is input ${at[axis]}.`,
+      text: words("move.stacked", { place: at[axis], axis }),
     };
   },
   explainInput({ c, xs, at, which, dy }) {
     const to = at.toSpliced(stackAxis({ c, xs }), 0, which);
     const value = dy.data[offsetOf(dy.shape, to)];
-    const text = "The gradient of the output at the place where this number went.";
+    const text = words("move.gradient_went");
     return { form: "copy", from: [{ at: to, value, back: true }], total: value, text };
   },
 };
@@ -184,11 +189,11 @@ export const LayerScale = {
   },
   explain(cell) {
     const input = cell.x.data[offsetOf(cell.x.shape, cell.at)];
-    return scaled(cell, cell.last, ["x", "what comes in", input]);
+    return scaled(cell, cell.last, ["x", words("steps.comes_in"), input]);
   },
   explainInput(cell) {
     const d = cell.dy.data[offsetOf(cell.x.shape, cell.at)];
-    return scaled(cell, cell.k, ["dy", "gradient of the output here", d]);
+    return scaled(cell, cell.k, ["dy", words("steps.gradient_here"), d]);
   },
   weights: {
     gamma({ x, dz, last, units, n, width, add }) {
@@ -203,7 +208,7 @@ export const LayerScale = {
 function scaled(cell, k, line) {
   const gamma = gammaAt(cell, k);
   const value = line[2] * gamma;
-  const lines = [line, ["× gamma", `× ${short(gamma)}, learned`, value]];
+  const lines = [line, ["× gamma", words("steps.learned_gamma", { v: short(gamma) }), value]];
   return { form: "steps", value, total: value, lines };
 }
 

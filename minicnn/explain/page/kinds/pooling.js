@@ -3,6 +3,7 @@
 import { array, offsetOf, pair } from "page/engine/arrays.js";
 import { layerWindow, placeBack, taps, windowOf } from "page/engine/windows.js";
 import { sumOf, windowTaps } from "page/explain/terms.js";
+import { words } from "page/words.js";
 
 function poolForward(layer, x) {
   const w = layerWindow(layer, x.shape);
@@ -163,12 +164,12 @@ function explainInputPool({ layer, x, at, k, dy, w }) {
       const weight = layer.type === "AveragePooling2D" ? 1 / real.length : won ? 1 : 0;
       const note =
         layer.type === "AveragePooling2D"
-          ? `its share of ${real.length} pixels`
+          ? words("pool.share", { n: real.length })
           : won
-            ? "the maximum of this window"
-            : "not the maximum of this window";
+            ? words("pool.maximum")
+            : words("pool.not_maximum");
       terms.push({
-        label: `window (${row}, ${col})`,
+        label: words("pool.window", { row, column: col }),
         note,
         input,
         weight,
@@ -178,7 +179,7 @@ function explainInputPool({ layer, x, at, k, dy, w }) {
       });
     }
   }
-  const title = "Each window with this number sends its gradient here, or to its maximum";
+  const title = words("pool.sent");
   return { form: "terms", back: true, pooled: true, title, terms, total: sumOf(terms) };
 }
 
@@ -190,8 +191,8 @@ function explainInputGlobalPool({ layer, x, at, k, dy }) {
       form: "steps",
       total: d / n,
       lines: [
-        ["dy", `gradient of feature ${k}`, d],
-        [`÷ ${n}`, "every pixel gets an equal share", d / n],
+        ["dy", words("pool.gradient", { k }), d],
+        [`÷ ${n}`, words("pool.equal"), d / n],
       ],
     };
   }
@@ -205,12 +206,14 @@ function explainInputGlobalPool({ layer, x, at, k, dy }) {
     form: "steps",
     total,
     lines: [
-      ["dy", `gradient of feature ${k}`, d],
+      ["dy", words("pool.gradient", { k }), d],
       [
         won ? `÷ ${ties}` : "× 0",
         won
-          ? `it is ${ties > 1 ? `one of ${ties} maxima, which share` : "the maximum"}`
-          : "another pixel is the maximum",
+          ? words("pool.it_is", {
+              what: ties > 1 ? words("pool.shared", { n: ties }) : words("pool.the_maximum"),
+            })
+          : words("pool.another"),
         total,
       ],
     ],

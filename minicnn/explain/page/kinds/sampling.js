@@ -3,6 +3,7 @@
 import { array, offsetOf, pair } from "page/engine/arrays.js";
 import { cropped, resized } from "page/engine/sampling.js";
 import { short, sumOf } from "page/explain/terms.js";
+import { words } from "page/words.js";
 
 const WHERE = {
   UpSampling2D: (c, [height, width]) => {
@@ -24,7 +25,7 @@ const WHERE = {
     const sides = c.cropping;
     const to = sides.map(([before, after], axis) => shape[axis] - before - after);
     if (to[0] < 1 || to[1] < 1) {
-      throw new Error(`No pixel is left of ${shape[0]}×${shape[1]}.`);
+      throw new Error(words("sample.nothing_left", { rows: shape[0], columns: shape[1] }));
     }
     return cropped([sides[0][0], sides[1][0]], to);
   },
@@ -76,11 +77,11 @@ function backwardSampling({ layer, x, dy }) {
 }
 
 const TEXT = {
-  UpSampling2D: (c) => `Each pixel becomes a block of ${pair(c.size).join("×")} equal pixels.`,
-  Resizing: () => "The pixel nearest to this place.",
-  RandomCrop: () => "A pixel of the middle of the image.",
-  CenterCrop: () => "A pixel of the middle of the image.",
-  Cropping2D: (c) => `The layer cuts ${c.cropping[0][0]} rows off above, ${c.cropping[1][0]} left.`,
+  UpSampling2D: (c) => words("sample.block", { size: pair(c.size).join("×") }),
+  Resizing: () => words("sample.nearest"),
+  RandomCrop: () => words("sample.middle"),
+  CenterCrop: () => words("sample.middle"),
+  Cropping2D: (c) => words("sample.cut", { top: c.cropping[0][0], left: c.cropping[1][0] }),
 };
 
 function explainSampling({ layer, x, at, last, c }) {
@@ -89,8 +90,8 @@ function explainSampling({ layer, x, at, last, c }) {
   for (const [row, a] of rows[at[0]]) {
     for (const [col, b] of columns[at[1]]) {
       const input = x.data[offsetOf(x.shape, [row, col, last])];
-      const label = `pixel (${row}, ${col})`;
-      const note = `${short(a)} of its row, ${short(b)} of its column`;
+      const label = words("sample.pixel", { row, column: col });
+      const note = words("sample.shares", { a: short(a), b: short(b) });
       terms.push({ label, note, input, weight: a * b, product: a * b * input, row, col });
     }
   }
@@ -101,9 +102,9 @@ function explainSampling({ layer, x, at, last, c }) {
     const from = [{ at: [terms[0].row, terms[0].col, last], value, input: 0 }];
     return { form: "copy", from, value, total: value, text: TEXT[layer.type](c) };
   }
-  const title = "A weighted sum of the pixels around this place";
+  const title = words("sample.around");
   const bias = border || null;
-  const more = { bias, biasName: "the border", z: value, activation: "linear" };
+  const more = { bias, biasName: words("sample.border"), z: value, activation: "linear" };
   return { form: "terms", pooled: true, title, terms, total: sum, value, ...more };
 }
 
@@ -115,14 +116,12 @@ function explainInputSampling({ layer, x, at, k, dy }) {
   for (const [row, a] of count(rows, at[0])) {
     for (const [col, b] of count(columns, at[1])) {
       const input = dy.data[offsetOf(dy.shape, [row, col, k])];
-      const label = `pixel (${row}, ${col})`;
-      const note = "this pixel counts in it";
+      const label = words("sample.pixel", { row, column: col });
+      const note = words("sample.counts");
       terms.push({ label, note, input, weight: a * b, product: a * b * input, row, col });
     }
   }
-  const title = terms.length
-    ? "Each pixel that this one counts in sends its gradient here"
-    : "No pixel of the result is made of this one";
+  const title = terms.length ? words("sample.sent") : words("sample.none");
   return { form: "terms", back: true, pooled: true, title, terms, total: sumOf(terms) };
 }
 

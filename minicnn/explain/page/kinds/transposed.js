@@ -5,6 +5,7 @@ import { activate, activationOf } from "page/engine/functions.js";
 import { place } from "page/engine/windows.js";
 import { biasAt, sumOf, weightAt, windowTaps, withActivation } from "page/explain/terms.js";
 import { convolved, convolutionBackward, tapsBack, windowsBack } from "page/kinds/convolutions.js";
+import { words } from "page/words.js";
 
 // The window that slides over the output, and the output's rows and columns.
 function stamps(c, shape) {
@@ -23,7 +24,9 @@ function stamps(c, shape) {
       size[a] = whole + (more ? more[a] : Math.max(strides[a] - extent, 0));
       before[a] = 0;
     }
-    if (size[a] < 1) throw new Error(`Nothing is left of ${shape[0]}×${shape[1]} pixels.`);
+    if (size[a] < 1) {
+      throw new Error(words("page.nothing_left", { rows: shape[0], columns: shape[1] }));
+    }
   }
   return { w: { kernel, strides, dilation, before, out: shape.slice(0, 2) }, size };
 }

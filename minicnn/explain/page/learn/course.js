@@ -6,6 +6,7 @@ import { workerOf } from "page/learn/bundle.js";
 import { newWeights, obstacleToNew } from "page/learn/initial.js";
 import { OPTIMIZERS } from "page/learn/optimizers.js";
 import { inflate } from "page/net.js";
+import { allWords, words } from "page/words.js";
 
 const PAUSE = 60; // milliseconds between two steps that are played, at least
 
@@ -109,7 +110,7 @@ export class Course {
   // Without its worker the page cannot learn.
   fail(message) {
     this.playing = false;
-    this.error = `The page could not start its worker: ${message || "the browser refuses it"}.`;
+    this.error = words("learn.no_worker", { why: message || words("learn.refused") });
     this.changed();
   }
 
@@ -125,6 +126,7 @@ export class Course {
     const { optimizer, rate, batch, seed } = this.choice;
     this.ask({
       action: "start",
+      words: allWords(),
       net: this.network(),
       weights: [...this.weights()],
       xs: this.images,

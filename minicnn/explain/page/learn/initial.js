@@ -3,6 +3,7 @@
 import { normal } from "page/learn/normal.js";
 import { fillFromSeed } from "page/learn/philox.js";
 import { Generator } from "page/learn/random.js";
+import { said, words } from "page/words.js";
 
 /**
  * @param {Record<string, InitialWeight>} initial by "layer/weight", in the order of creation
@@ -42,8 +43,5 @@ function fill(draw, generator, [first, second], data) {
 // Why the page cannot draw new weights, or "".
 export function obstacleToNew(initial) {
   const other = Object.entries(initial).find(([, { kind }]) => kind);
-  return other
-    ? "The page can draw uniform and normal numbers, and " +
-        `${other[0]} starts from ${other[1].kind}.`
-    : "";
+  return other ? words("learn.not_drawn", { name: other[0], kind: said(other[1].kind) }) : "";
 }

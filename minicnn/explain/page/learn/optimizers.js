@@ -7,13 +7,21 @@
 //                                change; c the settings, t the step, from 1
 //   lines(g, before, c, t)       the same in words: [name, formula, value], the update last
 import { short } from "page/explain/terms.js";
+import { words } from "page/words.js";
 
 const f32 = Math.fround;
+
+// A formula with the name of the learning rate.
+const rated = (formula) => formula.replaceAll("{rate}", words("learn.rate_name"));
+
+export const formulaOf = (name) => `${words("learn.update")} = ${rated(OPTIMIZERS[name].formula)}`;
 
 const SGD = {
   slots: [],
   update: (g, s, c) => -(g * c.rate),
-  lines: (g, s, c) => [["update", `−rate·g = −${short(c.rate)}·${short(g)}`, -(g * c.rate)]],
+  lines: (g, s, c) => [
+    [words("learn.update"), rated(`−{rate}·g = −${short(c.rate)}·${short(g)}`), -(g * c.rate)],
+  ],
 };
 
 const velocity = (g, s, c) => f32(s.momentum * c.momentum) - f32(g * c.rate);
@@ -27,11 +35,13 @@ const Momentum = {
   lines(g, s, c) {
     const v = velocity(g, s, c);
     const [kept, down] = [short(c.momentum), short(c.rate)];
-    const step = `rate·g = ${kept}·${short(s.momentum)} − ${down}·${short(g)}`;
+    const step = `{rate}·g = ${kept}·${short(s.momentum)} − ${down}·${short(g)}`;
     const ahead = c.momentum * v - c.rate * g;
     return [
-      ["v", `momentum·v − ${step}`, v],
-      c.nesterov ? ["update", "momentum·v − rate·g", ahead] : ["update", "v", v],
+      ["v", rated(`momentum·v − ${step}`), v],
+      c.nesterov
+        ? [words("learn.update"), rated("momentum·v − {rate}·g"), ahead]
+        : [words("learn.update"), "v", v],
     ];
   },
 };
@@ -56,9 +66,13 @@ const Adam = {
     return [
       ["m", mean(c.beta_1, s.momentum, "g", g), m],
       ["v", mean(c.beta_2, s.velocity, "g²", g * g), v],
-      ["rate", `${short(c.rate)}·√(1 − ${c.beta_2}^${t}) / (1 − ${c.beta_1}^${t})`, rate],
+      [
+        words("learn.rate_name"),
+        `${short(c.rate)}·√(1 − ${c.beta_2}^${t}) / (1 − ${c.beta_1}^${t})`,
+        rate,
+      ],
       ["√v + ε", `√${short(v)} + ${short(c.epsilon)}`, root],
-      ["update", "−rate·m / (√v + ε)", (-rate * m) / root],
+      [words("learn.update"), rated("−{rate}·m / (√v + ε)"), (-rate * m) / root],
     ];
   },
 };
@@ -75,39 +89,40 @@ const RMSprop = {
     return [
       ["v", `${c.rho}·${short(s.velocity)} + ${short(1 - c.rho)}·g², g = ${short(g)}`, v],
       ["√(v + ε)", `√(${short(v)} + ${short(c.epsilon)})`, root],
-      ["update", "−rate·g / √(v + ε)", (-c.rate * g) / root],
+      [words("learn.update"), rated("−{rate}·g / √(v + ε)"), (-c.rate * g) / root],
     ];
   },
 };
 
-// By the name in the page's list: the rule, its settings with Keras's defaults, and its formula.
+// By the name in the page's list: the rule, its settings with Keras's defaults, and the update's
+// formula.
 const FIRST = { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 };
 export const OPTIMIZERS = {
-  SGD: { rule: SGD, rate: 0.01, settings: {}, formula: "update = −rate·g" },
+  SGD: { rule: SGD, rate: 0.01, settings: {}, formula: "−{rate}·g" },
   "SGD, momentum": {
     rule: Momentum,
     rate: 0.01,
     settings: { momentum: 0.9, nesterov: false },
-    formula: "update = v = momentum·v − rate·g",
+    formula: "v = momentum·v − {rate}·g",
   },
   "SGD, Nesterov": {
     rule: Momentum,
     rate: 0.01,
     settings: { momentum: 0.9, nesterov: true },
-    formula: "update = momentum·v − rate·g, v = momentum·v − rate·g",
+    formula: "momentum·v − {rate}·g, v = momentum·v − {rate}·g",
   },
   RMSprop: {
     rule: RMSprop,
     rate: 0.001,
     settings: { rho: 0.9, epsilon: 1e-7 },
-    formula: "update = −rate·g / √(v + ε)",
+    formula: "−{rate}·g / √(v + ε)",
   },
-  Adam: { rule: Adam, rate: 0.001, settings: FIRST, formula: "update = −rate·m / (√v + ε)" },
+  Adam: { rule: Adam, rate: 0.001, settings: FIRST, formula: "−{rate}·m / (√v + ε)" },
   AdamW: {
     rule: Adam,
     rate: 0.001,
     settings: { ...FIRST, weight_decay: 0.004 },
-    formula: "update = −rate·weight_decay·w − rate·m / (√v + ε)",
+    formula: "−{rate}·weight_decay·w − {rate}·m / (√v + ε)",
   },
 };
 
@@ -130,7 +145,10 @@ export function explainStep(name, { w, g, slots, given, t }) {
   const c = { ...settings, ...given };
   const lines = rule.lines(g, slots, c, t);
   const decay = c.weight_decay ? -w * c.weight_decay * c.rate : 0;
-  if (decay) lines.unshift(["decay", `−rate·weight_decay·w, w = ${short(w)}`, decay]);
+  if (decay) {
+    const formula = rated(`−{rate}·weight_decay·w, w = ${short(w)}`);
+    lines.unshift([words("learn.decay"), formula, decay]);
+  }
   const update = lines.at(-1)[2];
-  return [...lines, ["w", `${short(w)} + update`, w + decay + update]];
+  return [...lines, ["w", `${short(w)} + ${words("learn.update")}`, w + decay + update]];
 }

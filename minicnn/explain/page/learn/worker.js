@@ -2,6 +2,7 @@
 // What runs in the worker: a Learner, driven by messages. Each message is answered with
 // what the view shows.
 import { Learner } from "page/learn/learner.js";
+import { setWords } from "page/words.js";
 
 let learner = null;
 let images = [];
@@ -21,7 +22,8 @@ function report(started) {
 }
 
 const ACTIONS = {
-  start({ net, weights, xs, ...settings }) {
+  start({ words: { tables, language }, net, weights, xs, ...settings }) {
+    setWords(tables, language);
     images = xs;
     learner = new Learner({ net, xs, weights: new Map(weights), ...settings });
   },

@@ -4,6 +4,7 @@ import { openDialog } from "page/dialogs.js";
 import { h } from "page/draw.js";
 import { svgOf } from "page/paper/svg.js";
 import { notice } from "page/photos/arriving.js";
+import { words } from "page/words.js";
 
 const SHARPNESS = 2; // pixels of a PNG for each of the screen's
 
@@ -49,9 +50,9 @@ export async function saveAs(app, kind) {
   const picture = pictureOfView(app);
   const blob =
     kind === "svg" ? new Blob([picture.text], { type: "image/svg+xml" }) : await pngOf(picture);
-  if (!blob) return notice(app, "The browser cannot make a PNG of this size.");
+  if (!blob) return notice(app, words("save.no_png"));
   download(blob, `${nameOf(app)}.${kind}`);
-  app.say(`Saved ${nameOf(app)}.${kind}`);
+  app.say(words("save.saved", { name: nameOf(app), kind }));
 }
 
 export function saveDialog(app) {
@@ -69,25 +70,25 @@ export function saveDialog(app) {
   const copy = () =>
     navigator.clipboard
       ? navigator.clipboard.writeText(String(location)).then(
-          () => app.say("The link is copied"),
-          () => notice(app, "The browser did not allow the link to be copied."),
+          () => app.say(words("save.copied")),
+          () => notice(app, words("save.not_allowed")),
         )
-      : notice(app, "This browser cannot copy the link: take it from the address bar.");
+      : notice(app, words("save.cannot"));
   const dialog = openDialog(
     app,
     h(
       "dialog.help.adding",
-      { "aria-label": "Save this view" },
-      h("h2", {}, "Save this view"),
+      { "aria-label": words("save.title") },
+      h("h2", {}, words("save.title")),
       h(
         "ul",
         {},
-        way("SVG", "sharp at any size, for slides and papers", () => saveAs(app, "svg")),
-        way("PNG", "an image, twice as sharp as the screen", () => saveAs(app, "png")),
-        way("Print", "on paper or as PDF", () => setTimeout(() => window.print())),
-        way("Copy the link", "to this number", copy),
+        way("SVG", words("save.svg"), () => saveAs(app, "svg")),
+        way("PNG", words("save.png"), () => saveAs(app, "png")),
+        way(words("save.print"), words("save.paper"), () => setTimeout(() => window.print())),
+        way(words("save.link"), words("save.number"), copy),
       ),
-      h("form", { method: "dialog" }, h("button.quiet", {}, "Close")),
+      h("form", { method: "dialog" }, h("button.quiet", {}, words("close"))),
     ),
     "save",
   );

@@ -1,13 +1,14 @@
 // @ts-check
 // Photos that the reader adds: dropped, pasted, chosen, taken or drawn. They stay in the page.
 import { decoded, obstacleToReading, seenBy, thumbnail } from "page/photos/read.js";
+import { words } from "page/words.js";
 
 const MOST = 24;
 
 // Adds a picture, as decoded(file) gives it, and shows it.
 export async function addPicture(app, name, picture) {
   const { net, rivals } = app;
-  if (net.photos.length >= MOST) throw new Error(`The page holds ${MOST} photos at most.`);
+  if (net.photos.length >= MOST) throw new Error(words("photos.most", { n: MOST }));
   const small = thumbnail(picture);
   for (const each of [net, ...rivals.map((rival) => rival.net)]) {
     each.photos.push({ name, picture: small, x: seenBy(each, picture), values: new Map() });
@@ -18,10 +19,10 @@ export async function addPicture(app, name, picture) {
 // Adds each of the files that is a picture; says which are not.
 export async function addFiles(app, files) {
   const obstacle = obstacleToReading(app);
-  if (obstacle) return notice(app, `The page cannot look at another photo. ${obstacle}`);
+  if (obstacle) return notice(app, words("photos.obstacle", { why: obstacle }));
   for (const file of files) {
     try {
-      await addPicture(app, file.name || "pasted picture", await decoded(file));
+      await addPicture(app, file.name || words("photos.pasted"), await decoded(file));
     } catch (error) {
       notice(app, error.message);
     }

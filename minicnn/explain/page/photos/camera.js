@@ -4,6 +4,7 @@ import { openDialog } from "page/dialogs.js";
 import { h } from "page/draw.js";
 import { addPicture, notice } from "page/photos/arriving.js";
 import { pixelsOf } from "page/photos/read.js";
+import { words } from "page/words.js";
 
 export async function takePhoto(app) {
   let stream;
@@ -11,24 +12,24 @@ export async function takePhoto(app) {
     stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
   } catch (error) {
     const denied = error.name === "NotAllowedError";
-    return notice(app, denied ? "The browser did not allow the camera." : "There is no camera.");
+    return notice(app, denied ? words("camera.refused") : words("camera.none"));
   }
   const video = /** @type {HTMLVideoElement} */ (
-    h("video", { autoplay: true, playsinline: true, "aria-label": "What the camera sees" })
+    h("video", { autoplay: true, playsinline: true, "aria-label": words("camera.view") })
   );
   video.muted = true;
   video.srcObject = stream;
   const shoot = /** @type {HTMLButtonElement} */ (
-    h("button.primary", { type: "button", disabled: true }, "Take the photo")
+    h("button.primary", { type: "button", disabled: true }, words("camera.take"))
   );
   const dialog = openDialog(
     app,
     h(
       "dialog.help.adding",
-      { "aria-label": "Take a photo" },
-      h("h2", {}, "Take a photo"),
+      { "aria-label": words("camera.title") },
+      h("h2", {}, words("camera.title")),
       video,
-      h("form", { method: "dialog" }, shoot, h("button.quiet", {}, "Close")),
+      h("form", { method: "dialog" }, shoot, h("button.quiet", {}, words("close"))),
     ),
     "add-photo",
     () => stream.getTracks().forEach((track) => track.stop()),
@@ -41,7 +42,7 @@ export async function takePhoto(app) {
     const picture = pixelsOf(video, video.videoWidth, video.videoHeight);
     dialog.close();
     try {
-      await addPicture(app, "photo of the camera", picture);
+      await addPicture(app, words("camera.name"), picture);
     } catch (error) {
       notice(app, error.message);
     }

@@ -4,6 +4,7 @@ import { openDialog } from "page/dialogs.js";
 import { h } from "page/draw.js";
 import { addPicture, notice } from "page/photos/arriving.js";
 import { pixelsOf } from "page/photos/read.js";
+import { words } from "page/words.js";
 
 const SIZE = 280;
 const STEP = 8; // pixels that an arrow key moves the pen
@@ -16,18 +17,16 @@ export function drawPicture(app) {
       height: SIZE,
       tabindex: 0,
       role: "application",
-      "aria-label":
-        "The picture. Draw with a pointer, or move the pen with the arrow keys: Space puts it " +
-        "down or up.",
+      "aria-label": words("draw.canvas"),
     })
   );
   const choice = (label, type, value, more = {}) => {
     const input = /** @type {HTMLInputElement} */ (h("input", { type, value, ...more }));
     return [h("label", {}, `${label} `, input), input];
   };
-  const [inkLabel, ink] = choice("pen", "color", "#202020");
-  const [paperLabel, paper] = choice("paper", "color", "#ffffff");
-  const [widthLabel, width] = choice("width", "range", 0, { min: 2, max: 60 });
+  const [inkLabel, ink] = choice(words("draw.pen"), "color", "#202020");
+  const [paperLabel, paper] = choice(words("draw.paper"), "color", "#ffffff");
+  const [widthLabel, width] = choice(words("draw.width"), "range", 0, { min: 2, max: 60 });
   // Wide enough for what the network sees: it takes only some of the pixels, unsmoothed.
   width.value = String(Math.max(10, Math.round((1.5 * SIZE) / Math.min(...shape))));
   const g = canvas.getContext("2d");
@@ -43,24 +42,24 @@ export function drawPicture(app) {
     app,
     h(
       "dialog.help.adding",
-      { "aria-label": "Draw a picture" },
-      h("h2", {}, "Draw a picture"),
+      { "aria-label": words("draw.title") },
+      h("h2", {}, words("draw.title")),
       canvas,
       pen.status,
       h("div.pickers", {}, inkLabel, paperLabel, widthLabel),
       h(
         "form",
         { method: "dialog" },
-        button("quiet", "Clear", clear),
-        button("primary", "Look at it", async () => {
+        button("quiet", words("draw.clear"), clear),
+        button("primary", words("draw.look"), async () => {
           dialog.close();
           try {
-            await addPicture(app, "drawing", pixelsOf(canvas, SIZE, SIZE));
+            await addPicture(app, words("draw.name"), pixelsOf(canvas, SIZE, SIZE));
           } catch (error) {
             notice(app, error.message);
           }
         }),
-        h("button.quiet", {}, "Close"),
+        h("button.quiet", {}, words("close")),
       ),
     ),
     "add-photo",
@@ -125,6 +124,6 @@ class Pen {
 
   tell() {
     const [x, y] = this.at.map(Math.round);
-    this.status.textContent = `The pen is ${this.down ? "down" : "up"}, at ${x}, ${y}.`;
+    this.status.textContent = words(this.down ? "draw.down" : "draw.up", { x, y });
   }
 }

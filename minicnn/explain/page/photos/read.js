@@ -4,6 +4,7 @@
 import { array } from "page/engine/arrays.js";
 import { resized } from "page/engine/sampling.js";
 import { withoutRotation } from "page/photos/rotation.js";
+import { words } from "page/words.js";
 
 const MOST_PIXELS = 100_000_000;
 
@@ -21,12 +22,12 @@ export function obstacleToReading({ net, rivals }) {
 
 function obstacleOf(net) {
   const channels = net.nodes[0].shape.at(-1);
-  if (net.nodes[0].shape.length !== 3) return "The network takes lines, not images.";
+  if (net.nodes[0].shape.length !== 3) return words("photos.lines");
   if (![1, 3, 4].includes(channels)) {
-    return `The network takes ${channels} channels, and a photo has 1, 3 or 4.`;
+    return words("photos.channels", { n: channels });
   }
   if (!RANGES.some(([scale, offset]) => scale === net.range[0] && offset === net.range[1])) {
-    return "How this network's numbers come from a photo's pixels is not known to the page.";
+    return words("photos.unknown");
   }
   return net.obstacleToPhotos;
 }
@@ -41,16 +42,16 @@ export async function decoded(file) {
     const plain = await withoutRotation(file);
     bitmap = await createImageBitmap(plain, { colorSpaceConversion: "none" });
   } catch {
-    throw new Error(`${nameOf(file)} is not an image that this browser can read.`);
+    throw new Error(words("photos.unreadable", { name: nameOf(file) }));
   }
   const { width, height } = bitmap;
   if (width * height > MOST_PIXELS) {
-    throw new Error(`${nameOf(file)} is too large: ${width} × ${height} pixels.`);
+    throw new Error(words("photos.too_large", { name: nameOf(file), width, height }));
   }
   return pixelsOf(bitmap, width, height);
 }
 
-const nameOf = (file) => /** @type {File} */ (file).name || "The picture";
+const nameOf = (file) => /** @type {File} */ (file).name || words("photos.picture");
 
 export function pixelsOf(source, width, height) {
   const canvas = document.createElement("canvas");

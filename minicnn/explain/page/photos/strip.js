@@ -7,13 +7,14 @@ import { takePhoto } from "page/photos/camera.js";
 import { drawPicture } from "page/photos/drawing.js";
 import { obstacleToReading } from "page/photos/read.js";
 import { inputPicture, lazyPicture } from "page/views/pictures.js";
+import { words } from "page/words.js";
 
 export function photoStrip(app) {
   const { net } = app;
   const several = net.photos.length > 1;
   return h(
     "div.photos",
-    { role: "group", "aria-label": "Photos" },
+    { role: "group", "aria-label": words("photos.title") },
     net.photos.map((photo, k) => photoButton(app, photo, k, several)),
     several || app.rivals.length
       ? h(
@@ -21,18 +22,18 @@ export function photoStrip(app) {
           {
             "aria-pressed": String(app.state.view === "compare"),
             "data-focus": "compare",
-            title: `Show two ${several ? "photos" : "networks"} side by side, layer by layer`,
+            title: words(several ? "photos.compare_title" : "photos.compare_networks"),
             onclick: () => app.compare({ view: "compare" }),
           },
-          "Compare",
+          words("photos.compare"),
         )
       : null,
     h(
       "button.quiet.add-photo",
       {
         "data-focus": "add-photo",
-        "aria-label": "Add a photo",
-        title: obstacleToReading(app) || "Add a photo: choose, take or draw one",
+        "aria-label": words("photos.add"),
+        title: obstacleToReading(app) || words("photos.add_title"),
         disabled: Boolean(obstacleToReading(app)),
         onclick: () => addDialog(app),
       },
@@ -50,7 +51,7 @@ function photoButton(app, { name, picture }, k, several) {
     "button.photo",
     {
       "aria-pressed": String(k === net.shown),
-      "aria-label": `Photo ${k}: ${name}`,
+      "aria-label": words("photos.one", { k, name }),
       title: name,
       "data-focus": `photo-${k}`,
       onclick: () => app.showPhoto(k),
@@ -73,31 +74,26 @@ function addDialog(app) {
   const dialog = /** @type {HTMLDialogElement} */ (
     h(
       "dialog.help.adding",
-      { "aria-label": "Add a photo" },
-      h("h2", {}, "Add a photo"),
-      h(
-        "p",
-        {},
-        "It stays in this page: nothing is sent. You can also drop files on the page, or paste " +
-          "a picture.",
-      ),
+      { "aria-label": words("photos.add") },
+      h("h2", {}, words("photos.add")),
+      h("p", {}, words("photos.stays")),
       h(
         "ul",
         {},
-        way("add-files", "Choose files", "from this device", () => files.click()),
+        way("add-files", words("photos.files"), words("photos.files_from"), () => files.click()),
         navigator.mediaDevices
-          ? way("add-camera", "Use the camera", "and take a photo", () => {
+          ? way("add-camera", words("photos.camera"), words("photos.camera_how"), () => {
               dialog.close();
               takePhoto(app);
             })
           : null,
-        way("add-drawing", "Draw", "a picture by hand", () => {
+        way("add-drawing", words("photos.draw"), words("photos.draw_how"), () => {
           dialog.close();
           drawPicture(app);
         }),
       ),
       files,
-      h("form", { method: "dialog" }, h("button.quiet", {}, "Close")),
+      h("form", { method: "dialog" }, h("button.quiet", {}, words("close"))),
     )
   );
   files.addEventListener("change", () => {

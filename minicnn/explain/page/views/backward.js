@@ -9,6 +9,7 @@ import { layout } from "page/views/pictures.js";
 import { boxAround, cellMark, inputChooser, side } from "page/views/side.js";
 import { placeText } from "page/views/spots.js";
 import { follow } from "page/views/sums.js";
+import { words } from "page/words.js";
 
 export function backwardNumber(app) {
   const { net, state } = app;
@@ -24,9 +25,7 @@ export function backwardNumber(app) {
   const partial = Object.values(node.params).some((p) => p.kept);
   const found = partial || !node.known ? null : explainInput(net, id, state.inAt, state.which);
   const channel = channelSentFrom(state, found, layout(dz.shape));
-  const why = node.known
-    ? `${net.obstacle(id)} All of them send gradients back, so the page cannot show the sum.`
-    : net.obstacle(id);
+  const why = node.known ? words("back.all_needed", { why: net.obstacle(id) }) : net.obstacle(id);
   return [
     inputGradient(app, source, dx),
     h(
@@ -89,7 +88,7 @@ function inputGradient(app, source, dx) {
     at,
     onmove: (to) => app.moveTo(to),
     focus: "out",
-    label: `Gradient of the input of ${name}, ${where}: ${value}. Use the arrow keys to move.`,
+    label: words("back.input", { name, where, value }),
     chooser: inputChooser(app, 1, 0, null),
   });
 }
@@ -99,13 +98,13 @@ function outputGradient(app, found, dx, dz, channel) {
   const id = state.node;
   const out = layout(dz.shape);
   return side(app, {
-    caption: `dL/dz of ${net.nodes[id].name}`,
-    note: "before the activation" + (out.map ? `, map ${channel}` : ""),
+    caption: words("back.dz", { name: net.nodes[id].name }),
+    note: words("back.before", { map: out.map ? words("back.map", { k: channel }) : "" }),
     id,
     a: dz,
     channel: channel ?? 0,
     marks: outputMarks(found, dx, dz, state.inAt),
-    label: `Gradient of the output of ${net.nodes[id].name}`,
+    label: words("back.output", { name: net.nodes[id].name }),
     chooser:
       found?.form === "window" && out.channels > 1
         ? h("div.chooser", {}, filterStepper(app, channel, out.channels))
@@ -127,8 +126,8 @@ function filterStepper(app, channel, n) {
   return h(
     "span.stepper",
     {},
-    step(-1, "Previous map", "f-", "‹"),
-    h("span", {}, `map ${channel} of ${n}`),
-    step(1, "Next map", "f+", "›"),
+    step(-1, words("map.previous"), "f-", "‹"),
+    h("span", {}, words("map.of", { k: channel, n })),
+    step(1, words("map.next"), "f+", "›"),
   );
 }

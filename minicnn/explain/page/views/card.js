@@ -4,6 +4,7 @@ import { allZeros, count, h, shapeText, vectorPicture, vectorShape, zeroMaps } f
 import { size } from "page/engine/arrays.js";
 import { isPhoto, lazyPicture, mapName, picture } from "page/views/pictures.js";
 import { endText, scaleFor } from "page/views/scale.js";
+import { words } from "page/words.js";
 
 // What a card shows of a layer: its outputs, or their gradients.
 const shown = (app, id) => (app.state.mode === "backward" ? app.net.dy(id) : app.net.y(id));
@@ -21,11 +22,16 @@ export function card(app, item, { x, y, wide, many }) {
   const why = value ? "" : back ? net.gradientReason(id) : net.reason(id);
   const { thumbs, hidden } = value
     ? pictures(app, id, value, wide, many)
-    : { thumbs: [h("span.void", { title: why }, back ? "no gradient" : "left out")], hidden: 0 };
+    : {
+        thumbs: [
+          h("span.void", { title: why }, back ? words("card.no_gradient") : words("card.left_out")),
+        ],
+        hidden: 0,
+      };
   const zero = value && allZeros(value.data);
   const foot = [
-    zero ? "all zeros" : value && (id > 0 || back) ? endText(value) : "",
-    hidden ? `+ ${hidden} map${hidden > 1 ? "s" : ""}` : "",
+    zero ? words("card.zeros") : value && (id > 0 || back) ? endText(value) : "",
+    hidden ? words("card.more", { n: hidden }) : "",
   ];
   const height = `${many * (wide + 4) - 4}px`;
   const classes = [
@@ -55,24 +61,33 @@ export function card(app, item, { x, y, wide, many }) {
 }
 
 function cardType(item, node) {
-  if (node.type === "InputLayer") return node.shape.length === 3 ? "the photo" : "the input";
-  return item.folded ? `${item.ids.length} layers` : node.type;
+  if (node.type === "InputLayer") {
+    return node.shape.length === 3 ? words("card.photo") : words("card.input");
+  }
+  return item.folded ? words("card.layers", { n: item.ids.length }) : node.type;
 }
 
 const blockNames = ({ folded, ids }) => ({
-  title: `${folded}: open the block`,
-  "aria-label": `Block ${folded}, ${ids.length} layers, unfold`,
+  title: words("card.open", { name: folded }),
+  "aria-label": words("card.block", { name: folded, n: ids.length }),
 });
 
 function layerNames(net, id, why, back) {
   const node = net.nodes[id];
   const shape = shapeText(net.shape(id));
-  const weights = node.count ? `, ${count(node.count)} weights: ${node.formula}` : "";
-  const lost = why ? `, ${back ? "no gradient" : "left out"}: ${why}` : ".";
+  const weights = node.count
+    ? words("card.weights", { n: count(node.count), formula: node.formula })
+    : "";
+  const lost = why ? `, ${back ? words("card.no_gradient") : words("card.left_out")}: ${why}` : ".";
   return {
     title: `${node.name} (${node.type}), ${shape}${weights}`,
-    "aria-label":
-      `${node.name}, ${node.type}, output ${shape}, ` + `${node.count} weights${lost} Open`,
+    "aria-label": words("card.layer", {
+      name: node.name,
+      type: node.type,
+      shape,
+      n: node.count,
+      lost,
+    }),
   };
 }
 
@@ -94,7 +109,10 @@ function pictures(app, id, value, wide, many) {
       style,
       "data-map": k,
       class: zero ? "zero" : null,
-      title: k < 0 ? "the photo" : `${mapName(net, id, k)}${zero ? ", all zeros" : ""}`,
+      title:
+        k < 0
+          ? words("card.photo")
+          : `${mapName(net, id, k)}${zero ? words("card.and_zeros") : ""}`,
     });
   };
   return {

@@ -1,6 +1,7 @@
 // @ts-check
 // A slider over the checkpoints of a training: the whole page shows the network at that time.
 import { h } from "page/draw.js";
+import { words } from "page/words.js";
 
 export class Timeline {
   constructor(app) {
@@ -8,33 +9,39 @@ export class Timeline {
     const { checkpoints } = app.net;
     const last = checkpoints.length;
     this.name = h("output.checkpoint-name", {});
+    this.label = h("span");
     this.slider = h("input", {
       type: "range",
       min: 0,
       max: last,
       step: 1,
-      "aria-label": "Checkpoint",
       oninput: (e) => app.showCheckpoint(Number(e.target.value)),
     });
     // It stays while the page is redrawn, so that it can be dragged.
-    document.body.append(
-      h(
-        "div.checkpoints",
-        { role: "group", "aria-label": "Checkpoints of the training" },
-        h("label", {}, "The network at ", this.slider),
-        this.name,
-      ),
+    this.group = h(
+      "div.checkpoints",
+      { role: "group" },
+      h("label", {}, this.label, this.slider),
+      this.name,
     );
+    document.body.append(this.group);
     this.update();
   }
 
   update() {
     const { checkpoint, checkpoints } = this.app.net;
     const k = checkpoint ?? checkpoints.length;
-    const half = checkpoints[k]?.half ? ", its weights with 11 bits" : "";
-    const name = checkpoints[k] ? `${checkpoints[k].name}${half}` : "the model itself";
+    const half = checkpoints[k]?.half ? words("checkpoints.half") : "";
+    const name = checkpoints[k] ? `${checkpoints[k].name}${half}` : words("checkpoints.itself");
+    this.group.setAttribute("aria-label", words("checkpoints.all"));
+    this.label.textContent = words("checkpoints.network_at");
+    this.slider.setAttribute("aria-label", words("checkpoints.one"));
     this.slider.value = k;
     this.slider.setAttribute("aria-valuetext", name);
-    this.name.textContent = `${name} (${k + 1} of ${checkpoints.length + 1})`;
+    this.name.textContent = words("checkpoints.name", {
+      name,
+      k: k + 1,
+      n: checkpoints.length + 1,
+    });
   }
 }

@@ -6,7 +6,7 @@ import { classBars } from "page/views/outcome.js";
 import {
   FORMULA,
   apartOf,
-  comparedWords,
+  comparedKind,
   distancesOf,
   nameOf,
   obstacleToComparing,
@@ -21,23 +21,22 @@ import {
   whoseNumbers,
 } from "page/views/pair.js";
 import { inputPicture, isPhoto, lazyPicture, topFor } from "page/views/pictures.js";
+import { said, words } from "page/words.js";
 
 export function comparison(app) {
-  const what = comparedWords(app).toLowerCase();
+  const kind = comparedKind(app);
   return h(
     "section.comparison",
-    { "aria-label": `${comparedWords(app)}, layer by layer` },
+    { "aria-label": words(`compare.title_${kind}`) },
     h(
       "div.caption",
       {},
-      h("button.quiet", { onclick: () => app.overview(), "data-focus": "back" }, "← Network"),
       h(
-        "p",
-        {},
-        `How far apart the ${what} are in each layer: ${FORMULA}, 0 % if all numbers are ` +
-          "equal, 100 % if they are opposite or one of the two is zero. Beside it the map that " +
-          `differs most.${whoseNumbers(app)}`,
+        "button.quiet",
+        { onclick: () => app.overview(), "data-focus": "back" },
+        words("to_network"),
       ),
+      h("p", {}, words(`compare.about_${kind}`, { formula: FORMULA, whose: whoseNumbers(app) })),
       otherChooser(app),
       rivalOf(app) ? h("p.most-apart", {}, mostApart(app)) : null,
     ),
@@ -46,7 +45,12 @@ export function comparison(app) {
       {},
       h(
         "div.table-scroller",
-        { tabindex: 0, role: "group", "aria-label": "Layers", "data-focus": "layers" },
+        {
+          tabindex: 0,
+          role: "group",
+          "aria-label": words("compare.layers"),
+          "data-focus": "layers",
+        },
         h("table.compared", {}, h("thead", {}, h("tr", {}, heads(app))), h("tbody", {}, rows(app))),
       ),
       h("div.two-outcomes", {}, outcomes(app)),
@@ -60,28 +64,26 @@ function mostApart(app) {
   const { name, net: other, pairs } = rivalOf(app);
   const alone = net.nodes.length - pairs.size;
   const theirs = other.nodes.length - pairs.size;
-  const shared =
-    alone + theirs
-      ? `Of the layers, ${pairs.size} have the same name, kind and shape in both networks; ` +
-        `${alone} of ${net.name} and ${theirs} of ${name} stand alone. `
-      : "";
-  const most = (word, value) => {
+  const counts = { n: pairs.size, alone, own: net.name, theirs, other: name };
+  const shared = alone + theirs ? words("compare.shared", counts) : "";
+  const most = (what, value) => {
     const all = net.nodes.map((node) => ({ name: node.name, apart: value(node.id) ?? 0 }));
     const two = all.sort((p, q) => q.apart - p.apart).slice(0, 2);
     const told = two.filter((p) => p.apart > 0).map((p) => `${p.name} (${percent(p.apart)})`);
     return told.length
-      ? `The ${word} differ most in ${told.join(" and ")}. `
-      : `The ${word} are equal. `;
+      ? words(`compare.${what}_differ`, { where: said(told) })
+      : words(`compare.${what}_equal`);
   };
   return shared + most("outputs", (id) => apartOf(app, id)) + most("weights", weightsApart(app));
 }
 
 function heads(app) {
   const names = sidesOf(app).map(({ name }, k) => `${"ab"[k]}: ${name}`);
-  const weights = rivalOf(app) ? ["weights apart"] : [];
-  return ["layer", ...names, "b − a", "apart", ...weights, "map"].map((text) =>
-    h("th", { scope: "col" }, text),
-  );
+  const weights = rivalOf(app) ? [words("compare.weights_apart")] : [];
+  return [
+    ...[words("compare.layer"), ...names, "b − a", words("compare.apart"), ...weights],
+    words("compare.map"),
+  ].map((text) => h("th", { scope: "col" }, text));
 }
 
 function layerRow(app, node) {
@@ -89,7 +91,7 @@ function layerRow(app, node) {
   const [a, b] = outputs(app, id);
   if (!a || !b) {
     const left = a && obstacleToComparing(app, id);
-    return left ? aloneRow(app, app.net, node, a, 0) : rowOf(name, type, "left out");
+    return left ? aloneRow(app, app.net, node, a, 0) : rowOf(name, type, words("card.left_out"));
   }
   const found = distancesOf(a, b);
   const most = found.apart.indexOf(Math.max(...found.apart));
@@ -142,7 +144,10 @@ function aloneRow(app, net, { id, name, type }, x, side) {
   x.data.forEach((v, i) => (sizes[i % channels] += Math.abs(v)));
   const most = sizes.indexOf(Math.max(...sizes));
   const draw = () => (isPhoto(net, id) ? inputPicture(net, x) : one(x, most, topFor(x)));
-  const only = `only in ${sidesOf(app)[side].name}, ${x.shape.join(" × ")}`;
+  const only = words("compare.only_in", {
+    name: sidesOf(app)[side].name,
+    shape: x.shape.join(" × "),
+  });
   return rowOf(name, type, ...(side ? [""] : []), lazyPicture(draw), only);
 }
 
@@ -176,7 +181,7 @@ function outcomes(app) {
     net.kind
       ? h(
           "section.panel",
-          { "aria-label": `Classes of ${"ab"[k]}` },
+          { "aria-label": words("compare.classes", { which: "ab"[k] }) },
           h("h2", {}, `${"ab"[k]}: ${name}`),
           classBars(net, 10, true, net.probabilities(net.valueOf(photo, net.output))),
         )

@@ -20,6 +20,7 @@ import {
 import { layout, topFor } from "page/views/pictures.js";
 import { cellMark, mapSize } from "page/views/side.js";
 import { clampAt, placeText } from "page/views/spots.js";
+import { words } from "page/words.js";
 
 export function oneLayerOfTwo(app) {
   const { net, state } = app;
@@ -76,12 +77,16 @@ function sums(app, a, b, at) {
   const [va, vb] = [a, b].map((x) => x.data[offsetOf(x.shape, at)]);
   const line = (name, value) => [h("dt", {}, name), h("dd", { title: exact(value) }, fmt(value))];
   return [
-    h("h3", {}, `At ${placeText(at, net.unitWord(state.node))}`),
+    h("h3", {}, words("compare.at", { place: placeText(at, net.unitWord(state.node)) })),
     h("dl.facts-of-two", {}, line("a", va), line("b", vb), line("b − a", vb - va)),
     h(
       "p.note",
       { "data-apart": found.all },
-      `The layer's outputs are ${percent(found.all)} apart: ${FORMULA}.${whoseNumbers(app)}`,
+      words("compare.layer_apart", {
+        p: percent(found.all),
+        formula: FORMULA,
+        whose: whoseNumbers(app),
+      }),
     ),
     changedWeights(app),
   ];
@@ -94,11 +99,11 @@ function changedWeights(app) {
   const part = ({ a, b, change }) => (a + b ? change / (a + b) : 0);
   const cell = (value) => h("td", { title: exact(value) }, fmt(value));
   return [
-    h("h3", {}, "Its weights"),
+    h("h3", {}, words("compare.its_weights")),
     h(
       "table.terms",
       {},
-      headRow(["", "‖a‖", "‖b‖", "‖b − a‖", "apart"]),
+      headRow(["", "‖a‖", "‖b‖", "‖b − a‖", words("compare.apart")]),
       h(
         "tbody",
         {},
@@ -131,7 +136,6 @@ const headRow = (texts) =>
 function maps(app, a, b, at) {
   const { net, state } = app;
   const found = distancesOf(a, b);
-  const word = net.unitWord(state.node);
   const most = [...found.apart.keys()].sort((i, j) => found.apart[j] - found.apart[i]).slice(0, 8);
   const limit = Math.max(1e-12, found.apart[most[0]]);
   const row = (k) =>
@@ -152,7 +156,12 @@ function maps(app, a, b, at) {
       h("td.bar-cell", {}, share(found.apart[k] / limit)),
     );
   return [
-    h("h3", {}, `The ${word}s that differ most`),
-    h("table.terms", {}, headRow(["", "‖b − a‖", "apart", ""]), h("tbody", {}, most.map(row))),
+    h("h3", {}, words(`compare.${net.unitWord(state.node)}s`)),
+    h(
+      "table.terms",
+      {},
+      headRow(["", "‖b − a‖", words("compare.apart"), ""]),
+      h("tbody", {}, most.map(row)),
+    ),
   ];
 }

@@ -1,9 +1,10 @@
 // @ts-check
 // The maps of a layer in a row, and the buttons that slide the window.
 import { h, mapPicture, zeroMaps } from "page/draw.js";
-import { lazyPicture, mapName } from "page/views/pictures.js";
+import { lazyPicture, mapName, shortMapName } from "page/views/pictures.js";
 import { scaleChooser, scaleFor } from "page/views/scale.js";
 import { indexInput } from "page/views/whatif.js";
+import { words } from "page/words.js";
 
 export function filmstrip(app) {
   const { net, state } = app;
@@ -19,8 +20,8 @@ export function filmstrip(app) {
     {
       role: "listbox",
       "aria-label": back
-        ? `Gradients of the input maps of ${net.nodes[id].name}`
-        : `Maps of ${net.nodes[id].name}`,
+        ? words("film.gradients", { name: net.nodes[id].name })
+        : words("film.maps", { name: net.nodes[id].name }),
       tabindex: 0,
       "data-focus": "film",
       "data-scroll": "film",
@@ -43,17 +44,17 @@ const jump = (app, chosen, n) =>
   h(
     "label.jump",
     {},
-    "map ",
-    indexInput(chosen, n, "Go to the map with this number", "jump", (k) => app.chooseMap(k)),
-    h("small", {}, `of ${n}`),
+    words("film.map"),
+    indexInput(chosen, n, words("film.go"), "jump", (k) => app.chooseMap(k)),
+    h("small", {}, words("film.of", { n })),
   );
 
 function frame(app, id, a, k, chosen, kept) {
   const zero = zeroMaps(a)[k];
   const gone = kept && !kept.includes(k);
   const classes = [k === chosen && ".chosen", gone && ".dim", zero && ".zero"];
-  const lost = gone ? ", its kernel is left out of this page" : "";
-  const name = `${mapName(app.net, id, k)}${zero ? ", all zeros" : ""}${lost}`;
+  const lost = gone ? words("film.kernel_left_out") : "";
+  const name = `${mapName(app.net, id, k)}${zero ? words("card.and_zeros") : ""}${lost}`;
   return h(
     `span.frame${classes.filter(Boolean).join("")}`,
     {
@@ -65,7 +66,7 @@ function frame(app, id, a, k, chosen, kept) {
       onclick: () => app.chooseMap(k),
     },
     lazyPicture(() => mapPicture(a, k, scaleFor(a, k))),
-    h("small", {}, mapName(app.net, id, k, "").trim()),
+    h("small", {}, shortMapName(app.net, id, k)),
   );
 }
 
@@ -96,18 +97,21 @@ export function transport(app, tab) {
     );
   return h(
     "div.transport",
-    { role: "group", "aria-label": "Slide the window" },
+    { role: "group", "aria-label": words("film.slide") },
     scaleChooser(app),
-    button("first", "To the first cell", "", () => app.move("first")),
-    button("prev", "One cell back", "", () => app.move(-1)),
-    button("play", state.playing ? "Pause" : "Play", state.playing ? "Pause" : "Play", () =>
-      app.play(!state.playing),
+    button("first", words("film.first"), "", () => app.move("first")),
+    button("prev", words("film.back"), "", () => app.move(-1)),
+    button(
+      "play",
+      state.playing ? words("pause") : words("play"),
+      state.playing ? words("pause") : words("play"),
+      () => app.play(!state.playing),
     ),
-    button("next", "One cell forward", "", () => app.move(1)),
+    button("next", words("film.forward"), "", () => app.move(1)),
     h(
       "label.speed",
       {},
-      "speed ",
+      words("film.speed_is"),
       h("input", {
         type: "range",
         min: 1,
@@ -115,7 +119,7 @@ export function transport(app, tab) {
         step: 1,
         value: state.speed,
         "data-focus": "speed",
-        "aria-label": "Speed",
+        "aria-label": words("film.speed"),
         oninput: (e) => {
           state.speed = Number(e.target.value);
         },

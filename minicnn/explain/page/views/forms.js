@@ -13,10 +13,12 @@ import {
   verdictOf,
   windowSum,
 } from "page/views/sums.js";
+import { words } from "page/words.js";
 
-const PATCH = { a: "patch", b: "kernel", of: "map" };
-const STAMPS = { a: "pixels", b: "kernel", of: "map" };
-const SENT_BACK = { a: "dL/dz", b: "kernel", of: "map" };
+// What the two factors of a window's sum are called.
+const PATCH = { a: "word.patch", b: "word.kernel" };
+const STAMPS = { a: "word.pixels", b: "word.kernel" };
+const SENT_BACK = { a: "word.dz", b: "word.kernel" };
 
 const FORMS = {
   window: (app, e, channel) =>
@@ -28,7 +30,7 @@ const FORMS = {
   steps: stepsOf,
   curve: curveOf,
   softmax: (app, e) => [
-    h("h3", {}, "Scores become probabilities"),
+    h("h3", {}, words("form.softmax")),
     softmaxSteps(app.net, e),
     verdictOf(app, e),
   ],
@@ -38,20 +40,20 @@ const FORMS = {
 // The middle of the bench: the sum behind a number.
 export function arithmetic(app, e, channel) {
   const draw = FORMS[e.form];
-  if (!draw) return h("p.void", {}, "This page cannot explain this number.");
+  if (!draw) return h("p.void", {}, words("form.none"));
   return draw(app, e, channel);
 }
 
 function separableSum(app, e, channel) {
   const group = e.groups.find((g) => g.channel === channel) ?? e.groups[0];
   return [
-    h("h3", {}, "First each map by itself, then a weighted sum of all"),
-    h("div.taps", {}, tapRow(app, group, { a: "patch", b: "depthwise", of: "map" }, e)),
+    h("h3", {}, words("form.separable")),
+    h("div.taps", {}, tapRow(app, group, { a: "word.patch", b: "word.depthwise" }, e)),
     termTable(e.terms, {
-      what: "mixture",
-      heads: ["h", "pointwise"],
+      what: words("form.mixture"),
+      heads: ["h", words("word.pointwise")],
       limit: 7,
-      name: (t) => `map ${t.channel}`,
+      name: (t) => words("word.map_k", { k: t.channel }),
       onpick: (t) => app.set({ inChannel: t.channel }),
     }),
     e.softmax ? softmaxSteps(app.net, e) : closing(e),
@@ -61,8 +63,8 @@ function separableSum(app, e, channel) {
 
 function termsTitle(e) {
   if (e.title) return e.title;
-  if (e.back) return "Every unit sends back its gradient × its weight";
-  return `${e.terms.length} inputs, each times its weight`;
+  if (e.back) return words("form.units_back");
+  return words("form.inputs", { n: e.terms.length });
 }
 
 function termName(app, e, t) {
@@ -77,7 +79,9 @@ function termsSum(app, e) {
     h("h3", {}, termsTitle(e)),
     termTable(e.terms, {
       what: "",
-      heads: e.back ? ["gradient", e.pooled ? "share" : "weight"] : ["input", "weight"],
+      heads: e.back
+        ? [words("word.gradient"), e.pooled ? words("word.share") : words("word.weight")]
+        : [words("word.input"), words("word.weight")],
       limit: e.softmax && screen_.height < 860 ? 6 : 10,
       name: (t) => termName(app, e, t),
       onpick: e.back ? null : (t) => app.set({ term: t.index }),
@@ -87,13 +91,17 @@ function termsSum(app, e) {
       ? h(
           "details.then",
           { open: screen_.height > 860 ? true : null },
-          h("summary", {}, "and then softmax turns the scores into probabilities"),
+          h("summary", {}, words("form.then_softmax")),
           softmaxSteps(net, { ...e, scores: Array.from(net.y(e.node.id).data) }),
         )
       : null,
     e.softmax
       ? [
-          sumLine([["Σ", "products", e.total], ...biasOf(e), ["=", "score", e.z, true]]),
+          sumLine([
+            ["Σ", words("word.products"), e.total],
+            ...biasOf(e),
+            ["=", words("word.score"), e.z, true],
+          ]),
           softmaxSteps(net, e),
         ]
       : null,
@@ -104,8 +112,8 @@ function termsSum(app, e) {
 const meanOrMax = (e) =>
   e.mean
     ? sumLine([
-        ["Σ", "sum", e.sum],
-        ["÷", "pixels", e.count],
+        ["Σ", words("word.sum"), e.sum],
+        ["÷", words("word.pixels"), e.count],
         ["=", "", e.value, true],
       ])
     : sumLine([["max", "", e.value, true]]);
@@ -113,20 +121,19 @@ const meanOrMax = (e) =>
 function poolSum(app, e) {
   const [kh, kw] = e.grid ?? e.w.kernel;
   const limit = Math.max(1e-12, ...e.taps.map((t) => Math.abs(t.input)));
-  const unpadded = e.count < e.taps.length ? ", without the padding" : "";
+  const unpadded = e.count < e.taps.length ? words("form.unpadded") : "";
   const cell = (i, j) => {
     const t = e.taps[i * kw + j];
     const mark = t.won ? "won" : t.tied ? "tied" : "";
     return { value: t.input, padded: t.padded, text: e.mean ? "" : "−∞", mark };
   };
-  const ties =
-    `${e.ties + 1} pixels are equally large: ` + "the first in reading order gets the gradient.";
+  const ties = words("form.ties", { n: e.ties + 1 });
   return [
-    h("h3", {}, e.mean ? `The mean of ${e.count} pixels${unpadded}` : "The maximum"),
+    h("h3", {}, e.mean ? words("form.mean", { n: e.count, unpadded }) : words("form.maximum")),
     h(
       "div.taps",
       {},
-      h("div.tap-row", {}, numberGrid(kh, kw, cell, limit, { label: "The window" })),
+      h("div.tap-row", {}, numberGrid(kh, kw, cell, limit, { label: words("form.window") })),
     ),
     e.ties ? h("p.note", {}, ties) : null,
     meanOrMax(e),
@@ -141,16 +148,16 @@ function globalSum(app, e) {
     weight: 1 / e.count,
     product: t.input / e.count,
   });
-  const ties = e.ties ? `, and ${e.ties} others just as large: they share the gradient` : "";
+  const ties = e.ties ? words("form.ties_global", { n: e.ties }) : "";
   return [
-    h(
-      "h3",
-      {},
-      e.mean ? `The mean of all ${e.count} pixels of the map` : "The largest pixel of the map",
-    ),
+    h("h3", {}, e.mean ? words("form.mean_of_all", { n: e.count }) : words("form.largest")),
     e.mean
-      ? termTable(e.taps.map(share), { what: "pixel", heads: ["value", "share"], limit: 6 })
-      : h("p.note", {}, `at row ${e.winner.row}, column ${e.winner.col}${ties}`),
+      ? termTable(e.taps.map(share), {
+          what: words("word.pixel"),
+          heads: [words("word.value"), words("word.share")],
+          limit: 6,
+        })
+      : h("p.note", {}, words("form.winner", { row: e.winner.row, column: e.winner.col, ties })),
     meanOrMax(e),
     verdictOf(app, e),
   ];
@@ -165,7 +172,11 @@ function stepsOf(app, e) {
       h("span", {}, says),
       h("b", { class: n === e.lines.length - 1 ? "strong" : "", title: exact(v) }, fmt(v)),
     );
-  return [h("h3", {}, "Step by step"), h("ol.steps", {}, e.lines.map(line)), verdictOf(app, e)];
+  return [
+    h("h3", {}, words("form.steps")),
+    h("ol.steps", {}, e.lines.map(line)),
+    verdictOf(app, e),
+  ];
 }
 
 function curveOf(app, e) {
@@ -186,12 +197,12 @@ function copyOf(app, e) {
     h(
       "li",
       {},
-      f.back ? "gradient at " : `${net.nodes[e.node.inputs[f.input]].name}: `,
+      f.back ? words("form.gradient_at") : `${net.nodes[e.node.inputs[f.input]].name}: `,
       f.back ? placeText(f.at) : placeIn(net, e.node.inputs[f.input], f.at),
       h("b", { title: exact(f.value) }, fmt(f.value)),
     );
   return [
-    h("h3", {}, e.sum ? e.title : e.from.length ? "Passed on" : "Padding"),
+    h("h3", {}, e.sum ? e.title : e.from.length ? words("form.passed_on") : words("form.padding")),
     h("p.note", {}, e.text),
     h("ul.copies", {}, e.from.map(line)),
     sumLine([["=", "", e.value ?? e.total, true]]),

@@ -11,6 +11,7 @@ import { layout, mapName } from "page/views/pictures.js";
 import { boxAround, cellMark, inputChooser, outerPad, side, windowMarks } from "page/views/side.js";
 import { placeText } from "page/views/spots.js";
 import { follow } from "page/views/sums.js";
+import { words } from "page/words.js";
 
 export function forwardNumber(app) {
   const { net, state } = app;
@@ -105,19 +106,19 @@ function inputOf(app, found, { which, channel, only }) {
   const x = net.y(source);
   const w = found?.w;
   const starts = w
-    ? `: the window starts at row ${place(w, 0, at[0], 0)}, column ${place(w, 1, at[1], 0)}`
+    ? words("forward.starts", { row: place(w, 0, at[0], 0), column: place(w, 1, at[1], 0) })
     : "";
   const choose = ofChannels(found) ? (k) => app.set({ inChannel: k }) : null;
   const channels = x?.shape.length === 3 ? x.shape[2] : 1;
   return side(app, {
-    caption: `in: ${net.nodes[source].name}`,
+    caption: words("in", { name: net.nodes[source].name }),
     note: inputNote(net, source, x, channel),
     id: source,
     a: x,
     channel: channel ?? 0,
     marks: inputMarks(found, x, which, at, state.term),
     pad: w ? outerPad(w, x.shape) : undefined,
-    label: `Input of ${net.nodes[state.node].name}${starts}`,
+    label: words("forward.input", { name: net.nodes[state.node].name, starts }),
     chooser: only ? null : inputChooser(app, channels, channel, choose),
   });
 }
@@ -129,8 +130,8 @@ function outputOf(app, y) {
   const value = fmt(y.data[offsetOf(y.shape, at)]);
   const [row, column] = layout(y.shape).place(at);
   return side(app, {
-    caption: `out: ${net.nodes[id].name}`,
-    note: [where, untilDone("move", "click or press an arrow to move")].filter(Boolean).join("; "),
+    caption: words("out", { name: net.nodes[id].name }),
+    note: [where, untilDone("move", words("forward.move"))].filter(Boolean).join("; "),
     id,
     a: y,
     channel: at[2] ?? 0,
@@ -138,7 +139,7 @@ function outputOf(app, y) {
     at,
     onmove: (to) => app.moveTo(to),
     focus: "out",
-    label: `Output of ${net.nodes[id].name}, ${where}: ${value}. Use the arrow keys to move.`,
+    label: words("forward.output", { name: net.nodes[id].name, where, value }),
   });
 }
 
@@ -154,8 +155,8 @@ function backwardFromHere(app, y) {
         disabled: Boolean(blocked),
         onclick: () => app.setTarget(offsetOf(y.shape, state.at), "backward"),
       },
-      "Go backward from this number",
+      words("forward.backward"),
     ),
-    blocked ? h("p.note", {}, `That needs all layers. ${blocked}`) : null,
+    blocked ? h("p.note", {}, words("forward.all_needed", { why: blocked })) : null,
   ];
 }

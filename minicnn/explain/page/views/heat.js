@@ -18,6 +18,7 @@ import {
 import { breathe } from "page/net.js";
 import { inputPicture } from "page/views/pictures.js";
 import { arrowsMove } from "page/views/side.js";
+import { words } from "page/words.js";
 
 const AT_ONCE = 4e9; // multiply-adds that are computed without being asked for
 
@@ -28,7 +29,7 @@ export function openHeat(app) {
   state.heat = { ...(state.heat ?? usual(net)), target: net.target };
   app.render();
   root.querySelector('[data-focus="back"]')?.focus({ preventScroll: true });
-  app.say("Heat maps: which parts of the photo speak for the class");
+  app.say(words("heat.opened"));
 }
 
 const usual = (net) => ({
@@ -37,7 +38,7 @@ const usual = (net) => ({
 
 // Why the page has no heat maps, or "".
 export function heatObstacle(net) {
-  if (net.nodes[0].shape.length !== 3) return "Heat maps need a photo.";
+  if (net.nodes[0].shape.length !== 3) return words("heat.no_photo");
   const lost = [0, net.output].find((n) => !net.has(n));
   return lost === undefined ? "" : net.reason(lost);
 }
@@ -52,7 +53,7 @@ export function heatView(app) {
   const chosen = app.heat.maps[state.heat.method];
   return h(
     "section.heat",
-    { "aria-label": "Heat maps" },
+    { "aria-label": words("heat.title") },
     head(app),
     h("p.note", {}, introduction(net)),
     h(
@@ -68,9 +69,7 @@ export function heatView(app) {
 }
 
 const introduction = (net) =>
-  `Orange speaks for ${net.kind ? "the class" : "a larger number"}, blue against it. Each method ` +
-  "answers a different question, and none tells why the network learned to look there. Choose a " +
-  "cell to see its sum.";
+  words("heat.about", { what: net.kind ? words("heat.the_class") : words("heat.larger_number") });
 
 function pictureWidth() {
   if (screen_.width < 700) return Math.min(300, screen_.width - 46);
@@ -103,6 +102,8 @@ function start(app) {
   make(app, quick);
 }
 
+const nameOf = (method) => words(`heat.${method}.name`);
+
 const choiceOf = ({ net, state: { heat } }) => ({
   target: heat.target,
   node: heat.node,
@@ -121,7 +122,7 @@ async function make(app, methods) {
     if (!goesOn()) break;
     const text = root.querySelector(`[data-heat="${method}"] .void`);
     const progress = (done, all) => {
-      if (text) text.textContent = `computing … ${done} of ${all}`;
+      if (text) text.textContent = words("heat.computing_of", { k: done, n: all });
       return goesOn();
     };
     const found = await METHODS[method].compute(net, choiceOf(app), progress);
@@ -134,7 +135,7 @@ async function make(app, methods) {
   for (const method of methods) if (here.maps[method].busy) delete here.maps[method];
   if (!goesOn()) return;
   root.dataset.heats = String(Number(root.dataset.heats ?? 0) + 1);
-  app.say(`Heat maps of ${targetName(app)}`);
+  app.say(words("heat.maps_of", { name: targetName(app) }));
 }
 
 function strongest(values) {
@@ -166,23 +167,23 @@ function head(app) {
     "header.layer-head",
     {},
     backToNetwork(app),
-    h("h2", {}, "Why did it decide so?"),
+    h("h2", {}, words("heat.why")),
     h("span.pickers", {}, [
       net.kind
-        ? select("heat-class", "what speaks for", classesOf(net), heat.target, (target) =>
+        ? select("heat-class", words("heat.speaks_for"), classesOf(net), heat.target, (target) =>
             set({ target }),
           )
         : h("span", {}, targetName(app)),
       layers.length
         ? select(
             "heat-layer",
-            "Grad-CAM of",
+            words("heat.gradcam_of"),
             layers.map(({ id, name }) => [id, name]),
             heat.node,
             setNode,
           )
         : null,
-      select("heat-forgotten", "the network", memories(net), heat.forgotten, (forgotten) =>
+      select("heat-forgotten", words("heat.network"), memories(net), heat.forgotten, (forgotten) =>
         set({ forgotten }),
       ),
     ]),
@@ -193,14 +194,17 @@ const backToNetwork = (app) =>
   h(
     "button.quiet.back-to",
     { onclick: () => app.overview(), "data-focus": "back", title: "Esc" },
-    "← Network",
+    words("to_network"),
   );
 
 const classesOf = (net) => [...net.probabilities().keys()].map((k) => [k, net.className(k)]);
 
 const memories = (net) => [
-  [0, "as it is"],
-  ...forgetful(net).map(({ name }, n) => [n + 1, `forgets ${n ? "down to " : ""}${name}`]),
+  [0, words("heat.as_it_is")],
+  ...forgetful(net).map(({ name }, n) => [
+    n + 1,
+    words("heat.forgets", { down: n ? words("heat.down_to") : "", name }),
+  ]),
 ];
 
 const select = (key, label, options, value, apply) =>
@@ -226,10 +230,10 @@ function thePhoto(app, width) {
   return h(
     "figure.side",
     {},
-    h("figcaption", {}, "The photo"),
+    h("figcaption", {}, words("heat.photo")),
     mapView({
       picture: inputPicture(net, x),
-      ...{ height: x.shape[0], width: x.shape[1], size: width, label: "The photo" },
+      ...{ height: x.shape[0], width: x.shape[1], size: width, label: words("heat.photo") },
     }),
     state.heat.forgotten
       ? null
@@ -245,17 +249,17 @@ function thePhoto(app, width) {
 
 function mapOf(app, method, width) {
   const { state } = app;
-  const { name, formula, can, cannot } = METHODS[method];
+  const about = (what) => words(`heat.${method}.${what}`);
   const found = app.heat.maps[method];
   const chosen = method === state.heat.method;
   return h(
     `figure.side${chosen ? ".chosen" : ""}`,
     { "data-heat": method },
-    h("figcaption", { title: formula }, name),
+    h("figcaption", { title: about("formula") }, about("name")),
     found?.values ? canvasOf(app, method, found, width) : waiting(app, method, found, width),
     found?.values ? legend(endOf(found.pixels), found.values.data) : null,
     correlation(app, method, found),
-    h("p.note", {}, can, " ", h("b", {}, "But: "), cannot),
+    h("p.note", {}, about("can"), " ", h("b", {}, words("heat.but")), about("cannot")),
   );
 }
 
@@ -268,17 +272,17 @@ function waiting(app, method, found, width) {
     width: `${width}px`,
     minHeight: `${(width * height) / Math.max(height, across)}px`,
   };
-  if (why) return h("p.void", { style }, `Not available. ${why}`);
-  if (found?.busy) return h("p.void", { style }, "computing …");
+  if (why) return h("p.void", { style }, words("not_available", { why }));
+  if (found?.busy) return h("p.void", { style }, words("heat.computing"));
   return h(
     "p.void",
     { style },
     h(
       "button.primary",
       { "data-focus": `make-${method}`, onclick: () => (make(app, [method]), app.render()) },
-      "Compute",
+      words("heat.compute"),
     ),
-    h("span", {}, ` ${Math.round(cost(net, method, choice) / 1e9)} G multiply-adds`),
+    h("span", {}, words("heat.cost", { n: Math.round(cost(net, method, choice) / 1e9) })),
   );
 }
 
@@ -314,7 +318,7 @@ function canvasOf(app, method, found, width) {
     if (own && r === at[0] && c === at[1]) return;
     app.set({ heat: { ...state.heat, method, at: [r, c] } });
     const value = found.values.data[r * columns + c];
-    app.say(`${METHODS[method].name}, row ${r}, column ${c}: ${fmt(value)}`);
+    app.say(words("heat.said", { name: nameOf(method), row: r, column: c, value: fmt(value) }));
     // After the click, which lost its canvas when the view was drawn again.
     setTimeout(() => focusMap(app, method));
   };
@@ -323,7 +327,7 @@ function canvasOf(app, method, found, width) {
     picture: overlayPicture(x, net.range, found.pixels, endOf(found.pixels)),
     ...{ height: x.shape[0], width: x.shape[1], size: width, at: [-1, -1] },
     marks: own ? [{ row, col, height: high, width: wide, kind: "cell" }] : [],
-    label: `${METHODS[method].name}: row ${at[0]}, column ${at[1]} of ${rows} × ${columns}`,
+    label: words("heat.cell", { name: nameOf(method), row: at[0], column: at[1], rows, columns }),
     onmove: (r, c) => move(...cellAt(app, method, found, [r, c])),
   });
   canvas.dataset.focus = `heat-${method}`;
@@ -347,11 +351,11 @@ function correlation(app, method, found) {
     "p.verdict",
     {
       "data-correlation": spearman(a, b),
-      title: "Spearman’s rank correlation. A map that hardly changes shows the photo alone.",
+      title: words("heat.spearman"),
     },
-    "correlation with the true map ",
+    words("heat.correlation"),
     h("b", {}, text(spearman(a, b))),
-    ", of the sizes ",
+    words("heat.of_sizes"),
     h("b", {}, text(spearman(a.map(Math.abs), b.map(Math.abs)))),
   );
 }
@@ -362,15 +366,16 @@ function sumOf(app, method, found) {
   const { state } = app;
   const at = state.heat.at ?? strongest(found.values);
   const value = found.values.data[at[0] * found.values.shape[1] + at[1]];
-  const title = h("h3", {}, `${METHODS[method].name} at row ${at[0]}, column ${at[1]}`);
-  const formula = h("p.note", {}, METHODS[method].formula);
+  const title = h("h3", {}, words("heat.at", { name: nameOf(method), row: at[0], column: at[1] }));
+  const formula = h("p.note", {}, words(`heat.${method}.formula`));
   if (method === "occlusion") {
     const [sum, photo] = occlusionSum(app, found, at, value);
     return [h("div.sum-of", {}, title, formula, sum), photo];
   }
   const { terms, total } = found.terms(at);
   const cam = method === "grad_cam";
-  const gradient = method === "gradient_x_input" ? "gradient" : "mean gradient";
+  const gradient =
+    method === "gradient_x_input" ? words("heat.gradient") : words("heat.mean_gradient");
   const sum = cam
     ? [
         ["Σ", "A·α", total],
@@ -385,7 +390,7 @@ function sumOf(app, method, found) {
       method === "integrated_gradients" ? whole(found) : null,
     ),
     termTable(terms, {
-      heads: cam ? ["A", "α"] : ["pixel", gradient],
+      heads: cam ? ["A", "α"] : [words("word.pixel"), gradient],
       limit: screen_.height > 860 ? 10 : 6,
       onpick: cam ? (t) => app.openAt(state.heat.node, [...at, t.index]) : null,
     }),
@@ -397,13 +402,13 @@ function occlusionSum(app, found, at, value) {
   const without = found.without.data[at[0] * found.columns.length + at[1]];
   return [
     sumLine([
-      ["", "p(photo)", found.p],
-      ["−", "p(covered)", without],
+      ["", words("heat.p_photo"), found.p],
+      ["−", words("heat.p_covered"), without],
       ["=", "", value, true],
     ]),
     mapView({
       picture: inputPicture(app.net, x),
-      ...{ height: x.shape[0], width: x.shape[1], size: 150, label: "The covered photo" },
+      ...{ height: x.shape[0], width: x.shape[1], size: 150, label: words("heat.covered") },
     }),
   ];
 }
@@ -413,9 +418,9 @@ const whole = ({ total, score, baseline }) =>
   h(
     "p.verdict",
     { "data-total": total, "data-gain": score - baseline },
-    "All shares of the map add up to ",
+    words("heat.add_up"),
     h("b", { title: exact(total) }, fmt(total)),
-    "; from the baseline to the photo the score gains ",
+    words("heat.gains"),
     h("b", { title: exact(score - baseline) }, fmt(score - baseline)),
-    `. The rest is the error of ${STEPS} steps.`,
+    words("heat.rest", { n: STEPS }),
   );

@@ -1,13 +1,14 @@
 // @ts-check
 // One layer: its heading, its maps, the tabs, and the bench.
 import { count, h } from "page/draw.js";
-import { SCALAR } from "page/engine/curves.js";
+import { SCALAR, textOf } from "page/engine/curves.js";
 import { activationOf } from "page/engine/functions.js";
 import { CURVES } from "page/kinds/activations.js";
 import { purposeOf } from "page/kinds/purposes.js";
 import { bench } from "page/views/bench.js";
-import { comparedWords, obstacleToComparing } from "page/views/pair.js";
+import { comparedKind, obstacleToComparing } from "page/views/pair.js";
 import { filmstrip, transport } from "page/views/filmstrip.js";
+import { hasWords, words } from "page/words.js";
 
 export function layerView(app) {
   const { net, state } = app;
@@ -22,17 +23,19 @@ export function layerView(app) {
   const tab = open.includes(state.tab) ? state.tab : usual;
   const reasons = new Map();
   for (const [name, text] of tabs) {
-    if (off[name]) reasons.set(off[name], [...(reasons.get(off[name]) ?? []), `“${text}”`]);
+    if (off[name]) {
+      reasons.set(off[name], [...(reasons.get(off[name]) ?? []), words("quoted", { text })]);
+    }
   }
   return h(
     "section.layer",
-    { "aria-label": `Layer ${net.nodes[id].name}` },
+    { "aria-label": words("layer.title", { name: net.nodes[id].name }) },
     layerHead(app, id),
     purpose(app, id),
     filmstrip(app),
     h("div.tabs", {}, tabList(app, tabs, off, tab), transport(app, off[tab] ? "" : tab)),
     [...reasons].map(([why, names]) =>
-      h("p.reason", {}, `${names.join(", ")}: not available. ${why}`),
+      h("p.reason", {}, words("layer.not_available", { what: names.join(", "), why })),
     ),
     h(
       "div.bench",
@@ -52,7 +55,7 @@ function layerHead(app, id) {
       {
         disabled: !next,
         "data-focus": `walk${by}`,
-        "aria-label": by < 0 ? "Previous layer" : "Next layer",
+        "aria-label": by < 0 ? words("layer.previous") : words("layer.next"),
         title: next ? next.name : null,
         onclick: () => app.openLayer(next.id),
       },
@@ -62,9 +65,12 @@ function layerHead(app, id) {
   const facts = [
     describe(net, id),
     node.count
-      ? `${count(node.count)} weights${node.formula ? ` = ${node.formula}` : ""}`
-      : "no weights",
-    node.macs && !net.changedConfigs.size ? `${count(node.macs)} multiply-adds` : "",
+      ? words("layer.weights", {
+          n: count(node.count),
+          formula: node.formula ? ` = ${node.formula}` : "",
+        })
+      : words("layer.no_weights"),
+    node.macs && !net.changedConfigs.size ? words("layer.macs", { n: count(node.macs) }) : "",
   ];
   return h(
     "header.layer-head",
@@ -72,7 +78,7 @@ function layerHead(app, id) {
     h(
       "button.quiet.back-to",
       { onclick: () => app.overview(), "data-focus": "back", title: "Esc" },
-      "← Network",
+      words("to_network"),
     ),
     walk(-1, "‹"),
     walk(1, "›"),
@@ -84,7 +90,9 @@ function layerHead(app, id) {
 // What the layer is for, and its formula.
 function purpose(app, id) {
   const { type } = app.net.nodes[id];
-  const { does, formula } = app.net.kinds[type];
+  const { formula, own, ...english } = app.net.kinds[type];
+  const key = `does.${type}`;
+  const does = own && hasWords(key) ? words(key) : english.does;
   const says = purposeOf(type);
   return h(
     "div.purpose",
@@ -99,9 +107,9 @@ function purpose(app, id) {
               app.state.formula = event.target.open;
             },
           },
-          h("summary", { "data-focus": "formula" }, "formula"),
+          h("summary", { "data-focus": "formula" }, words("layer.formula")),
           h("p", {}, does),
-          formula ? h("pre", {}, formula) : null,
+          formula ? h("pre", { lang: "en" }, formula) : null,
         )
       : null,
   );
@@ -111,14 +119,18 @@ function tabsOf(app, id, back) {
   const { net, rivals } = app;
   const weights = Object.keys(net.nodes[id].params).length > 0;
   return [
-    ["number", back ? "Its gradient" : "This number"],
-    ...(weights ? [["weights", back ? "Weights’ gradients" : "Weights"]] : []),
+    ["number", back ? words("layer.tab_gradient") : words("layer.tab_number")],
+    ...(weights
+      ? [["weights", back ? words("layer.tab_weight_gradients") : words("layer.tab_weights")]]
+      : []),
     ...(back
       ? []
       : [
-          ["places", "Where it looks"],
-          ["whatif", "What if …"],
-          ...(net.photos.length > 1 || rivals.length ? [["compare", comparedWords(app)]] : []),
+          ["places", words("layer.tab_places")],
+          ["whatif", words("layer.tab_whatif")],
+          ...(net.photos.length > 1 || rivals.length
+            ? [["compare", words(`compare.two_${comparedKind(app)}`)]]
+            : []),
         ]),
   ];
 }
@@ -150,7 +162,7 @@ function tabList(app, tabs, off, chosen) {
     );
   return h(
     "div.tablist",
-    { role: "tablist", "aria-label": "What to look at", onkeydown },
+    { role: "tablist", "aria-label": words("layer.tabs"), onkeydown },
     tabs.map(tab),
   );
 }
@@ -158,25 +170,29 @@ function tabList(app, tabs, off, chosen) {
 function describe(net, id) {
   const node = net.nodes[id];
   const c = net.layer(id).config;
-  const words = [];
+  const parts = [];
   const by = (v) => (Array.isArray(v) ? v.join("×") : v);
-  if (c.kernel_size) words.push(`${by(c.kernel_size)} kernel`);
-  if (c.pool_size) words.push(`${by(c.pool_size)} window`);
-  if (c.strides) words.push(`stride ${new Set(c.strides).size > 1 ? by(c.strides) : c.strides[0]}`);
-  if (typeof c.padding === "string") words.push(`padding “${c.padding}”`);
-  if (c.dilation_rate && Math.max(...c.dilation_rate) > 1) {
-    words.push(`dilation ${by(c.dilation_rate)}`);
+  if (c.kernel_size) parts.push(words("layer.kernel", { size: by(c.kernel_size) }));
+  if (c.pool_size) parts.push(words("layer.window", { size: by(c.pool_size) }));
+  if (c.strides) {
+    parts.push(
+      words("layer.stride", { n: new Set(c.strides).size > 1 ? by(c.strides) : c.strides[0] }),
+    );
   }
-  if (c.groups > 1) words.push(`${c.groups} groups`);
-  if (c.rate !== undefined) words.push(`rate ${c.rate}`);
+  if (typeof c.padding === "string") parts.push(words("layer.padding", { kind: c.padding }));
+  if (c.dilation_rate && Math.max(...c.dilation_rate) > 1) {
+    parts.push(words("layer.dilation", { n: by(c.dilation_rate) }));
+  }
+  if (c.groups > 1) parts.push(words("layer.groups", { n: c.groups }));
+  if (c.rate !== undefined) parts.push(words("layer.rate", { n: c.rate }));
   const activation = activationOf({ type: node.type, config: c });
   if (activation !== "linear" && node.type !== "Softmax") {
-    words.push(SCALAR[activation] ? `${activation}: ${SCALAR[activation].text}` : activation);
+    parts.push(SCALAR[activation] ? `${activation}: ${textOf(SCALAR[activation])}` : activation);
   }
-  if (CURVES[node.type]) words.push(CURVES[node.type](c).text);
-  if (!node.trainable && node.count) words.push("frozen");
-  if (net.hasHalfWeights(id)) words.push("weights stored with 11 bits");
-  return words.join(" · ");
+  if (CURVES[node.type]) parts.push(textOf(CURVES[node.type](c), "x"));
+  if (!node.trainable && node.count) parts.push(words("layer.frozen"));
+  if (net.hasHalfWeights(id)) parts.push(words("layer.half"));
+  return parts.join(" · ");
 }
 
 // The tabs that a layer lacks on this page, and why: {tab: reason}.
@@ -192,12 +208,9 @@ function tabsOff(net, id, back, which) {
     off.weights = Object.keys(params).length ? net.gradientReason(id) || own || missing_ : "";
   } else {
     off.number = own;
-    const lines =
-      net.nodes[0].shape.length === 3 ? "" : "The network looks at a line, not a photo.";
+    const lines = net.nodes[0].shape.length === 3 ? "" : words("layer.no_photo");
     off.places = lines || own || (net.has(0) ? "" : net.reason(0));
-    off.whatif = id
-      ? net.obstacle(id) || missing_
-      : "To change pixels of the photo, open the next layer.";
+    off.whatif = id ? net.obstacle(id) || missing_ : words("layer.next_for_pixels");
   }
   return off;
 }

@@ -8,6 +8,7 @@ import { icon } from "page/views/filmstrip.js";
 import { layerNow, layerPicker } from "page/views/learn_layer.js";
 import { weightMoved, weightPickers } from "page/views/learn_weight.js";
 import { optionsOf } from "page/views/whatif.js";
+import { words } from "page/words.js";
 
 const PARTS = { curves, layer: layerNow, weight: weightMoved };
 
@@ -22,15 +23,15 @@ export function learnView(app) {
     );
   return h(
     "section.learn",
-    { "aria-label": "Learn" },
+    { "aria-label": words("learn.title") },
     controls(app),
     h("p.reason.learn-error", { hidden: !course.error }, course.error),
     h(
       "div.learn-columns",
       {},
-      part("curves", "How wrong it is", null),
-      part("layer", "What the layer sees", [layerPicker(app), insideButton(app)]),
-      part("weight", "Why one weight moved", weightPickers(app)),
+      part("curves", words("learn.curves"), null),
+      part("layer", words("learn.layer"), [layerPicker(app), insideButton(app)]),
+      part("weight", words("learn.weight"), weightPickers(app)),
     ),
   );
 }
@@ -40,10 +41,10 @@ const insideButton = (app) =>
     "button.quiet",
     {
       "data-focus": "learn-inside",
-      title: "The whole network with the weights of this step: every number, as a what-if",
+      title: words("learn.inside_title"),
       onclick: () => app.lookInside(),
     },
-    "Look inside",
+    words("learn.inside"),
   );
 
 // Redraws what a step changes.
@@ -64,16 +65,23 @@ export function renderParts(app) {
   root.querySelector("[data-focus=learn-play]").replaceChildren(...playText(course));
 }
 
-const countText = ({ step, steps }) => (steps > step ? `step ${step} of ${steps}` : `step ${step}`);
+const countText = ({ step, steps }) =>
+  steps > step ? words("learn.step_of", { k: step, n: steps }) : words("learn.step", { k: step });
 const playText = ({ playing }) =>
-  playing ? [icon("pause"), h("span", {}, "Pause")] : [icon("play"), h("span", {}, "Play")];
+  playing
+    ? [icon("pause"), h("span", {}, words("pause"))]
+    : [icon("play"), h("span", {}, words("play"))];
 const offOf = ({ step }) => ({ "learn-begin": step === 0, "learn-back": step === 0 });
 
 // What a screen reader is told after a step.
 export function stepSaid(course) {
   const last = course.report?.history[course.step - 1];
-  if (!last) return "Step 0: no step yet";
-  return `Step ${course.step}: loss ${last.loss.toFixed(3)}, accuracy ${percent(last.accuracy)}`;
+  if (!last) return words("learn.step_0");
+  return words("learn.said", {
+    k: course.step,
+    loss: last.loss.toFixed(3),
+    accuracy: percent(last.accuracy),
+  });
 }
 
 const labelled = (text, element) => h("label", {}, `${text} `, element);
@@ -111,7 +119,7 @@ function numberField(key, label, value, attributes, apply) {
   );
 }
 
-const STARTS = { model: "this model’s weights", new: "new weights" };
+const STARTS = ["model", "new"];
 
 function starts(app) {
   const { course } = app;
@@ -120,11 +128,16 @@ function starts(app) {
   const onchange = (e) => app.learn({ from: e.target.value });
   return [
     labelled(
-      "from",
+      words("learn.from"),
       h(
         "select",
-        { value: from, "data-focus": "learn-from", "aria-label": "Start from", onchange },
-        Object.entries(STARTS).map(([value, text]) =>
+        {
+          value: from,
+          "data-focus": "learn-from",
+          "aria-label": words("learn.start_from"),
+          onchange,
+        },
+        STARTS.map((value) =>
           h(
             "option",
             {
@@ -133,13 +146,13 @@ function starts(app) {
               disabled: value === "new" && why ? true : null,
               title: (value === "new" && why) || null,
             },
-            text,
+            words(`learn.from_${value}`),
           ),
         ),
       ),
     ),
     from === "new"
-      ? numberField("seed", "seed", seed, { min: 0, max: 2 ** 32 - 1, step: 1 }, (v) =>
+      ? numberField("seed", words("learn.seed"), seed, { min: 0, max: 2 ** 32 - 1, step: 1 }, (v) =>
           app.learn({ seed: Math.round(v) }),
         )
       : null,
@@ -159,32 +172,32 @@ function controls(app) {
   const sizes = [1, 2, 4, 8, 16, 32].filter((n) => n <= course.facts.y.length);
   return h(
     "div.learn-controls",
-    { role: "group", "aria-label": "Training" },
+    { role: "group", "aria-label": words("learn.training") },
     starts(app),
-    chooser(app, "optimizer", "optimizer", Object.keys(OPTIMIZERS), optimizer),
-    numberField("rate", "learning rate", rate, { min: 0, max: 1000 }, (v) =>
+    chooser(app, "optimizer", words("learn.optimizer"), Object.keys(OPTIMIZERS), optimizer),
+    numberField("rate", words("learn.rate"), rate, { min: 0, max: 1000 }, (v) =>
       app.learn({ rate: v }),
     ),
     labelled(
-      "batch",
+      words("learn.batch"),
       h(
         "select",
         {
           value: batch,
           "data-focus": "learn-batch",
-          "aria-label": "Photos of a batch",
+          "aria-label": words("learn.batch_title"),
           onchange: (e) => app.learn({ batch: Number(e.target.value) }),
         },
         optionsOf(sizes, batch),
       ),
     ),
     h("span.grow"),
-    button("learn-begin", icon("first"), "Back to the start", () => course.go(0)),
-    button("learn-back", icon("prev"), "One step back", () => course.go(course.step - 1)),
+    button("learn-begin", icon("first"), words("learn.begin"), () => course.go(0)),
+    button("learn-back", icon("prev"), words("learn.back"), () => course.go(course.step - 1)),
     h(
       "button.primary",
       { "data-focus": "learn-take", onclick: () => course.take() },
-      "Take a step",
+      words("learn.take"),
     ),
     h(
       "button",
@@ -198,7 +211,7 @@ function controls(app) {
       step: 1,
       value: course.step,
       "data-focus": "learn-step",
-      "aria-label": "Step",
+      "aria-label": words("learn.step_number"),
       oninput: (e) => course.go(Number(e.target.value)),
     }),
     h("span.learn-count", {}, countText(course)),

@@ -2,6 +2,7 @@
 // The curves of loss and accuracy, and the photos of the last batch.
 import { fmt, h, percent } from "page/draw.js";
 import { inputPicture } from "page/views/pictures.js";
+import { words } from "page/words.js";
 
 const WIDTH = 300;
 const LEFT = 36;
@@ -13,23 +14,23 @@ export function curves(app) {
   const pass = Math.ceil(course.images?.length / course.choice.batch) || 1;
   const of = (name) => history.map((step) => step[name]);
   return [
-    chart(course, of("loss"), pass, { name: "Loss", text: fmt, tick: fmt, height: 132 }),
+    chart(course, of("loss"), pass, {
+      name: words("learn.loss"),
+      text: fmt,
+      tick: fmt,
+      height: 132,
+    }),
     chart(course, of("accuracy"), pass, {
-      name: "Accuracy",
+      name: words("learn.accuracy"),
       text: percent,
       tick: whole,
       height: 104,
       top: 1,
     }),
     history.length && !Number.isFinite(history[Math.max(0, course.step - 1)].loss)
-      ? h("p.reason", {}, "The loss is no number any more: go back, and lower the learning rate.")
+      ? h("p.reason", {}, words("learn.diverged"))
       : null,
-    h(
-      "p.note",
-      {},
-      `Thin: each batch, before its step. Thick: the mean of ${pass} steps, once through the ` +
-        `${course.facts.y.length} photos.`,
-    ),
+    h("p.note", {}, words("learn.curves_note", { n: pass, photos: course.facts.y.length })),
     batchPhotos(app),
   ];
 }
@@ -55,12 +56,17 @@ function chart({ step }, values, pass, { name, text, tick, height, top = 0 }) {
   const now = step ? smooth[step - 1] : NaN;
   const said = step ? `${name} ${text(values[step - 1])}` : name;
   const about = step
-    ? `${name}: ${text(values[0])} in the first step, ${text(values[step - 1])} in step ${step}`
-    : `${name}: no step yet`;
+    ? words("learn.curve", { name, first: text(values[0]), value: text(values[step - 1]), k: step })
+    : words("learn.curve_empty", { name });
   return h(
     "figure.learn-chart",
     {},
-    h("figcaption", {}, said, h("small", {}, step ? ` mean ${text(now)}` : " no step yet")),
+    h(
+      "figcaption",
+      {},
+      said,
+      h("small", {}, step ? words("learn.mean", { value: text(now) }) : words("learn.no_step")),
+    ),
     h(
       "svg",
       { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": about },
@@ -96,7 +102,7 @@ function batchPhotos(app) {
   const photo = (example, n) => {
     const label = net.className(course.facts.y[example]);
     const shown = course.shown.example === example;
-    const says = `${label}: its class had ${percent(chances[n])} before the step`;
+    const says = words("learn.chance", { name: label, p: percent(chances[n]) });
     const focus = `learn-photo-${n}`;
     const onclick = () => course.show({ example: shown ? -1 : example });
     return h(
@@ -114,8 +120,8 @@ function batchPhotos(app) {
   };
   return h(
     "div.learn-batch",
-    { role: "group", "aria-label": "The photos of this step" },
-    h("h3", {}, "The photos of this step, and the probability of their class before it"),
+    { role: "group", "aria-label": words("learn.photos") },
+    h("h3", {}, words("learn.photos_title")),
     h("div.learn-photos", {}, examples.slice(0, 32).map(photo)),
   );
 }

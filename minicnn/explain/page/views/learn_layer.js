@@ -1,6 +1,7 @@
 // @ts-check
 // A layer while it learns: its kernels, what the last step added to them, and its maps.
 import { colourPicture, fmt, h, mapPicture, topOf, vectorPicture } from "page/draw.js";
+import { words } from "page/words.js";
 
 const MOST = 27; // kernels or maps that are shown
 const ROWS = 96; // of a matrix
@@ -14,7 +15,7 @@ export function layerPicker(app) {
     {
       value: course.watched.id,
       "data-focus": "learn-layer",
-      "aria-label": "Layer",
+      "aria-label": words("learn.layer_name"),
       onchange,
     },
     ids.map((id) =>
@@ -30,15 +31,20 @@ export function layerPicker(app) {
 export function layerNow(app) {
   const { course, net } = app;
   const { report, watched } = course;
-  if (!report) return h("p.loading", {}, "Unpacking the photos …");
+  if (!report) return h("p.loading", {}, words("learn.unpacking"));
   const p = report.weights.get(`${net.nodes[watched.id].key}/${watched.name}`);
   const moved = report.explanation?.moved;
   return [
-    h("h3", {}, `${watched.name} now`, h("small", {}, ` ${p.shape.join(" × ")}, ±${top(p.data)}`)),
+    h(
+      "h3",
+      {},
+      words("learn.weight_now", { name: watched.name }),
+      h("small", {}, ` ${p.shape.join(" × ")}, ±${top(p.data)}`),
+    ),
     pictures(app, p, "now"),
     moved
       ? [
-          h("h3", {}, `What step ${course.step} added`, h("small", {}, ` ±${top(moved)}`)),
+          h("h3", {}, words("learn.added", { k: course.step }), h("small", {}, ` ±${top(moved)}`)),
           pictures(app, { shape: p.shape, data: moved }, "added"),
         ]
       : null,
@@ -54,7 +60,7 @@ const firstOf = (n, k, most) => Math.max(0, Math.min(n - most, k - (most >> 1)))
 // Which of n are shown, if they are not all.
 function shownNote(what, first, most, n) {
   if (n <= most) return null;
-  return h("p.note", {}, `${what} ${first} to ${first + most - 1} of ${n}`);
+  return h("p.note", {}, words("learn.shown", { what, first, last: first + most - 1, n }));
 }
 
 // One kernel for each filter, in the channel of the chosen weight; a matrix; or a row of numbers.
@@ -73,10 +79,13 @@ function pictures(app, p, which) {
   return [
     h(
       `div.learn-matrix${rows === 1 ? ".row-of" : ""}`,
-      { role: "img", "aria-label": `${course.watched.name} ${which}, ${rows} × ${columns}` },
+      {
+        role: "img",
+        "aria-label": words(`learn.${which}_matrix`, { name: course.watched.name, rows, columns }),
+      },
       mapPicture({ shape: [rows, columns, 1], data }, 0, scale),
     ),
-    shownNote("inputs", first, rows, all),
+    shownNote(words("learn.inputs"), first, rows, all),
   ];
 }
 
@@ -105,11 +114,11 @@ function kernels(app, p, scale, which, type) {
     const k = first + i;
     const place = deep ? [Math.floor(k / n), k % n] : [at[2], k];
     const chosen = place[0] === at[2] && place[1] === at[3];
-    const name = `map ${deep ? place[0] : k}`;
+    const name = words("word.map_k", { k: deep ? place[0] : k });
     return h(
       `button.kernel${chosen ? ".chosen" : ""}`,
       {
-        "aria-label": `${name} ${which}`,
+        "aria-label": words(`learn.${which}_kernel`, { name }),
         "aria-pressed": String(chosen),
         title: name,
         "data-focus": `learn-${which}-${k}`,
@@ -120,7 +129,7 @@ function kernels(app, p, scale, which, type) {
   };
   return [
     h("div.learn-tiles", {}, Array.from({ length: Math.min(count, MOST) }, tile)),
-    shownNote("filters", first, MOST, count),
+    shownNote(words("learn.filters"), first, MOST, count),
   ];
 }
 
@@ -129,9 +138,15 @@ function maps(app) {
   const { report, shown } = course;
   if (!report.maps) return null;
   const whose =
-    shown.example < 0 ? "the photo" : `the ${net.className(course.facts.y[shown.example])}`;
+    shown.example < 0
+      ? words("learn.the_photo")
+      : words("learn.the_class", { name: net.className(course.facts.y[shown.example]) });
   const { shape, data } = report.maps;
-  const title = h("h3", {}, `${net.nodes[shown.id].name} looks at ${whose} now`);
+  const title = h(
+    "h3",
+    {},
+    words("learn.looks_at", { name: net.nodes[shown.id].name, what: whose }),
+  );
   const scale = Math.max(1e-12, topOf(data));
   if (shape.length === 2) {
     return [title, h("div.learn-matrix", {}, mapPicture({ shape: [...shape, 1], data }, 0, scale))];
@@ -140,13 +155,16 @@ function maps(app) {
     return [title, h("div.learn-matrix", {}, vectorPicture(data, scale))];
   }
   const map = (_, k) =>
-    h("span.learn-map", { title: `map ${k}` }, mapPicture(report.maps, k, scale));
+    h("span.learn-map", { title: words("word.map_k", { k }) }, mapPicture(report.maps, k, scale));
   const count = Math.min(shape[2], MOST);
   return [
     title,
     h(
       "div.learn-maps",
-      { role: "img", "aria-label": `${count} maps of ${net.nodes[shown.id].name}` },
+      {
+        role: "img",
+        "aria-label": words("learn.maps_of", { n: count, name: net.nodes[shown.id].name }),
+      },
       Array.from({ length: count }, map),
     ),
   ];

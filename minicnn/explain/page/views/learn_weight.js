@@ -2,9 +2,10 @@
 // One weight's step: which photos pushed it which way, and what the optimizer made of that.
 import { bar, verdict } from "page/cells.js";
 import { exact, fmt, h } from "page/draw.js";
-import { OPTIMIZERS, explainStep } from "page/learn/optimizers.js";
+import { explainStep, formulaOf } from "page/learn/optimizers.js";
 import { thumbnail } from "page/views/learn_curves.js";
 import { indexInput, optionsOf } from "page/views/whatif.js";
+import { words } from "page/words.js";
 
 const MOST = 8;
 
@@ -22,7 +23,7 @@ export function weightPickers(app) {
       {
         value: name,
         "data-focus": "learn-name",
-        "aria-label": "Weight",
+        "aria-label": words("learn.weight_name"),
         onchange: (e) => app.learnWeight({ name: e.target.value }),
       },
       optionsOf(learns, name),
@@ -31,7 +32,7 @@ export function weightPickers(app) {
       ? [
           "[",
           shape.map((n, axis) =>
-            indexInput(at[axis], n, `Index ${axis} of ${n}`, `learn-axis-${axis}`, (v) =>
+            indexInput(at[axis], n, words("learn.index", { axis, n }), `learn-axis-${axis}`, (v) =>
               choose(axis, v),
             ),
           ),
@@ -45,27 +46,22 @@ export function weightMoved(app) {
   const { course } = app;
   const e = course.report?.explanation;
   if (!e) {
-    return h(
-      "p.void",
-      {},
-      "Take a step: then this says which photos pushed the weight up or down, how far, and what " +
-        "the optimizer made of it.",
-    );
+    return h("p.void", {}, words("learn.before_step"));
   }
   const lines = explainStep(e.optimizer, { ...e, g: e.gradient, t: e.step });
   const total = e.shares.reduce((sum, { share }) => sum + share, 0);
   return [
-    h("p.formula", {}, `w += update,  ${OPTIMIZERS[e.optimizer].formula}`),
+    h("p.formula", {}, `w += ${words("learn.update")},  ${formulaOf(e.optimizer)}`),
     sharesTable(app, e.shares),
     h(
       "ol.steps.learn-lines",
       {},
-      line(e.penalty ? "Σ" : "g", `Σ of the shares of ${e.shares.length} photos`, total),
-      e.penalty ? line("+ penalty", "of the regularizer: its slope at w", e.penalty) : null,
-      e.penalty ? line("g", "the gradient of both", e.gradient) : null,
+      line(e.penalty ? "Σ" : "g", words("learn.sum_of_shares", { n: e.shares.length }), total),
+      e.penalty ? line(words("learn.penalty"), words("learn.regularizer"), e.penalty) : null,
+      e.penalty ? line("g", words("learn.both"), e.gradient) : null,
       lines.map(([name, says, v], n) => line(name, says, v, n === lines.length - 1)),
     ),
-    verdict(lines.at(-1)[2], e.after, { says: "the step gave", tolerance: 1e-6 }),
+    verdict(lines.at(-1)[2], e.after, { says: words("learn.step_gave"), tolerance: 1e-6 }),
   ];
 }
 
@@ -84,7 +80,7 @@ function sharesTable(app, shares) {
   const shown = sorted.slice(0, MOST);
   const rest = sorted.slice(MOST);
   const top = Math.abs(sorted[0]?.share ?? 1);
-  const pushes = (v) => (v > 0 ? "down" : v < 0 ? "up" : "–");
+  const pushes = (v) => (v > 0 ? words("learn.down") : v < 0 ? words("learn.up") : "–");
   const row = (picture, name, v) =>
     h(
       "tr",
@@ -95,7 +91,7 @@ function sharesTable(app, shares) {
       h("td.bar-cell", {}, bar(v, top)),
       h("td", {}, pushes(v)),
     );
-  const head = ["", "photo", "share of g", "", "pushes w"];
+  const head = ["", words("learn.photo"), words("learn.share"), "", words("learn.pushes")];
   return h(
     "table.terms.learn-shares",
     {},
@@ -117,7 +113,7 @@ function sharesTable(app, shares) {
       rest.length
         ? row(
             null,
-            `${rest.length} others`,
+            words("others", { n: rest.length }),
             rest.reduce((sum, { share }) => sum + share, 0),
           )
         : null,

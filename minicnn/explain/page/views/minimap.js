@@ -2,6 +2,7 @@
 // The whole network in one line below what scrolls: it shows which part is in sight, and goes to
 // any other.
 import { h } from "page/draw.js";
+import { words } from "page/words.js";
 
 const HEIGHT = 22;
 
@@ -33,7 +34,10 @@ export function minimap(items, plan, scroller) {
     const seen = [...Array(plan.columns).keys()].filter(inSight);
     const after = plan.columns - 1 - (seen.at(-1) ?? 0);
     const before = seen[0] ?? 0;
-    const more = [before ? `← ${before} more` : "", after ? `${after} more →` : ""];
+    const more = [
+      before ? words("map.before", { n: before }) : "",
+      after ? words("map.after", { n: after }) : "",
+    ];
     status.textContent = more.filter(Boolean).join(" · ");
   };
   const go = (event) => {

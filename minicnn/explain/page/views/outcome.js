@@ -4,6 +4,7 @@ import { sumLine } from "page/cells.js";
 import { h, percent, shapeText } from "page/draw.js";
 import { size, unravel } from "page/engine/arrays.js";
 import { heatObstacle, openHeat } from "page/views/heat.js";
+import { words } from "page/words.js";
 
 // `given`: the probabilities; if null, those for the photo shown, beside those before a change.
 export function classBars(net, limit = 10, compact = false, given = null) {
@@ -15,10 +16,11 @@ export function classBars(net, limit = 10, compact = false, given = null) {
       "p.note",
       {},
       net.kind || !net.y(net.output)
-        ? `No class probabilities: ${net.reason(net.output)}`
-        : "This model does not end in one score per class. It gives " +
-            `${shapeText(net.shape(net.output))} ` +
-            `number${size(net.shape(net.output)) > 1 ? "s" : ""}.`,
+        ? words("outcome.no_classes", { why: net.reason(net.output) })
+        : words("outcome.no_scores", {
+            shape: shapeText(net.shape(net.output)),
+            n: size(net.shape(net.output)),
+          }),
     );
   }
   let order = [...p.keys()];
@@ -54,8 +56,12 @@ export function classPanel(app) {
   const back = state.mode === "backward";
   return h(
     "aside.panel.outcome",
-    { "aria-label": "Outcome" },
-    h("h2", {}, back ? `L: ${net.goal}` : net.kind ? "What it sees" : "What comes out"),
+    { "aria-label": words("outcome.title") },
+    h(
+      "h2",
+      {},
+      back ? `L: ${net.goal}` : net.kind ? words("outcome.sees") : words("outcome.comes_out"),
+    ),
     back && net.y(net.output) ? (net.kind ? lossOfClass(app) : chosenNumber(app)) : null,
     classBars(net),
     heatObstacle(net)
@@ -63,7 +69,7 @@ export function classPanel(app) {
       : h(
           "button.quiet.follow",
           { "data-focus": "heat", onclick: () => openHeat(app) },
-          net.kind ? "Why did it decide so?" : "Why is it so?",
+          net.kind ? words("heat.why") : words("outcome.why_so"),
         ),
   );
 }
@@ -74,7 +80,7 @@ function lossOfClass(app) {
   const pick = h(
     "select",
     {
-      "aria-label": "The class of the loss",
+      "aria-label": words("outcome.loss_class"),
       "data-focus": "target",
       value: net.target,
       disabled: Boolean(net.obstacleToAnother),
@@ -90,13 +96,9 @@ function lossOfClass(app) {
       ["−", `log ${percent(p)}`, Math.log(p)],
       ["=", "L", net.loss(), true],
     ]),
-    h(
-      "p.note",
-      {},
-      "dL/dz of the scores is p − t: each class’s probability, minus 1 for the class of the loss.",
-    ),
+    h("p.note", {}, words("outcome.dz")),
     net.obstacleToAnother
-      ? h("p.note", {}, `The gradients of another class need all layers. ${net.obstacleToAnother}`)
+      ? h("p.note", {}, words("outcome.another_class", { why: net.obstacleToAnother }))
       : null,
   ];
 }
@@ -118,10 +120,10 @@ function chosenNumber(app) {
           app.openAt(net.output, at);
         },
       },
-      net.obstacleToAnother ? "See it" : "See it, or choose another",
+      net.obstacleToAnother ? words("outcome.see") : words("outcome.see_or_choose"),
     ),
     net.obstacleToAnother
-      ? h("p.note", {}, `The gradients of another number need all layers. ${net.obstacleToAnother}`)
+      ? h("p.note", {}, words("outcome.another_number", { why: net.obstacleToAnother }))
       : null,
   ];
 }

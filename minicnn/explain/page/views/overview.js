@@ -8,6 +8,7 @@ import { minimap } from "page/views/minimap.js";
 import { classPanel } from "page/views/outcome.js";
 import { planOf } from "page/views/plan.js";
 import { legendOfNetwork } from "page/views/scale.js";
+import { words } from "page/words.js";
 
 // Edges past other layers run along a free lane, or else below the lane where they start.
 class Roads {
@@ -79,7 +80,7 @@ function labelsBefore(net, item, items, { stepX, gap, middle }) {
   }
   const total = item.ids.reduce((n, id) => n + net.nodes[id].count, 0);
   if (total) {
-    const lines = [count(total), "weights"];
+    const lines = [count(total), words("overview.weights")];
     labels.push(...lines.map((text, n) => edgeText(x, y + 17 + 12 * n, text, " weights")));
   }
   return labels;
@@ -119,7 +120,7 @@ export function overview(app) {
     {
       tabindex: 0,
       role: "group",
-      "aria-label": "Layers, scroll sideways",
+      "aria-label": words("overview.layers"),
       "data-focus": "scroller",
       "data-scroll": "scroller",
     },
@@ -127,7 +128,7 @@ export function overview(app) {
   );
   return h(
     "section.overview",
-    { "aria-label": "The whole network" },
+    { "aria-label": words("overview.title") },
     caption(app, items),
     h(
       "div.river",
@@ -167,23 +168,18 @@ function caption(app, items) {
   const groups = [...new Set(net.nodes.map((n) => n.group))].filter(Boolean);
   const about =
     state.mode === "backward"
-      ? `Backward, from right to left: how L, ${net.goal}, changes with each number. ` +
-        "Orange: a larger number makes L larger; blue: it makes L smaller."
-      : "Forward: from the photo to the model's output. " +
-        untilDone(
-          "open",
-          "Open a layer to see its maps, a map to see its cells, a cell to see its sum.",
-        );
+      ? words("overview.backward", { goal: net.goal })
+      : words("overview.forward", { hint: untilDone("open", words("overview.open")) });
   const invitation = h(
     "button.primary",
     { "data-focus": "tour", onclick: () => tour(app) },
-    "New here? A tour in six steps",
+    words("overview.tour"),
   );
   return h(
     "div.caption",
     {},
     h("p", {}, about),
-    hint(app, "tour", invitation, "No tour"),
+    hint(app, "tour", invitation, words("overview.no_tour")),
     net.nodes.length > 24 && groups.length
       ? h(
           "button.quiet",
@@ -191,7 +187,7 @@ function caption(app, items) {
             onclick: () => app.set({ open: new Set(folded ? groups : []) }),
             "data-focus": "fold",
           },
-          folded ? "Unfold all blocks" : "Fold the blocks",
+          folded ? words("overview.unfold") : words("overview.fold"),
         )
       : null,
     legendOfNetwork(app),

@@ -5,6 +5,7 @@ import { difference, distances, norms } from "page/engine/difference.js";
 import { usualRival } from "page/rivals.js";
 import { topFor } from "page/views/pictures.js";
 import { optionsOf } from "page/views/whatif.js";
+import { words } from "page/words.js";
 
 export const FORMULA = "‖b − a‖ / (‖a‖ + ‖b‖)";
 
@@ -12,8 +13,8 @@ export const whoseNumbers = ({ net, state }) =>
   !net.changed
     ? ""
     : state.rival === null
-      ? " Both are of the unchanged network."
-      : " Both networks are as they were stored.";
+      ? words("compare.unchanged")
+      : words("compare.as_stored");
 
 const known = new WeakMap(); // output for one photo → output for another → distances
 
@@ -54,13 +55,14 @@ export function outputs(app, id) {
 // Why a layer cannot be compared, or "".
 export function obstacleToComparing(app, id) {
   const rival = rivalOf(app);
-  return rival && !rival.pairs.has(id) ? `${rival.name} has no layer like it.` : "";
+  return rival && !rival.pairs.has(id) ? words("compare.no_layer", { name: rival.name }) : "";
 }
 
-export const comparedWords = (app) => {
+// What is compared: two "photos" or "networks".
+export const comparedKind = (app) => {
   const { other, rival } = app.state;
   const unasked = rival === null && other === null;
-  return rival !== null || (unasked && usualRival(app) !== null) ? "Two networks" : "Two photos";
+  return rival !== null || (unasked && usualRival(app) !== null) ? "networks" : "photos";
 };
 
 export const apartOf = (app, id) => {
@@ -103,7 +105,7 @@ function normsOf(a, b) {
 export const nameOf = (net, id, k) =>
   id === net.output && net.shape(id).length === 1
     ? net.unitName(id, k)
-    : `${net.unitWord(id)} ${k}`;
+    : words(`word.${net.unitWord(id)}_k`, { k });
 
 export const one = (x, map, top) =>
   x.shape.length === 3 ? mapPicture(x, map, top) : vectorPicture(x.data, top);
@@ -124,7 +126,11 @@ export function otherChooser(app) {
   const photos = [...net.photos.keys()].filter((k) => k !== net.shown);
   const choices = [
     ...photos.map((k) => ({ other: k, rival: null, text: `${k}: ${net.photos[k].name}` })),
-    ...rivals.map(({ name }, k) => ({ other: state.other, rival: k, text: `network ${name}` })),
+    ...rivals.map(({ name }, k) => ({
+      other: state.other,
+      rival: k,
+      text: words("compare.network", { name }),
+    })),
   ];
   const chosen = choices.find(({ other, rival }) =>
     rival === null ? state.rival === null && other === state.other : rival === state.rival,
@@ -132,11 +138,11 @@ export function otherChooser(app) {
   return h(
     "label",
     {},
-    "b is ",
+    words("compare.b_is"),
     h(
       "select",
       {
-        "aria-label": rivals.length ? "What to compare with" : "The photo to compare with",
+        "aria-label": rivals.length ? words("compare.with_what") : words("compare.with"),
         "data-focus": "other",
         onchange: (event) => app.compare({}, choices[event.target.selectedIndex]),
       },

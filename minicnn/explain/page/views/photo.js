@@ -5,7 +5,8 @@ import { h, screen_, shapeText } from "page/draw.js";
 import { offsetOf } from "page/engine/arrays.js";
 import { isPhoto, layout, placeIn, topFor } from "page/views/pictures.js";
 import { cellMark, mapSize, side } from "page/views/side.js";
-import { placeText } from "page/views/spots.js";
+import { pixelText } from "page/views/spots.js";
+import { words } from "page/words.js";
 
 export function photoOnly(app) {
   const { net, state } = app;
@@ -14,10 +15,12 @@ export function photoOnly(app) {
   const [r, c] = layout(x.shape).place(at);
   const image = x.shape.length === 3;
   const channels = x.shape.at(-1);
-  const where = image ? `Pixel at ${placeText(at).replace(/, map.*/, "")}` : `Step ${at[0]}`;
+  const where = image
+    ? words("photo.at", { place: pixelText(at) })
+    : words("photo.step", { n: at[0] });
   return [
     side(app, {
-      caption: "what the model sees",
+      caption: words("photo.caption"),
       note: shapeText(x.shape),
       id: 0,
       a: x,
@@ -26,7 +29,7 @@ export function photoOnly(app) {
       at,
       onmove: (to) => app.moveTo([...to.slice(0, -1), image ? at[2] : to[1]]),
       focus: "out",
-      label: `The ${image ? "photo" : "input"}, ${placeIn(net, 0, at)}`,
+      label: words(image ? "photo.photo" : "photo.input", { place: placeIn(net, 0, at) }),
       size: Math.min(Math.max(300, mapSize()), screen_.width - 40),
     }),
     h(
@@ -38,19 +41,13 @@ export function photoOnly(app) {
         channels,
         (_, k) => x.data[offsetOf(x.shape, [...at.slice(0, -1), k])],
         topFor(x),
-        { label: image ? "The pixel" : "The step" },
+        { label: image ? words("photo.pixel") : words("photo.step_label") },
       ),
-      h(
-        "p.note",
-        {},
-        x.shape[2] === 3
-          ? "Red, green, blue: the numbers that go into the network."
-          : "The numbers that go into the network.",
-      ),
+      h("p.note", {}, x.shape[2] === 3 ? words("photo.rgb") : words("photo.numbers")),
       net.photo.picture
         ? h("img.original", {
             src: net.photo.picture,
-            alt: `The original photo, ${net.photo.name}`,
+            alt: words("photo.original", { name: net.photo.name }),
           })
         : null,
     ),

@@ -1,6 +1,7 @@
 // @ts-check
 // The images of arrays in a view.
 import {
+  COLOURS,
   colourPicture,
   h,
   mapPicture,
@@ -11,6 +12,7 @@ import {
 } from "page/draw.js";
 import { offsetOf, size, unravel } from "page/engine/arrays.js";
 import { placeText } from "page/views/spots.js";
+import { words } from "page/words.js";
 
 // How an array of this shape is laid out: {rows, columns, channels,
 // at(row, col, channel), place(at)}.
@@ -74,11 +76,15 @@ export function lazyPicture(make, attributes = {}) {
 }
 
 // The name of a map: those of a photo are its colours.
-export const mapName = (net, id, k, word = "map") =>
-  isPhoto(net, id) && net.nodes[id].shape[2] === 3 ? ["red", "green", "blue"][k] : `${word} ${k}`;
+export const mapName = (net, id, k) => colourName(net, id, k) || words("word.map_k", { k });
+
+// The same in a few characters: a colour, or the number of the map.
+export const shortMapName = (net, id, k) => colourName(net, id, k) || String(k);
+
+const colourName = (net, id, k) =>
+  isPhoto(net, id) && net.nodes[id].shape[2] === 3 ? words(`word.${COLOURS[k]}`) : "";
 
 // The place of a number in a layer's output, in words.
-export const placeIn = (net, id, at) =>
-  placeText(at, net.unitWord(id)).replace(/map (\d+)$/, (_, k) => mapName(net, id, Number(k)));
+export const placeIn = (net, id, at) => placeText(at, net.unitWord(id), mapName(net, id, at[2]));
 
 export const isPhoto = (net, id) => id === 0 && [1, 3].includes(net.nodes[0].shape[2]);

@@ -3,12 +3,9 @@
 // of all layers.
 import { fmt, h, legendOfEach, topOf } from "page/draw.js";
 import { topFor } from "page/views/pictures.js";
+import { words } from "page/words.js";
 
-export const SCALES = {
-  layer: "each layer its own",
-  map: "each map its own",
-  all: "one for all layers",
-};
+export const SCALES = ["layer", "map", "all"];
 
 // What is chosen, and the end for all layers.
 const scale = { kind: "layer", top: 1 };
@@ -36,8 +33,8 @@ export function scaleFor(a, channel = null) {
 
 // Whose numbers the legend beside a map is about: [numbers, words].
 export function scaledNumbers(a, channel) {
-  if (isOfMap(a, channel)) return [mapNumbers(a, channel), "this map: "];
-  return [a.data, a.shape.length === 3 && a.shape[2] > 1 ? "all maps: " : ""];
+  if (isOfMap(a, channel)) return [mapNumbers(a, channel), words("scale.this_map")];
+  return [a.data, a.shape.length === 3 && a.shape[2] > 1 ? words("scale.all_maps") : ""];
 }
 
 // The photo's pixels do not count for the scale of all layers: no layer has numbers like them.
@@ -54,7 +51,7 @@ export function scaleChooser(app) {
   const select = h(
     "select",
     {
-      "aria-label": "Scale of the colours",
+      "aria-label": words("scale.title"),
       "data-focus": "scale",
       value: scale.kind,
       onchange: (event) => {
@@ -62,17 +59,21 @@ export function scaleChooser(app) {
         app.render();
       },
     },
-    Object.entries(SCALES).map(([kind, text]) =>
-      h("option", { value: kind, selected: kind === scale.kind ? true : null }, text),
+    SCALES.map((kind) =>
+      h(
+        "option",
+        { value: kind, selected: kind === scale.kind ? true : null },
+        words(`scale.${kind}`),
+      ),
     ),
   );
-  return h("label.scale", {}, "colours: ", select);
+  return h("label.scale", {}, words("scale.colours"), select);
 }
 
 // The legend of the whole network.
 export function legendOfNetwork(app) {
   const end = scale.kind === "all" ? fmt(scale.top) : "";
-  const what = "99.8 % of the numbers are within";
+  const what = words("scale.within");
   return h("div.scales", {}, scaleChooser(app), legendOfEach(what, [`−${end}`, `+${end}`]));
 }
 

@@ -6,6 +6,7 @@ import { offsetOf, size, unravel } from "page/engine/arrays.js";
 import { place } from "page/engine/windows.js";
 import { isPhoto, layout, mapName, picture } from "page/views/pictures.js";
 import { scaleFor, scaledNumbers } from "page/views/scale.js";
+import { words } from "page/words.js";
 
 // How large to draw a map: two stand beside the arithmetic, or above it on a phone.
 const roomy = () => screen_.width >= 1600 && screen_.height >= 860;
@@ -30,7 +31,7 @@ export function side(app, what) {
       "figure.side",
       {},
       h("figcaption", {}, caption),
-      h("p.void", {}, note ?? "left out of this page"),
+      h("p.void", {}, note ?? words("side.left_out")),
     );
   }
   const place_ = layout(a.shape);
@@ -65,7 +66,7 @@ export function side(app, what) {
       {},
       caption,
       note || zero
-        ? h("small", {}, [note, zero ? "all zeros" : ""].filter(Boolean).join(", "))
+        ? h("small", {}, [note, zero ? words("card.zeros") : ""].filter(Boolean).join(", "))
         : null,
     ),
     body,
@@ -135,12 +136,12 @@ export function inputChooser(app, channels, channel, apply) {
       h(
         "label",
         {},
-        "input ",
+        words("side.input"),
         h(
           "select",
           {
             "data-focus": "which",
-            "aria-label": "Which input",
+            "aria-label": words("side.which"),
             value: state.which,
             onchange: (e) => app.set({ which: Number(e.target.value), inAt: null }),
           },
@@ -160,13 +161,17 @@ export function inputChooser(app, channels, channel, apply) {
         {},
         h(
           "button",
-          { "aria-label": "Previous map", "data-focus": "ch-", onclick: () => to(channel - 1) },
+          {
+            "aria-label": words("map.previous"),
+            "data-focus": "ch-",
+            onclick: () => to(channel - 1),
+          },
           "‹",
         ),
-        h("span", {}, `${mapName(net, source, channel)}, of ${channels}`),
+        h("span", {}, words("side.map_of", { name: mapName(net, source, channel), n: channels })),
         h(
           "button",
-          { "aria-label": "Next map", "data-focus": "ch+", onclick: () => to(channel + 1) },
+          { "aria-label": words("map.next"), "data-focus": "ch+", onclick: () => to(channel + 1) },
           "›",
         ),
       ),

@@ -1,14 +1,18 @@
 // @ts-check
 // Places in arrays: as text, clamped to bounds, and moved to an array of another size.
 import { layerWindow, place } from "page/engine/windows.js";
+import { words } from "page/words.js";
 
-// `word`: what to call an entry of a row of numbers, "unit" or "number".
-export const placeText = (at, word = "number") =>
+// `word`: what an entry of a row of numbers is, "unit" or "number"; `map`: the name of the map.
+export const placeText = (at, word = "number", map = words("word.map_k", { k: at[2] })) =>
   at.length === 3
-    ? `row ${at[0]}, column ${at[1]}, map ${at[2]}`
+    ? `${pixelText(at)}, ${map}`
     : at.length === 1
-      ? `${word} ${at[0]}`
-      : `place ${at.join(", ")}`;
+      ? words(`word.${word}_k`, { k: at[0] })
+      : words("place.of_axes", { at: at.join(", ") });
+
+// The same without the map.
+export const pixelText = (at) => words("place.pixel", { row: at[0], column: at[1] });
 
 // The corresponding place in a map that has another size now.
 export const sameSpot = (at, from, to) =>

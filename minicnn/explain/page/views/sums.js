@@ -6,6 +6,7 @@ import { size, unravel } from "page/engine/arrays.js";
 import { largestTerm, softmaxLines } from "page/explain/numbers.js";
 import { mapName, placeIn } from "page/views/pictures.js";
 import { placeText } from "page/views/spots.js";
+import { words } from "page/words.js";
 
 export function featureName(app, e, t) {
   const { net } = app;
@@ -15,10 +16,12 @@ export function featureName(app, e, t) {
     const shape = net.shape(source.inputs[0]);
     if (shape.length === 3) {
       const [r, c, k] = unravel(shape, t.index);
-      return `(${r}, ${c}) map ${k}`;
+      return words("sum.flattened", { row: r, column: c, k });
     }
   }
-  return source.type.startsWith("Global") ? `map ${t.index}` : `feature ${t.index}`;
+  return source.type.startsWith("Global")
+    ? words("word.map_k", { k: t.index })
+    : words("word.feature_k", { k: t.index });
 }
 
 export function verdictOf(app, e, options = {}) {
@@ -28,8 +31,7 @@ export function verdictOf(app, e, options = {}) {
       "p.verdict",
       {},
 
-      "Softmax takes the scores of all classes, and this page lacks some of their kernels. " +
-        "minicnn says ",
+      words("sum.softmax_lacks"),
       h("b", { title: exact(e.real) }, fmt(e.real)),
       ".",
     );
@@ -39,28 +41,22 @@ export function verdictOf(app, e, options = {}) {
   const tolerance = rounded || (net.changed && net.arrays.some((a) => a.half)) ? 2e-2 : 1e-4;
   if (state.mode === "backward") {
     if (e.uses > 1 && e.form) {
-      return h(
-        "p.verdict",
-        {},
-        `This is one of the ${e.uses} paths that this gradient takes: together they give `,
-        h("b", {}, fmt(e.real)),
-        ".",
-      );
+      return h("p.verdict", {}, words("sum.paths", { n: e.uses }), h("b", {}, fmt(e.real)), ".");
     }
     const stored = net.nodes[e.node.inputs?.[state.which] ?? 0]?.dy !== null && net.asStored;
     return verdict(e.value, e.real, {
       tolerance,
       rounded,
-      says: stored ? "minicnn says" : "the page’s backward pass says",
+      says: stored ? words("minicnn_says") : words("sum.backward_says"),
       ...options,
     });
   }
   const changed = net.alternatives.has(e.node.id);
   const says = changed
-    ? "the changed network says"
+    ? words("sum.changed_says")
     : net.isStored(e.node.id)
-      ? "minicnn says"
-      : "the page’s forward pass says";
+      ? words("minicnn_says")
+      : words("sum.forward_says");
   return verdict(e.value, e.real, { tolerance, rounded, says, ...options });
 }
 
@@ -75,18 +71,15 @@ export function follow(app, e) {
     return h(
       "button.quiet.follow",
       { "data-focus": "follow", onclick: () => app.openAt(source, next.at) },
-      `↤ Its largest term comes from ${net.nodes[source].name}, ${placeIn(net, source, next.at)}`,
+      words("sum.largest_term", {
+        name: net.nodes[source].name,
+        place: placeIn(net, source, next.at),
+      }),
     );
   }
   const after = e.node.consumers[0];
   if (after === undefined) {
-    return h(
-      "p.note",
-      {},
-      net.kind
-        ? "This is the last layer: its gradient comes from the loss."
-        : "This is the last layer: dL/dy is 1 for the chosen number and 0 for all others.",
-    );
+    return h("p.note", {}, net.kind ? words("sum.from_loss") : words("sum.from_number"));
   }
   // Global pooling leaves one place, with the axes of the others or without them.
   const shape = net.shape(e.node.id);
@@ -100,12 +93,12 @@ export function follow(app, e) {
       "data-focus": "follow",
       onclick: () => app.openAt(after, place_, net.nodes[after].inputs.indexOf(e.node.id)),
     },
-    `Its largest part comes from ${e.node.name}, ${placeText(place_)} ↦`,
+    words("sum.largest_part", { name: e.node.name, place: placeText(place_) }),
   );
 }
 
 export function closing(e) {
-  const parts = [["Σ", "products", e.total]];
+  const parts = [["Σ", words("word.products"), e.total]];
   if (e.z !== undefined && !e.back) {
     parts.push(...biasOf(e), [
       "=",
@@ -123,11 +116,15 @@ export function closing(e) {
 
 // Training has not changed a bias of zero; a layer without biases has none to add.
 export const biasOf = (e) =>
-  e.bias === null ? [] : [["+", e.bias === 0 ? "bias: zero" : (e.biasName ?? "bias"), e.bias]];
+  e.bias === null
+    ? []
+    : [["+", e.bias === 0 ? words("sum.no_bias") : (e.biasName ?? words("sum.bias")), e.bias]];
 
 // The map that the taps of a group are of: of the input or, backward, of the output.
 const groupName = (app, e, k) =>
-  e.back ? `map ${k}` : mapName(app.net, e.node.inputs[app.state.which] ?? e.node.inputs[0], k);
+  e.back
+    ? words("word.map_k", { k })
+    : mapName(app.net, e.node.inputs[app.state.which] ?? e.node.inputs[0], k);
 
 export function tapRow(app, group, names, e) {
   const name = groupName(app, e, group.channel);
@@ -148,7 +145,7 @@ export function tapRow(app, group, names, e) {
         kw,
         (i, j) => ({ value: at(i, j)[key], padded: padded && at(i, j).padded }),
         limit,
-        { label: `${what} of ${name}` },
+        { label: words("sum.what_of", { what, name }) },
       ),
     );
   return h(
@@ -158,31 +155,31 @@ export function tapRow(app, group, names, e) {
       "button.tag",
       {
         onclick: () => app.pickGroup(group.channel, e),
-        title: `show this ${names.of} at the side`,
+        title: words("sum.show_map"),
         "data-focus": `group-${group.channel}`,
       },
       name,
     ),
-    grid("input", inTop, names.a, true),
+    grid("input", inTop, words(names.a), true),
     h("span.sign", {}, "×"),
-    grid("weight", kTop, names.b, false),
+    grid("weight", kTop, words(names.b), false),
     h(
       "div.equals",
       {},
-      kw <= 5 ? [h("span.sign", {}, "="), grid("product", pTop, "products", true)] : null,
+      kw <= 5
+        ? [h("span.sign", {}, "="), grid("product", pTop, words("word.products"), true)]
+        : null,
       h("span.sign", {}, "Σ"),
       h("b.group-sum", { title: exact(group.sum) }, fmt(group.sum)),
     ),
   );
 }
 
-function windowTitle(e, names) {
-  if (e.hidden) return "The gradient that the depthwise half of the layer sends back";
-  const each = `${e.groups.length} ${names.of}${e.groups.length > 1 ? "s" : ""}, each`;
-  if (e.back) return `${each} sending its gradient × its weight`;
-  return e.stamped
-    ? `${each} with the pixels whose stamps reach this place`
-    : `${each} the patch times the kernel`;
+function windowTitle(e) {
+  if (e.hidden) return words("sum.hidden");
+  const n = e.groups.length;
+  if (e.back) return words("sum.sending", { n });
+  return words(e.stamped ? "sum.stamps" : "sum.patches", { n });
 }
 
 export function windowSum(app, e, channel, names) {
@@ -192,9 +189,9 @@ export function windowSum(app, e, channel, names) {
   if (cells === 1 && e.groups.length > 1) {
     const terms = e.groups.map((g) => ({ ...g.taps[0], channel: g.channel }));
     return [
-      h("h3", {}, `A 1×1 kernel: ${terms.length} ${names.of}s, each times its weight`),
+      h("h3", {}, words("sum.one_by_one", { n: terms.length })),
       termTable(terms, {
-        heads: [names.a === "dL/dz" ? "dL/dz" : "input", "weight"],
+        heads: [words(names.a === "word.dz" ? names.a : "word.input"), words("word.weight")],
         limit: 10,
         name: (t) => groupName(app, e, t.channel),
         onpick: (t) => app.pickGroup(t.channel, e),
@@ -210,7 +207,7 @@ export function windowSum(app, e, channel, names) {
   const shownGroups = first.slice(0, visible);
   const rest = first.slice(visible);
   return [
-    h("h3", {}, windowTitle(e, names)),
+    h("h3", {}, windowTitle(e)),
     h(
       "div.taps",
       {},
@@ -219,13 +216,13 @@ export function windowSum(app, e, channel, names) {
         ? h(
             "p.rest",
             {},
-            `${rest.length} more ${names.of}${rest.length > 1 ? "s" : ""}: Σ `,
+            words("sum.more", { n: rest.length }),
             h("b", {}, fmt(rest.reduce((s, g) => s + g.sum, 0))),
             " ",
             h(
               "button.quiet",
               { "data-focus": "more", onclick: () => app.set({ more: state.more + 16 }) },
-              "show more",
+              words("sum.show_more"),
             ),
           )
         : null,
@@ -250,8 +247,8 @@ export function softmaxSteps(net, e) {
       h(
         "tr",
         {},
-        ["", "score z", `z − ${fmt(found.top)}`, "e^…", `÷ ${fmt(found.sum)}`, ""].map((t) =>
-          h("th", { scope: "col" }, t),
+        ["", words("sum.score_z"), `z − ${fmt(found.top)}`, "e^…", `÷ ${fmt(found.sum)}`, ""].map(
+          (t) => h("th", { scope: "col" }, t),
         ),
       ),
     ),

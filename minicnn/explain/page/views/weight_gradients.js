@@ -7,6 +7,7 @@ import { explainWeight } from "page/explain/weights.js";
 import { mapName } from "page/views/pictures.js";
 import { cellMark, side } from "page/views/side.js";
 import { indexInput, optionsOf } from "page/views/whatif.js";
+import { words } from "page/words.js";
 
 export function weightGradients(app) {
   const { net, state } = app;
@@ -24,7 +25,7 @@ export function weightGradients(app) {
   const found = explainWeight(net, id, name, at);
   const head = pickers(app, names, name, p.shape, at, dz);
   if (!found) {
-    const why = "This page has only some of the kernels, so it cannot explain this gradient.";
+    const why = words("grads.only_some");
     return h("div.arithmetic.wide", {}, head, h("p.void", {}, why));
   }
   const maps = dz.shape.length === 3;
@@ -34,40 +35,39 @@ export function weightGradients(app) {
   const outUnit = outputUnit(node, name, at, p.shape);
   return [
     side(app, {
-      caption: `in: ${net.nodes[node.inputs[0]].name}`,
+      caption: words("in", { name: net.nodes[node.inputs[0]].name }),
       note: x.shape.length === 3 ? mapName(net, node.inputs[0], inChannel) : "",
       id: node.inputs[0],
       a: x,
       channel: inChannel,
       marks: best && maps && !ofOnes ? [cellMark(best.xrow, best.xcol)] : [],
-      label: "The input",
+      label: words("grads.input"),
     }),
     h(
       "div.arithmetic",
       { "data-form": "weight" },
-      h("h3", {}, `How L changes with ${name}[${at.join(", ")}]`),
+      h("h3", {}, words("grads.how", { name, at: at.join(", ") })),
       head,
       kernelGradient(app, name, p.shape, at),
       termTable(found.terms, {
-        heads: ofOnes ? ["1", "dL/dz"] : ["input", "dL/dz"],
+        heads: ofOnes ? ["1", "dL/dz"] : [words("word.input"), "dL/dz"],
         limit: screen_.height > 860 ? 10 : 5,
-        name: (t) => (maps ? `output (${t.row}, ${t.col})` : "this example"),
+        name: (t) =>
+          maps ? words("grads.output", { row: t.row, column: t.col }) : words("grads.example"),
       }),
-      sumLine([["Σ", `${found.terms.length} products`, found.total, true]]),
+      sumLine([["Σ", words("grads.products", { n: found.terms.length }), found.total, true]]),
       verdict(found.total, found.real, {
-        without: node.trainable
-          ? "The page computed this sum itself."
-          : "The layer is frozen, so training does not use this gradient.",
+        without: node.trainable ? words("grads.itself") : words("grads.frozen"),
       }),
     ),
     side(app, {
-      caption: `dL/dz of ${node.name}`,
-      note: maps ? `map ${outUnit}` : "",
+      caption: words("back.dz", { name: node.name }),
+      note: maps ? words("word.map_k", { k: outUnit }) : "",
       id,
       a: dz,
       channel: outUnit,
       marks: best && maps ? [cellMark(best.row, best.col)] : [],
-      label: "The gradient of the output",
+      label: words("grads.of_output"),
     }),
   ];
 }
@@ -80,11 +80,12 @@ function entryOf(chosen, name, shape) {
   return chosen.at.length === shape.length ? chosen.at : shape.map(() => 0);
 }
 
+// The keys of the names of a weight's axes.
 function axisNames(node, name, shape, dz) {
   if (shape.length === 4) {
-    if (node.type === "Conv2DTranspose") return ["row", "column", "map", "from map"];
+    if (node.type === "Conv2DTranspose") return ["row", "column", "map", "from_map"];
     const deep = name === "depthwise_kernel" || node.type === "DepthwiseConv2D";
-    return ["row", "column", deep ? "map" : "from map", deep ? "multiplier" : "map"];
+    return ["row", "column", deep ? "map" : "from_map", deep ? "multiplier" : "map"];
   }
   if (node.type === "LayerNormalization" && shape.length > 1) {
     return ["row", "column", "map"].slice(-shape.length);
@@ -100,7 +101,8 @@ function axisNames(node, name, shape, dz) {
 }
 
 function pickers(app, names, name, shape, at, dz) {
-  const labels = axisNames(app.net.nodes[app.state.node], name, shape, dz);
+  const axes = axisNames(app.net.nodes[app.state.node], name, shape, dz);
+  const labels = axes.map((axis) => words(`axis.${axis}`));
   const choose = (axis, v) =>
     app.set({ weight: { name, at: at.map((old, k) => (k === axis ? v : old)) } });
   const field = (n, axis) =>
@@ -116,13 +118,13 @@ function pickers(app, names, name, shape, at, dz) {
     h(
       "label",
       {},
-      "weight ",
+      words("grads.weight"),
       h(
         "select",
         {
           value: name,
           "data-focus": "wname",
-          "aria-label": "Weight",
+          "aria-label": words("learn.weight_name"),
           onchange: (e) => app.set({ weight: { name: e.target.value, at: [] } }),
         },
         optionsOf(names, name),
@@ -148,7 +150,7 @@ function kernelGradient(app, name, shape, at) {
     mark: i === at[0] && j === at[1] ? "won" : "",
     onclick: () => app.set({ weight: { name, at: entry(i, j) } }),
   });
-  const title = `gradient of this ${kh}×${kw} kernel${unitFor(most)[1]}: click an entry`;
+  const title = words("grads.kernel", { kh, kw, unit: unitFor(most)[1] });
   return h(
     "div.taps",
     {},
@@ -159,7 +161,7 @@ function kernelGradient(app, name, shape, at) {
         "div.grid-of",
         {},
         h("small", {}, title),
-        numberGrid(kh, kw, cell, most, { label: "Gradient of the kernel" }),
+        numberGrid(kh, kw, cell, most, { label: words("grads.kernel_label") }),
       ),
     ),
   );

@@ -13,6 +13,7 @@ import {
   topOf,
 } from "page/draw.js";
 import { lazyPicture, mapName } from "page/views/pictures.js";
+import { words } from "page/words.js";
 
 export function weights(app) {
   const { net, state } = app;
@@ -21,9 +22,9 @@ export function weights(app) {
     const p = net.param(id, name);
     const facts = [
       shapeText(about.shape),
-      p.kept ? `${p.kept.length} of ${p.shape.at(-1)} are in this page` : "",
-      net.arrays[about.at]?.half ? "stored with 11 bits" : "",
-      allZeros(p.data) ? "all zeros" : "",
+      p.kept ? words("weights.some", { k: p.kept.length, n: p.shape.at(-1) }) : "",
+      net.arrays[about.at]?.half ? words("weights.half") : "",
+      allZeros(p.data) ? words("card.zeros") : "",
     ];
     return h(
       "section.weight",
@@ -71,7 +72,7 @@ function slice(p, channel, column) {
 }
 
 function tile(make, { name, chosen = false, zero, onclick }) {
-  const label = name + (zero ? ", all zeros" : "");
+  const label = name + (zero ? words("card.and_zeros") : "");
   return h(
     `button.kernel${chosen ? ".chosen" : ""}${zero ? ".zero" : ""}`,
     { onclick, "aria-label": label, title: label },
@@ -93,12 +94,12 @@ function colourKernels(app, p) {
   };
   const kernel = (filter, column) =>
     tile(() => rgb(column), {
-      name: `map ${filter}`,
+      name: words("word.map_k", { k: filter }),
       chosen: filter === chosenUnit(app.state),
       zero: [0, 1, 2].every((c) => allZeros(slice(p, c, column).data)),
       onclick: () => app.chooseMap(filter),
     });
-  const about = "Each kernel as an image: what it reads of red, green and blue; grey is zero.";
+  const about = words("weights.rgb");
   return [h("p.note", {}, about), h("div.kernels.large", {}, unitsOf(p).slice(0, 96).map(kernel))];
 }
 
@@ -107,7 +108,7 @@ function colourKernels(app, p) {
 function kernelOfMap(app, p, transposed = false) {
   const chosen = chosenUnit(app.state);
   const column = transposed ? chosen : unitsOf(p).indexOf(chosen);
-  if (column < 0) return h("p.void", {}, "The kernel of this map is left out of this page.");
+  if (column < 0) return h("p.void", {}, words("weights.map_left_out"));
   const channels = p.shape[transposed ? 3 : 2];
   const top = scaleOf(p);
   const kernel = (_, c) => {
@@ -118,12 +119,11 @@ function kernelOfMap(app, p, transposed = false) {
       onclick: () => app.set({ inChannel: c, tab: "number" }),
     });
   };
-  const about =
-    `The kernel of map ${chosen}: one image for each of the ${channels} maps ` + "that it reads.";
+  const about = words("weights.kernel_of", { k: chosen, n: channels });
   return [
     h("p.note", {}, about),
     h("div.kernels", {}, Array.from({ length: Math.min(channels, 256) }, kernel)),
-    legend(top, p.data, "all kernels: "),
+    legend(top, p.data, words("weights.all_kernels")),
   ];
 }
 
@@ -135,16 +135,16 @@ function kernelsOfChannels(app, p) {
   const kernel = (_, k) => {
     const a = slice(p, Math.floor(k / n), k % n);
     return tile(() => mapPicture(a, 0, top), {
-      name: `map ${k}`,
+      name: words("word.map_k", { k }),
       chosen: k === chosenUnit(state),
       zero: allZeros(a.data),
       onclick: () => app.chooseMap(Math.min(k, most)),
     });
   };
   return [
-    h("p.note", {}, "One image for each map: the layer filters each by itself."),
+    h("p.note", {}, words("weights.of_each")),
     h("div.kernels", {}, Array.from({ length: Math.min(p.shape[2] * n, 256) }, kernel)),
-    legend(top, p.data, "all kernels: "),
+    legend(top, p.data, words("weights.all_kernels")),
   ];
 }
 
@@ -162,7 +162,9 @@ function vectorOf(app, p) {
     h(
       "p.note",
       {},
-      `of ${net.unitWord(state.node)} ${chosenUnit(state)}: `,
+      words("weights.of", {
+        what: words(`word.${net.unitWord(state.node)}_k`, { k: chosenUnit(state) }),
+      }),
       h("b", { title: exact(value) }, fmt(value)),
     ),
   ];
@@ -174,9 +176,9 @@ function matrixOf(p) {
   const rows = Math.min(features, 1024);
   const make = () => mapPicture({ shape: [rows, n, 1], data: p.data }, 0, scaleOf(p));
   return [
-    h("p.note", {}, `${features} inputs from top to bottom, ${n} outputs from left to right.`),
+    h("p.note", {}, words("weights.matrix", { n: features, m: n })),
     h("div.matrix", {}, lazyPicture(make, { style: { aspectRatio: `${n} / ${rows}` } })),
-    features > 1024 ? h("p.note", {}, "Only the first 1024 inputs are shown.") : null,
+    features > 1024 ? h("p.note", {}, words("weights.first")) : null,
     legend(scaleOf(p), p.data),
   ];
 }
@@ -205,10 +207,10 @@ function stats(data) {
       "dl",
       {},
       [
-        ["smallest", low],
-        ["mean", mean],
-        ["spread", spread],
-        ["largest", high],
+        [words("weights.smallest"), low],
+        [words("weights.mean"), mean],
+        [words("weights.spread"), spread],
+        [words("weights.largest"), high],
       ].map(([name, v]) => [h("dt", {}, name), h("dd", { title: exact(v) }, fmt(v))]),
     ),
   );
@@ -228,9 +230,11 @@ function histogram(bins, reach) {
       width: left + wide + 12,
       height: high + 24,
       role: "img",
-      "aria-label":
-        `Histogram from ${fmt(-reach)} to ${fmt(reach)}: at most ${count(most)} numbers ` +
-        "in one of 41 equal intervals",
+      "aria-label": words("weights.histogram", {
+        low: fmt(-reach),
+        high: fmt(reach),
+        n: count(most),
+      }),
     },
     h("line", { x1: left, x2: left + wide, y1: y(0), y2: y(0), class: "axis" }),
     h("line", { x1: left - 3, x2: left, y1: y(most), y2: y(most), class: "axis" }),

@@ -1,18 +1,19 @@
 // @ts-check
 // What if: change a weight, bias, stride, padding or pixel, and see the effect.
 import { mapView } from "page/cells.js";
-import { fmt, h, legend, mapPicture, vectorPicture, vectorShape } from "page/draw.js";
+import { COLOURS, fmt, h, legend, mapPicture, vectorPicture, vectorShape } from "page/draw.js";
 import { offsetOf } from "page/engine/arrays.js";
 import { classBars } from "page/views/outcome.js";
 import { isPhoto, layout, mapName, topFor } from "page/views/pictures.js";
 import { cellMark, halfSize, side } from "page/views/side.js";
-import { placeText, sameSpot, startPixel } from "page/views/spots.js";
+import { pixelText, placeText, sameSpot, startPixel } from "page/views/spots.js";
+import { words } from "page/words.js";
 
 const PRESETS = {
   zeros: () => 0,
   blur: (i, j, kh, kw) => 1 / (kh * kw),
-  "vertical edge": (i, j, kh, kw) => Math.sign(j - (kw - 1) / 2) / kh,
-  "horizontal edge": (i, j, kh) => Math.sign(i - (kh - 1) / 2) / kh,
+  vertical_edge: (i, j, kh, kw) => Math.sign(j - (kw - 1) / 2) / kh,
+  horizontal_edge: (i, j, kh) => Math.sign(i - (kh - 1) / 2) / kh,
   centre: (i, j, kh, kw) => (i === kh >> 1 && j === kw >> 1 ? 1 : 0),
 };
 
@@ -21,7 +22,7 @@ export function whatIf(app) {
   const id = state.node;
   const source = net.nodes[id].inputs[0];
   const x = id ? net.y(source) : null;
-  if (!x) return h("p.void.wide", {}, "Open the next layer to change pixels of the photo.");
+  if (!x) return h("p.void.wide", {}, words("whatif.next_for_pixels"));
   const stop = net.barrier(id) || net.barrier(source, false);
   const pixel =
     state.pixel?.node === source
@@ -32,13 +33,7 @@ export function whatIf(app) {
     h(
       "div.arithmetic.whatif",
       { "data-form": "whatif" },
-      stop
-        ? h(
-            "p.reason.wide",
-            {},
-            `A change shows in this layer, but the page cannot follow it to the output. ${stop}`,
-          )
-        : null,
+      stop ? h("p.reason.wide", {}, words("whatif.stops", { why: stop })) : null,
       kernelEditor(app),
       channelEditors(app),
       windowEditor(app),
@@ -47,11 +42,17 @@ export function whatIf(app) {
         ? h(
             "button.primary",
             { "data-focus": "reset", onclick: () => app.resetChanges() },
-            "Reset all changes",
+            words("whatif.reset"),
           )
-        : h("p.note", {}, "Change a number, and the page recomputes the network."),
+        : h("p.note", {}, words("whatif.change")),
     ),
-    h("div.results", {}, beforeAndNow(app), h("h3", {}, "Classes"), classesNow(net, stop)),
+    h(
+      "div.results",
+      {},
+      beforeAndNow(app),
+      h("h3", {}, words("whatif.classes")),
+      classesNow(net, stop),
+    ),
   ];
 }
 
@@ -98,7 +99,7 @@ function kernelEditor(app) {
   const last = ["Conv1D", "Conv2D", "Dense"].includes(type) ? state.at.at(-1) : 0;
   const column = p.kept ? p.kept.indexOf(last) : last;
   if (column < 0) {
-    return h("p.void", {}, `The kernel of this ${net.unitWord(id)} is left out of this page.`);
+    return h("p.void", {}, words(`whatif.${net.unitWord(id)}_left_out`));
   }
   return p.shape.length === 4
     ? tapsEditor(app, name, p, column)
@@ -116,17 +117,19 @@ function tapsEditor(app, name, p, column) {
   const n = p.kept ? p.kept.length : p.shape.at(-1);
   const c = Math.min(state.inChannel ?? 0, channels - 1);
   const [third, fourth] = transposed ? [state.at.at(-1), c] : [c, column];
-  const source = `from ${mapName(net, net.nodes[id].inputs[0], c)}`;
+  const source = words("whatif.from", { name: mapName(net, net.nodes[id].inputs[0], c) });
   const offset = (i, j) => ((i * kw + j) * p.shape[2] + third) * n + fourth;
   const whose =
-    transposed || ["Conv1D", "Conv2D"].includes(type) ? ` to map ${state.at.at(-1)}` : "";
+    transposed || ["Conv1D", "Conv2D"].includes(type)
+      ? words("whatif.to", { k: state.at.at(-1) })
+      : "";
   const tap = (t) => {
     const [i, j] = [Math.floor(t / kw), t % kw];
     const apply = (v) =>
       app.changeParam(id, name, (data) => {
         data[offset(i, j)] = v;
       });
-    return numberInput(p.data[offset(i, j)], `weight ${i}, ${j}`, `k-${t}`, apply);
+    return numberInput(p.data[offset(i, j)], words("whatif.weight_ij", { i, j }), `k-${t}`, apply);
   };
   const fill = (f) =>
     app.changeParam(id, name, (data) => {
@@ -143,8 +146,8 @@ function tapsEditor(app, name, p, column) {
       ? h(
           "label",
           {},
-          "from map ",
-          indexInput(c, channels, "The map that the kernel reads", "wc", chooseChannel),
+          words("whatif.from_map"),
+          indexInput(c, channels, words("whatif.reads"), "wc", chooseChannel),
         )
       : null,
     h(
@@ -156,7 +159,11 @@ function tapsEditor(app, name, p, column) {
       "div.presets",
       {},
       Object.entries(PRESETS).map(([preset, f]) =>
-        h("button.quiet", { "data-focus": `preset-${preset}`, onclick: () => fill(f) }, preset),
+        h(
+          "button.quiet",
+          { "data-focus": `preset-${preset}`, onclick: () => fill(f) },
+          words(`whatif.preset.${preset}`),
+        ),
       ),
     ),
   );
@@ -174,14 +181,19 @@ function weightEditor(app, p, column, unit) {
   return h(
     "fieldset",
     {},
-    h("legend", {}, `kernel: feature ${k}, unit ${unit}`),
+    h("legend", {}, words("whatif.dense", { k, unit })),
     h(
       "label",
       {},
-      "feature ",
-      indexInput(k, p.shape[0], "Feature", "wf", (v) => app.set({ term: v })),
+      words("whatif.feature_is"),
+      indexInput(k, p.shape[0], words("whatif.feature"), "wf", (v) => app.set({ term: v })),
     ),
-    h("label", {}, "weight ", numberInput(p.data[k * n + column], "weight", "k-0", apply, true)),
+    h(
+      "label",
+      {},
+      words("whatif.weight_is"),
+      numberInput(p.data[k * n + column], words("word.weight"), "k-0", apply, true),
+    ),
   );
 }
 
@@ -199,7 +211,7 @@ function channelEditors(app) {
     return h(
       "fieldset",
       {},
-      h("legend", {}, `${name}: ${net.unitWord(id)} ${k}`),
+      h("legend", {}, `${name}: ${words(`word.${net.unitWord(id)}_k`, { k })}`),
       numberInput(params[name].data[k], name, `p-${name}`, apply, true),
     );
   };
@@ -215,15 +227,15 @@ function windowEditor(app) {
   return h(
     "fieldset",
     {},
-    h("legend", {}, "window"),
+    h("legend", {}, words("whatif.window")),
     h(
       "label",
       {},
-      "stride ",
+      words("whatif.stride_is"),
       h(
         "select",
         {
-          "aria-label": "Stride",
+          "aria-label": words("whatif.stride"),
           "data-focus": "stride",
           disabled: c.dilation_rate && Math.max(...c.dilation_rate) > 1,
           value: stride,
@@ -236,11 +248,11 @@ function windowEditor(app) {
     h(
       "label",
       {},
-      "padding ",
+      words("whatif.padding_is"),
       h(
         "select",
         {
-          "aria-label": "Padding",
+          "aria-label": words("whatif.padding"),
           "data-focus": "padding",
           value: c.padding,
           onchange: (e) => app.changeConfig(id, { padding: e.target.value }),
@@ -263,25 +275,33 @@ function pixelEditor(app, source, x, pixel) {
   const all = source === 0 || inner.channels <= 4;
   const channels = all ? [...Array(x.shape.at(-1)).keys()] : [pixel.at(-1)];
   const several = inner.map && channels.length > 1;
-  const where = several ? placeText(pixel).replace(/, map.*/, "") : placeText(pixel);
-  const colours = source === 0 && x.shape[2] === 3 ? ["red", "green", "blue"] : [];
+  const where = several ? pixelText(pixel) : placeText(pixel);
+  const colours = source === 0 && x.shape[2] === 3 ? COLOURS.map((c) => words(`word.${c}`)) : [];
   const field = (k) => {
     const at = inner.map ? [pixel[0], pixel[1], k] : pixel;
     const offset = offsetOf(x.shape, at);
     const label = inner.map
-      ? `${cellWord(net, source, x)}: ${colours[k] ?? `map ${k}`}`
-      : `value of ${placeText(pixel, net.unitWord(source))}`;
+      ? `${words(`word.${cellWord(net, source, x)}`)}: ${colours[k] ?? words("word.map_k", { k })}`
+      : words("whatif.value_of", { place: placeText(pixel, net.unitWord(source)) });
     return h(
       "label",
       {},
-      inner.map ? `${colours[k] ?? `map ${k}`} ` : "",
+      inner.map ? `${colours[k] ?? words("word.map_k", { k })} ` : "",
       numberInput(x.data[offset], label, `px-${k}`, (v) => app.changeCell(source, offset, v), true),
     );
   };
   return h(
     "fieldset",
     {},
-    h("legend", {}, `${cellWord(net, source, x)} of ${net.nodes[source].name}: ${where}`),
+    h(
+      "legend",
+      {},
+      words("whatif.cell_of", {
+        what: words(`word.${cellWord(net, source, x)}`),
+        name: net.nodes[source].name,
+        where,
+      }),
+    ),
     (inner.map ? channels : [0]).map(field),
   );
 }
@@ -293,8 +313,8 @@ function inputSide(app, source, x, pixel) {
   const [row, column] = layout(x.shape).place(pixel);
   const where = placeText(pixel, net.unitWord(source));
   return side(app, {
-    caption: `in: ${net.nodes[source].name}`,
-    note: `click a ${cellWord(net, source, x)} to change it`,
+    caption: words("in", { name: net.nodes[source].name }),
+    note: words(`whatif.click_${cellWord(net, source, x)}`),
     id: source,
     a: x,
     channel: isPhoto(net, source) ? -1 : Math.min(pixel[2] ?? 0, layout(x.shape).channels - 1),
@@ -302,7 +322,7 @@ function inputSide(app, source, x, pixel) {
     at: pixel,
     onmove: (to) => app.set({ pixel: { node: source, at: to } }),
     focus: "pixel",
-    label: `Input of ${net.nodes[state.node].name}, ${where}. Use the arrow keys to move.`,
+    label: words("input_moves", { name: net.nodes[state.node].name, where }),
   });
 }
 
@@ -311,7 +331,7 @@ function beforeAndNow(app) {
   const id = state.node;
   const before = net.original(id);
   const after = net.y(id);
-  const caption = h("figcaption", {}, "out, before → now");
+  const caption = h("figcaption", {}, words("whatif.before_now"));
   if (!after) return h("figure.side", {}, caption, h("p.void", {}, net.reason(id)));
   const top = topFor(before ?? after);
   const channel = state.at.at(-1);
@@ -322,10 +342,15 @@ function beforeAndNow(app) {
     h(
       "div.pair",
       {},
-      before && smallMap(before, channel, top, "before"),
-      smallMap(after, channel, top, before === after ? "before" : "now"),
+      before && smallMap(before, channel, top, words("whatif.before")),
+      smallMap(
+        after,
+        channel,
+        top,
+        before === after ? words("whatif.before") : words("whatif.now"),
+      ),
     ),
-    before ? legend(top, after.data, "now: ") : null,
+    before ? legend(top, after.data, words("whatif.now_is")) : null,
     numberBeforeAndNow(net, id, state.at, before, after),
   );
 }
@@ -364,9 +389,7 @@ function classesNow(net, stop) {
     h(
       "p.note",
       {},
-      net.changed
-        ? `No class probabilities. ${stop}`
-        : "These are the classes of the unchanged network: they cannot follow a change.",
+      net.changed ? words("whatif.no_classes", { why: stop }) : words("whatif.unchanged"),
     ),
   );
 }

@@ -6,6 +6,7 @@ import { offsetOf } from "page/engine/arrays.js";
 import { isPhoto, layout, lazyPicture } from "page/views/pictures.js";
 import { side } from "page/views/side.js";
 import { placeText } from "page/views/spots.js";
+import { words } from "page/words.js";
 
 function strongestPlaces(a, channel, n = 6) {
   const [rows, columns, channels] = a.shape;
@@ -40,24 +41,32 @@ export function places(app) {
   const marks = own.map ? list.map((p) => windowMark(field([p.row, p.col, at[2]]))) : [];
   return [
     side(app, {
-      caption: "the photo",
-      note: own.map ? `what map ${at[2]} responds to most` : "all of it",
+      caption: words("card.photo"),
+      note: own.map ? words("where.responds", { k: at[2] }) : words("where.all_of_it"),
       id: 0,
       a: x,
       channel: isPhoto(net, 0) ? -1 : 0,
       marks: marks.length && here[1] - here[0] < x.shape[0] - 1 ? marks : [],
-      label: "The photo with the places where the map is strongest",
+      label: words("where.photo"),
     }),
     h(
       "div.arithmetic",
       { "data-form": "places" },
-      h("h3", {}, own.map ? `Where map ${at[2]} is strongest` : "This layer sees the whole photo"),
+      h("h3", {}, own.map ? words("where.strongest", { k: at[2] }) : words("where.sees_all")),
       h(
         "p.note",
         {},
-        `${own.map ? `The cell at ${placeText(at)}` : `Here ${placeText(at, net.unitWord(id))}`} ` +
-          `sees rows ${here[0]}–${here[1]} and columns ${here[2]}–${here[3]} of the ` +
-          `photo: ${here[1] - here[0] + 1} × ${here[3] - here[2] + 1} pixels.`,
+        words("where.sees", {
+          who: own.map
+            ? words("where.the_cell", { place: placeText(at) })
+            : words("where.here", { place: placeText(at, net.unitWord(id)) }),
+          top: here[0],
+          bottom: here[1],
+          left: here[2],
+          right: here[3],
+          height: here[1] - here[0] + 1,
+          width: here[3] - here[2] + 1,
+        }),
       ),
       own.map
         ? h(
@@ -67,12 +76,7 @@ export function places(app) {
           )
         : null,
     ),
-    h(
-      "figure.side.dream",
-      {},
-      h("figcaption", {}, "what it responds to most"),
-      dreamPanel(app, id, at),
-    ),
+    h("figure.side.dream", {}, h("figcaption", {}, words("where.most")), dreamPanel(app, id, at)),
   ];
 }
 
@@ -99,8 +103,8 @@ function crop(app, whole, { row, col, value }, map_) {
   return h(
     "button.crop",
     {
-      title: `row ${row}, column ${col}`,
-      "aria-label": `Row ${row}, column ${col}, ${fmt(value)}: show this number`,
+      title: words("where.crop", { row, column: col }),
+      "aria-label": words("where.crop_open", { row, column: col, value: fmt(value) }),
       onclick: () => app.set({ at: [row, col, map_], tab: "number" }),
     },
     cut,
