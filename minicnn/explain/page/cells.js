@@ -159,6 +159,9 @@ export function bar(v, top) {
   );
 }
 
+// The head of a column of a table.
+export const columnHead = (text) => (text ? h("th", { scope: "col" }, text) : h("td"));
+
 // A table of terms, the largest first: name, input, weight, product, bar.
 export function termTable(terms, options = {}) {
   const sorted = [...terms].sort((a, b) => Math.abs(b.product) - Math.abs(a.product));
@@ -191,13 +194,13 @@ export function termTable(terms, options = {}) {
       h(
         "tr",
         {},
-        h("th", { scope: "col" }, options.what ?? ""),
-        h("th", { scope: "col" }, a),
-        h("th"),
-        h("th", { scope: "col" }, b),
-        h("th"),
-        h("th", { scope: "col" }, words("word.product")),
-        h("th"),
+        columnHead(options.what),
+        columnHead(a),
+        columnHead(""),
+        columnHead(b),
+        columnHead(""),
+        columnHead(words("word.product")),
+        columnHead(""),
       ),
     ),
     h(

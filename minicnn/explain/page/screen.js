@@ -170,7 +170,7 @@ function tools(app) {
     ),
     h(
       "button.quiet",
-      { "data-focus": "help", "aria-label": words("top.help_title"), onclick: () => help(app) },
+      { "data-focus": "help", "aria-label": words("top.help_label"), onclick: () => help(app) },
       "?",
       h("span.word", {}, words("top.help")),
     ),
@@ -185,7 +185,7 @@ const languageButton = (app, name) =>
     "button.quiet",
     {
       lang: name,
-      "aria-label": nameOfLanguage(name),
+      "aria-label": `${name.toUpperCase()}: ${nameOfLanguage(name)}`,
       title: nameOfLanguage(name),
       "data-focus": "language",
       onclick: () => app.speak(name),

@@ -146,24 +146,10 @@ SHOWN = """() => {
 }"""
 
 # Names, formulas and keys are the same in all languages.
-NEUTRAL = [
-    "max",
-    "min",
-    "log",
-    "tanh",
-    "exp",
-    "dL",
-    "dz",
-    "dy",
-    "dx",
-    "alpha",
-    "gamma",
-    "beta",
-    "softmax",
-    "momentum",
-    "weight_decay",
-]
-NEUTRAL += ["SGD", "Nesterov", "RMSprop", "Adam", "AdamW", "SVG", "PNG", "Esc", "EN"]
+NEUTRAL = {
+    *["max", "min", "log", "tanh", "exp", "dL", "dz", "dy", "dx", "alpha", "gamma", "beta", "softmax", "momentum", "weight_decay"],
+    *["SGD", "Nesterov", "RMSprop", "Adam", "AdamW", "SVG", "PNG", "Esc", "EN", "DE"],
+}  # fmt: skip
 
 
 def strangers(tab, allowed):

@@ -20,19 +20,18 @@ export function card(app, item, { x, y, wide, many }) {
     else app.openLayer(back && id === 0 ? net.nodes[0].consumers[0] : id, channel);
   };
   const why = value ? "" : back ? net.gradientReason(id) : net.reason(id);
+  const missing = value ? "" : words(back ? "card.no_gradient" : "card.left_out");
   const { thumbs, hidden } = value
     ? pictures(app, id, value, wide, many)
-    : {
-        thumbs: [
-          h("span.void", { title: why }, back ? words("card.no_gradient") : words("card.left_out")),
-        ],
-        hidden: 0,
-      };
+    : { thumbs: [h("span.void", { title: why }, missing, " ")], hidden: 0 };
   const zero = value && allZeros(value.data);
   const foot = [
     zero ? words("card.zeros") : value && (id > 0 || back) ? endText(value) : "",
     hidden ? words("card.more", { n: hidden }) : "",
   ];
+  const name = item.folded ? item.folded.split("/").at(-1) : node.name;
+  // What a screen reader says begins with what is seen.
+  const seen = [name, cardType(item, node), missing, ...foot].filter(Boolean).join(", ");
   const height = `${many * (wide + 4) - 4}px`;
   const classes = [
     item.folded && ".folded",
@@ -45,17 +44,17 @@ export function card(app, item, { x, y, wide, many }) {
       style: { left: `${x}px`, top: `${y}px`, width: `${wide}px` },
       "data-focus": `card-${item.folded ?? id}`,
       "data-layer": node.name,
-      ...(item.folded ? blockNames(item) : layerNames(net, id, why, back)),
+      ...(item.folded ? blockNames(item, seen) : layerNames(net, id, why, seen)),
       onclick: (event) =>
         openIt(event.target.dataset?.map === undefined ? null : Number(event.target.dataset.map)),
     },
-    h("span.card-name", {}, item.folded ? item.folded.split("/").at(-1) : node.name),
-    h("span.card-type", {}, cardType(item, node)),
+    h("span.card-name", {}, name, " "),
+    h("span.card-type", {}, cardType(item, node), " "),
     h("span.thumbs", { style: { width: `${wide}px`, height } }, thumbs),
     h(
       "span.card-foot",
       {},
-      foot.filter(Boolean).map((line) => h("span", {}, line)),
+      foot.filter(Boolean).map((line) => h("span", {}, line, " ")),
     ),
   );
 }
@@ -67,27 +66,20 @@ function cardType(item, node) {
   return item.folded ? words("card.layers", { n: item.ids.length }) : node.type;
 }
 
-const blockNames = ({ folded, ids }) => ({
+const blockNames = ({ folded }, seen) => ({
   title: words("card.open", { name: folded }),
-  "aria-label": words("card.block", { name: folded, n: ids.length }),
+  "aria-label": words("card.block", { seen }),
 });
 
-function layerNames(net, id, why, back) {
+function layerNames(net, id, why, seen) {
   const node = net.nodes[id];
   const shape = shapeText(net.shape(id));
   const weights = node.count
     ? words("card.weights", { n: count(node.count), formula: node.formula })
     : "";
-  const lost = why ? `, ${back ? words("card.no_gradient") : words("card.left_out")}: ${why}` : ".";
   return {
     title: `${node.name} (${node.type}), ${shape}${weights}`,
-    "aria-label": words("card.layer", {
-      name: node.name,
-      type: node.type,
-      shape,
-      n: node.count,
-      lost,
-    }),
+    "aria-label": words("card.layer", { seen, shape, n: node.count, why: why && ` ${why}` }),
   };
 }
 

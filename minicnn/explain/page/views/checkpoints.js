@@ -18,12 +18,7 @@ export class Timeline {
       oninput: (e) => app.showCheckpoint(Number(e.target.value)),
     });
     // It stays while the page is redrawn, so that it can be dragged.
-    this.group = h(
-      "div.checkpoints",
-      { role: "group" },
-      h("label", {}, this.label, this.slider),
-      this.name,
-    );
+    this.group = h("section.checkpoints", {}, h("label", {}, this.label, this.slider), this.name);
     document.body.append(this.group);
     this.update();
   }

@@ -1,5 +1,6 @@
 // @ts-check
 // Two photos, or two networks, side by side in all layers: where they differ.
+import { columnHead } from "page/cells.js";
 import { exact, h, percent } from "page/draw.js";
 import { difference } from "page/engine/difference.js";
 import { classBars } from "page/views/outcome.js";
@@ -83,7 +84,7 @@ function heads(app) {
   return [
     ...[words("compare.layer"), ...names, "b − a", words("compare.apart"), ...weights],
     words("compare.map"),
-  ].map((text) => h("th", { scope: "col" }, text));
+  ].map(columnHead);
 }
 
 function layerRow(app, node) {

@@ -1,6 +1,6 @@
 // @ts-check
 // One layer of two photos, or of two networks: which of its maps, numbers and weights differ.
-import { mapView } from "page/cells.js";
+import { columnHead, mapView } from "page/cells.js";
 import { exact, fmt, h, legend, percent } from "page/draw.js";
 import { offsetOf } from "page/engine/arrays.js";
 import { difference } from "page/engine/difference.js";
@@ -121,16 +121,7 @@ function changedWeights(app) {
   ];
 }
 
-const headRow = (texts) =>
-  h(
-    "thead",
-    {},
-    h(
-      "tr",
-      {},
-      texts.map((text) => h("th", { scope: "col" }, text)),
-    ),
-  );
+const headRow = (texts) => h("thead", {}, h("tr", {}, texts.map(columnHead)));
 
 // The maps or units that differ most, to choose from.
 function maps(app, a, b, at) {

@@ -1,6 +1,6 @@
 // @ts-check
 // One weight's step: which photos pushed it which way, and what the optimizer made of that.
-import { bar, verdict } from "page/cells.js";
+import { bar, columnHead, verdict } from "page/cells.js";
 import { exact, fmt, h } from "page/draw.js";
 import { explainStep, formulaOf } from "page/learn/optimizers.js";
 import { thumbnail } from "page/views/learn_curves.js";
@@ -95,15 +95,7 @@ function sharesTable(app, shares) {
   return h(
     "table.terms.learn-shares",
     {},
-    h(
-      "thead",
-      {},
-      h(
-        "tr",
-        {},
-        head.map((text) => h("th", { scope: "col" }, text)),
-      ),
-    ),
+    h("thead", {}, h("tr", {}, head.map(columnHead))),
     h(
       "tbody",
       {},

@@ -1,6 +1,6 @@
 // @ts-check
 // The parts of a sum: taps, terms, their total, and what minicnn computed.
-import { bar, numberGrid, sumLine, termTable, verdict } from "page/cells.js";
+import { bar, columnHead, numberGrid, sumLine, termTable, verdict } from "page/cells.js";
 import { exact, fmt, h, screen_, unitFor } from "page/draw.js";
 import { size, unravel } from "page/engine/arrays.js";
 import { largestTerm, softmaxLines } from "page/explain/numbers.js";
@@ -248,7 +248,7 @@ export function softmaxSteps(net, e) {
         "tr",
         {},
         ["", words("sum.score_z"), `z − ${fmt(found.top)}`, "e^…", `÷ ${fmt(found.sum)}`, ""].map(
-          (t) => h("th", { scope: "col" }, t),
+          columnHead,
         ),
       ),
     ),
