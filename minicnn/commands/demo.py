@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from minicnn._support.arguments import positive, seed
-from minicnn._support.atomic import make_folder
+from minicnn._support.atomic import check_place, make_folder
 from minicnn._support.terminal import quoted, say, this_program
 from minicnn.commands.networks import small_cnn
 from minicnn.commands.training import fit, photos_in
@@ -25,13 +25,16 @@ def add_to(commands: Any) -> None:
             "  clothes/      the images: train/, validation/ and test/ with a folder per class\n"
             "  model.keras   the trained model; Keras opens it, too\n"
             "  history.csv   loss and accuracy, epoch by epoch\n"
-            "  curves.png    the same as a plot, if matplotlib is installed"
+            "  curves.png    the same as a plot, if matplotlib is installed\n"
+            "With --page it also writes a page on which the network looks at some of the drawn\n"
+            "clothes, and learns: one file, for a class in which nobody has installed anything."
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("--output", type=Path, default=Path("minicnn-demo"), metavar="DIR")
     command.add_argument("--epochs", type=positive, default=12, metavar="N")
     command.add_argument("--seed", type=seed(), default=0, metavar="N", help="default: 0")
+    command.add_argument("--page", type=Path, metavar="HTML", help="also write a page here")
     command.set_defaults(run=run)
 
 
@@ -41,6 +44,8 @@ def run(options: argparse.Namespace) -> int:
     from minicnn._support import seeding
 
     output: Path = options.output
+    if options.page is not None:
+        check_place(options.page)
     make_folder(output)
     start = time.perf_counter()
     counts = {"train": 100, "validation": 20, "test": 30}
@@ -56,11 +61,23 @@ def run(options: argparse.Namespace) -> int:
     loss, accuracy = model.evaluate(test, verbose=0)
     say(f"\nTest: accuracy {accuracy:.3f}, loss {loss:.3f}, on images that it has never seen.")
     say(f"That took {time.perf_counter() - start:.0f} seconds in all.")
+    if options.page is not None:
+        write_page(output / "model.keras", data, options.page)
     image = sorted((data / "test" / "pants").glob("*.jpg"))[0]
     say("\nWhat to try next:")
     for what, command in next_steps(output, data, image):
         say(f"\n{what}:\n  {command}")
     return 0
+
+
+def write_page(model: Path, data: Path, page: Path) -> None:
+    """Write the page on which the network looks at drawn clothes, and learns from others."""
+    from minicnn.commands import make_parser
+
+    photos = [min((data / "test" / name).glob("*.jpg")) for name in ("shirt", "dress", "shoes")]
+    words = ["explain", *map(str, (model, *photos)), f"--output={page}"]
+    options = make_parser().parse_args(words)
+    options.run(options)
 
 
 def next_steps(output: Path, data: Path, image: Path) -> list[tuple[str, str]]:

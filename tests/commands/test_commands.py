@@ -157,9 +157,18 @@ def test_demo(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(datasets, "write_clothing_sample", draw_fewer)
     monkeypatch.chdir(tmp_path)
     output = tmp_path / "my demo"  # a shell would read this as two words
-    assert run("demo", "--output", output, "--epochs", 1) == 0
+    assert run("demo", "--output", output, "--epochs", 1, "--page", output / "shown.html") == 0
     printed = capsys.readouterr().out
     assert "Test: accuracy" in printed
+    shown = (output / "shown.html").read_text("utf-8")
+    facts = json.loads(re.search(r'id="data">(.*?)</script>', shown)[1])
+    assert [photo["name"] for photo in facts["photos"]] == [
+        *("shirt-0000.jpg", "dress-0000.jpg", "shoes-0000.jpg"),
+    ]
+    assert facts["learning"]["obstacle"] is None
+    demo.write_page(output / "model.keras", output / "clothes", output / "again.html")
+    assert (output / "again.html").read_text("utf-8") == shown
+    capsys.readouterr()
     assert {p.name for p in output.iterdir()} >= {
         "clothes",
         "model.keras",

@@ -147,9 +147,10 @@ SHOWN = """() => {
 
 # Names, formulas and keys are the same in all languages.
 NEUTRAL = {
-    *["max", "min", "log", "tanh", "exp", "dL", "dz", "dy", "dx", "alpha", "gamma", "beta", "softmax", "momentum", "weight_decay"],
-    *["SGD", "Nesterov", "RMSprop", "Adam", "AdamW", "SVG", "PNG", "Esc", "EN", "DE"],
-}  # fmt: skip
+    *("max", "min", "log", "tanh", "exp", "softmax", "momentum", "weight_decay"),
+    *("dL", "dz", "dy", "dx", "alpha", "gamma", "beta"),
+    *("SGD", "Nesterov", "RMSprop", "Adam", "AdamW", "SVG", "PNG", "Esc", "EN", "DE"),
+}
 
 
 def strangers(tab, allowed):
