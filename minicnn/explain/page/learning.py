@@ -157,7 +157,7 @@ def _beginning(layer: Layer, variable: Variable) -> dict[str, Any]:
     chosen = getattr(layer, f"{name}_initializer", getattr(layer, f"{short}_initializer", None))
     found: dict[str, Any] = {"draw": None, "limits": [0, 0], "value": None, "own": None, "kind": ""}
     if type(chosen).__module__ != initializers.__name__:
-        found["kind"] = "numbers of its own" if chosen is None else type(chosen).__name__
+        found["kind"] = message("begins.own") if chosen is None else type(chosen).__name__
     elif isinstance(chosen, initializers.VarianceScaling):
         found |= {"draw": _DRAWS[chosen.distribution], "limits": list(chosen.limits(shape))}
     elif isinstance(chosen, initializers.RandomUniform):
