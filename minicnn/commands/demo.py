@@ -9,6 +9,7 @@ from typing import Any
 from minicnn._support.arguments import positive, seed
 from minicnn._support.atomic import check_place, make_folder
 from minicnn._support.terminal import quoted, say, this_program
+from minicnn.commands import explain
 from minicnn.commands.networks import small_cnn
 from minicnn.commands.training import fit, photos_in
 
@@ -44,9 +45,9 @@ def run(options: argparse.Namespace) -> int:
     from minicnn._support import seeding
 
     output: Path = options.output
+    make_folder(output)
     if options.page is not None:
         check_place(options.page)
-    make_folder(output)
     start = time.perf_counter()
     counts = {"train": 100, "validation": 20, "test": 30}
     data = datasets.write_clothing_sample(output / "clothes", counts, size=64, seed=options.seed)
@@ -72,11 +73,10 @@ def run(options: argparse.Namespace) -> int:
 
 def write_page(model: Path, data: Path, page: Path) -> None:
     """Write the page on which the network looks at drawn clothes, and learns from others."""
-    from minicnn.commands import make_parser
-
     photos = [min((data / "test" / name).glob("*.jpg")) for name in ("shirt", "dress", "shoes")]
-    words = ["explain", *map(str, (model, *photos)), f"--output={page}"]
-    options = make_parser().parse_args(words)
+    parser = argparse.ArgumentParser()
+    explain.add_to(parser.add_subparsers())
+    options = parser.parse_args(["explain", *map(str, (model, *photos)), f"--output={page}"])
     options.run(options)
 
 

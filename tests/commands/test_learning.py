@@ -49,7 +49,7 @@ def test_some_photos_of_each_folder_go_into_the_page(given, tmp_path) -> None:
     assert learning(tmp_path / "page.html") is None
     assert run(*command, "--data", photos) == 0
     found = learning(tmp_path / "page.html")
-    assert found["obstacle"] == ""
+    assert found["obstacle"] is None
     assert found["shape"] == [16, 16, 3]
     assert sorted(found["y"]) == [0] * 20 + [1] * 20  # the model's order of classes
     assert found["y"] != sorted(found["y"])  # each batch has both

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ class Firefox:
 
     def __init__(self, program: str, profile: Path) -> None:
         self.loop = asyncio.new_event_loop()
+        # Playwright may run a loop in the thread of the tests.
+        self.thread = threading.Thread(target=self.loop.run_forever, name="firefox")
+        self.thread.start()
         self.number = 0
         self.events: list[dict[str, Any]] = []
         self.log = profile.with_suffix(".log").open("w+")
@@ -43,12 +47,12 @@ class Firefox:
         self.tab = self.send("browsingContext.getTree")["contexts"][0]["context"]
 
     def run(self, task: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        """Run what may take a while, in the loop that the socket belongs to."""
+        """Run what may take a while, in the loop that the socket belongs to; return its result."""
 
         async def running() -> Any:
             return await asyncio.wait_for(task(*arguments, **options), SECONDS)
 
-        return self.loop.run_until_complete(running())
+        return asyncio.run_coroutine_threadsafe(running(), self.loop).result()
 
     async def address(self) -> str:
         """Wait until Firefox says where it listens."""
@@ -100,4 +104,6 @@ class Firefox:
         self.process.terminate()
         self.process.wait(SECONDS)
         self.log.close()
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
         self.loop.close()
