@@ -259,16 +259,19 @@ def test_a_network_without_maps_or_classes_has_the_other_maps(tmp_path, opened):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("width", "height"), [(1280, 720), (320, 640), (1920, 1080)])
-def test_it_fits(everything, opened, width, height):
-    tab = opened(everything[2], width, height)
+def test_it_fits(everything, opened):
+    tab = opened(everything[2])
     open_heat(tab)
-    assert tab.evaluate("document.documentElement.scrollWidth") <= width
-    nameless = tab.evaluate(
-        """[...document.querySelectorAll('.heat button, .heat select, .heat canvas')]
-            .filter((e) => !(e.ariaLabel || e.textContent.trim() || e.closest('label')))"""
-    )
-    assert nameless == []
+    for width, height in ((1280, 720), (1920, 1080), (320, 640)):
+        tab.set_viewport_size({"width": width, "height": height})
+        tab.evaluate("page.render()")
+        assert tab.locator("[data-heat] canvas").count() == 4
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        nameless = tab.evaluate(
+            """[...document.querySelectorAll('.heat button, .heat select, .heat canvas')]
+                .filter((e) => !(e.ariaLabel || e.textContent.trim() || e.closest('label')))"""
+        )
+        assert nameless == []
     open_layer(tab, "conv")  # Escape leads back
 
 
