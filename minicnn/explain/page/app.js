@@ -303,6 +303,7 @@ export class App {
     }
     const isCurrent = this.begin();
     if (!(await net.show(photo, isCurrent))) return false;
+    if (isBackward(state) && net.noBackward) await this.setMode("forward");
     if (isBackward(state) && !(await this.gradients())) return false;
     if (state.other === photo) state.other = before;
     this.dream = null;

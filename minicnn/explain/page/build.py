@@ -24,7 +24,8 @@ from minicnn.explain.page.checkpoints import described as described_checkpoints
 from minicnn.explain.page.checkpoints import weights_of
 from minicnn.explain.page.document import page_of, pixel_range
 from minicnn.explain.page.given import check_finite, images_of, one_output, pictures_of, reading_of
-from minicnn.explain.page.passes import Use, backward, check_outputs, is_exact_half, uses_of
+from minicnn.explain.page.others import Others
+from minicnn.explain.page.passes import Use, backward, check_outputs, uses_of
 from minicnn.explain.page.plan import best_plan, is_cut, says
 from minicnn.explain.page.rivals import Rival, rivals_of
 from minicnn.explain.page.wording import LANGUAGES, Message, wording
@@ -67,7 +68,8 @@ def build(
         model: a `Sequential` or `Model` whose input is one image, or line.
         x: (n, height, width, channels), or lines, (n, steps, channels); or without the batch axis.
             The page begins with the first image, and can switch to the others (24 at most) and
-            compare two of them.
+            compare two of them. If it lacks kernels to compute their outputs, it has outputs
+            instead, of as many layers as fit for all images.
         y: where backward starts. The class that the loss is for: a number, a class name or a
             one-hot row; by default the most likely one. For a model without classes, the place of
             a number in its output; by default the largest number.
@@ -92,8 +94,7 @@ def build(
     Raises:
         ValueError: x is not an image for this model; weights or outputs are NaN or infinite; names,
             y or data do not fit the model; there is no such language; the model is too big for the
-            page, whatever is left out, or too big to compute the outputs for other images, or of
-            other networks, there.
+            page, whatever is left out, or too big to compute the outputs of other networks there.
     """
     if language not in LANGUAGES:
         raise ValueError(
@@ -130,12 +131,12 @@ def build(
         count = 2 if kind == "sigmoid" else scores.shape[-1]
         given = learning.examples(data, model, count if kind else 2**31)
         facts["learning"] = learning.facts_of(model, uses, kind, *given)
-    others = _Others(images[1:])
+    others = Others(images[1:])
     rivals = rivals_of(against, uses, images, names, output)
     (plan, described, arrays), half = _planned(model, uses, limit, others, rivals)
-    others.check(model, described)
     arrays.limit = limit
-    pixels = [described[0]["y"], *(arrays.add(image, others.half) for image in others.images)]
+    pixels = [described[0]["y"], *others.pixels(described, arrays)]
+    facts["stored"] = 1 + len(uses[0].others)
     facts["photos"] = [{**p, "at": at} for p, at in zip(pictures, pixels, strict=True)]
     facts["against"] = [rival.describe(described, pixels, arrays, half) for rival in rivals]
     if before:
@@ -153,13 +154,17 @@ def build(
 
 
 def _planned(
-    model: Model, uses: list[Use], limit: int, others: "_Others", rivals: list[Rival]
+    model: Model, uses: list[Use], limit: int, others: Others, rivals: list[Rival]
 ) -> tuple[Any, bool]:
     """The best plan that leaves room for the rest, and whether rivals' weights take 11 bits."""
+    found = None
     for half in (False, True) if rivals else (False,):
-        room = limit - others.characters - sum(rival.characters(half) for rival in rivals)
-        found = best_plan(uses, room)
-        if found is not None and not (rivals and is_cut(found[1])):
+        room = limit - sum(rival.characters(half) for rival in rivals)
+        found = best_plan(uses, room - others.characters)
+        if found and len(others.images) and not others.are_computed(found[1]):
+            others.look(model, uses, room)
+            found = best_plan(uses, room)
+        if found and not (rivals and is_cut(found[1])):
             return found, half
     if rivals:
         listed = " and ".join(repr(rival.name) for rival in rivals)
@@ -172,28 +177,6 @@ def _planned(
         "with four kernels per layer: pass a smaller image, or show a part of the model with "
         "Model(model.input, model.get_layer(name).output)."
     )
-
-
-class _Others:
-    """The images after the first, of which the page has the pixels alone."""
-
-    def __init__(self, images: Array) -> None:
-        self.images = images
-        self.half = is_exact_half(images)
-        self.characters = images.size * (2 if self.half else 4) * 4 // 3 + 8 * len(images)
-
-    def check(self, model: Model, described: list[dict[str, Any]]) -> None:
-        """Raise a `ValueError` if the page lacks what it needs to compute their outputs."""
-        if not len(self.images):
-            return
-        for node in described:
-            cut = is_cut([node])
-            if cut or not node["known"]:
-                why = "some of its kernels are left out" if cut else "has no formula on the page"
-                raise ValueError(
-                    f"A page of several images computes their outputs, and cannot for "
-                    f"{model.label}: {node['type']} {node['name']!r}: {why}. Pass one image."
-                )
 
 
 def _target(model: Model, kind: str, output: Array, y: Any, names: list[str]) -> int:

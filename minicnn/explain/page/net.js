@@ -247,22 +247,25 @@ export class Net {
   original = (id) => this.valueOf(this.shown, id);
 
   // The same for one of the photos: what minicnn computed is stored for the first one, or computed
-  // again if that is quick; for the others it is computed beforehand (`compute`).
+  // again if that is quick; for the others it is computed beforehand (`compute`), unless the page
+  // lacks kernels for that, and has stored outputs for all.
   valueOf(photo, id) {
     const { values } = this.photos[photo];
-    if (photo < this.stored && !values.has(id)) values.set(id, this.storedValue(id));
+    if (photo < this.stored && !values.has(id)) values.set(id, this.storedValue(photo, id));
     return values.get(id) ?? null;
   }
 
-  storedValue(id) {
+  storedValue(photo, id) {
     const node = this.nodes[id];
-    const stored = this.numbers(node.y);
+    const stored = this.numbers(this.storedAt(photo, id));
     if (stored || !node.light) return stored && array(node.shape, stored);
-    const xs = node.inputs.map((input) => this.valueOf(0, input));
+    const xs = node.inputs.map((input) => this.valueOf(photo, input));
     return xs.every(Boolean) ? forward(this.originalLayer(id), xs).y : null;
   }
 
-  isStored = (id) => this.shown < this.stored && this.nodes[id].y !== null;
+  storedAt = (photo, id) => (photo ? this.nodes[id].others[photo - 1] : this.nodes[id].y);
+
+  isStored = (id) => this.shown < this.stored && this.storedAt(this.shown, id) !== null;
 
   hasOriginal(id) {
     const node = this.nodes[id];

@@ -74,6 +74,8 @@ interface GraphNode {
   macs: number;
   params: Record<string, { shape: number[]; at: number; kept: number[] | null }>;
   y: number | null;
+  /** The same for the other photos, if the page has their outputs. */
+  others: (number | null)[];
   dy: number | null;
   grads: Record<string, number>;
 }

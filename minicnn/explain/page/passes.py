@@ -32,6 +32,7 @@ class Use:
     last: bool = False
     dy: Array | None = None
     grads: dict[str, Array] = field(default_factory=dict)
+    others: list[Array | None] = field(default_factory=list)  # y[0] for the other images, if stored
 
     @functools.cached_property
     def config(self) -> dict[str, Any]:
@@ -42,11 +43,19 @@ class Use:
         """Whether 11 bits store the output exactly, such as pixels from 0 to 255."""
         return is_exact_half(self.y)
 
+    def add_others(self, others: list[Array | None]) -> None:
+        """Take the outputs for the other images, which count for `strongest`, too."""
+        self.others = others
+        self.__dict__.pop("strongest", None)
+
     @functools.cached_property
     def strongest(self) -> Array:
         """Indices of its maps or units, the strongest first; the model's output by its scores."""
-        rows = self.y.reshape(-1, self.y.shape[-1])
-        strength = rows[0] if self.last else np.abs(rows).mean(axis=0)
+        found = [y.reshape(-1, y.shape[-1]) for y in (self.y, *self.others) if y is not None]
+        if self.last:
+            strength = np.max([rows[0] for rows in found], axis=0)
+        else:
+            strength = np.mean([np.abs(rows).mean(axis=0) for rows in found], axis=0)
         return np.argsort(-strength, kind="stable")
 
 

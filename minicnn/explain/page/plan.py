@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.explain.page.passes import Use
+from minicnn.explain.page.passes import Use, is_exact_half
 from minicnn.explain.page.wording import Message, message
 from minicnn.layers.base import Array, Layer
 
@@ -243,7 +243,9 @@ def says(plan: _Plan, uses: list[Use], described: list[dict[str, Any]]) -> list[
     if not plan.gradients:
         lost = cut or plan.outputs < max(sizes)
         says.append(message("note.no_gradients" if lost else "note.gradients_computed"))
-    elif plan.gradients < max(sizes[1:] or sizes):
+    elif uses[0].others:
+        says.append(message("note.first_photo"))
+    if 0 < plan.gradients < max(sizes[1:] or sizes):
         says.append(message("note.gradients", n=plan.gradients))
     if plan.gradients and not plan.photo_gradient:
         says.append(message("note.no_photo_gradient"))
@@ -257,7 +259,7 @@ def _first(names: list[Any], most: int = 4) -> list[Any]:
     return [*names[:most], message("others", n=len(names) - most)]
 
 
-def _is_light(use: Use) -> bool:
+def is_light(use: Use) -> bool:
     """Return whether the page computes the layer's output from its input at once."""
     return use.known and type(use.layer).__name__ not in _HEAVY
 
@@ -290,16 +292,22 @@ def _describe(
                 for v in layer.weights
             }
         # The page computes a light layer's output again, unless it lacks the layer's input.
-        light = _is_light(use)
+        light = is_light(use)
         again = light and not plan.light and all(there[source] for source in use.inputs)
         small = use.y.size <= plan.outputs or (number == 0 and plan.outputs >= 0)
         y = use.y[0] if small and not again else None
         there.append(again or y is not None)
         # The page can compute a gradient quickly if all layers behind it are light.
-        needed = plan.light or number == 0 or not all(map(_is_light, feeds.get(number, [use])))
+        needed = plan.light or number == 0 or not all(map(is_light, feeds.get(number, [use])))
         wanted = plan.photo_gradient if number == 0 else use.y.size <= plan.gradients
         keep_dy = plan.gradients and needed and wanted and use.dy is not None
         dy = use.dy[0] if keep_dy and use.dy is not None else None
+
+        def store(y: Array | None, number: int = number) -> int | None:
+            half = plan.half and (number > 0 or (y is not None and is_exact_half(y)))
+            large = y is not None and y.size > _SMALL
+            return arrays.add(y, large and (plan.half_photo or half))
+
         described.append(
             {
                 "name": use.name,
@@ -317,11 +325,8 @@ def _describe(
                 "formula": layer.parameter_formula() if layer.weights else "",
                 "macs": use.macs,
                 "params": weights[id(layer)],
-                "y": arrays.add(
-                    y,
-                    (plan.half_photo or (plan.half and (number > 0 or use.is_exact_half)))
-                    and use.y.size > _SMALL,
-                ),
+                "y": store(y),
+                "others": [store(None if y is None else other) for other in use.others],
                 "dy": arrays.add(dy, plan.half and use.y.size > _SMALL),
                 "grads": {
                     key: arrays.add(value)
