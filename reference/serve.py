@@ -181,29 +181,32 @@ def _required_by(name: str) -> Sequence[str]:
 
 def dockerfile(kind: str) -> str:
     """Return a Dockerfile with two targets: the HTTP service, and AWS Lambda."""
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    version = f"3.{sys.version_info.minor}"
+    # Lambda's images of Python 3.11 and older have glibc 2.26, which is too old for the wheels of
+    # NumPy, Pillow and ONNX Runtime.
+    on_lambda = f"3.{max(12, sys.version_info.minor)}"
     # For every processor with AVX2; root's files are trusted, whoever runs the container.
     compiled = (
-        "RUN python -m minicnn compile model.keras --output kernels --cpu x86-64-v3\n"
+        "RUN python3 -m minicnn compile model.keras --output kernels --cpu x86-64-v3\n"
         if kind == "keras"
         else ""
     )
     steps = (
         "COPY requirements.txt ./\n"
-        "RUN python -m pip --no-cache-dir install -r requirements.txt\n"
+        "RUN python3 -m pip install --no-cache-dir -r requirements.txt\n"
         "COPY . ./\n"
         f"{compiled}"
-        "RUN python app.py --check\n"
+        "RUN python3 app.py --check\n"
     )
     return (
         "# The HTTP service:  docker build -t photos .\n"
         "#                    docker run -p 8080:8080 photos\n"
         "# AWS Lambda:        docker build -t photos --target lambda .\n"
         + ("# On ARM processors leave out --cpu x86-64-v3.\n" if compiled else "")
-        + f"\nFROM public.ecr.aws/lambda/python:{version} AS lambda\n{steps}"
+        + f"\nFROM public.ecr.aws/lambda/python:{on_lambda} AS lambda\nWORKDIR /var/task\n{steps}"
         'CMD ["app.handler"]\n'
         f"\nFROM python:{version}-slim AS service\nWORKDIR /app\n{steps}"
         "USER nobody\n"
         "EXPOSE 8080\n"
-        'CMD ["python", "app.py", "--host", "0.0.0.0"]\n'
+        'CMD ["python3", "app.py", "--host", "0.0.0.0"]\n'
     )
