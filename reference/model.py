@@ -113,9 +113,8 @@ class Base:
     def maps(self, inputs: Any, network: keras.Model) -> list[Any]:
         """What the network, or a part of it, makes of photos, for each of the sizes."""
         x = through(self.pixels.layers(), inputs)
-        made = {size: seen_sizes.shrinking(self.image_size, size) for size in self.seen}
-        made[self.image_size] = []
-        return [network(through(made[size], x), training=False) for size in self.seen]
+        smaller = [through(seen_sizes.shrinking(self.image_size, size), x) for size in self.seen]
+        return [network(x, training=False) for x in smaller]
 
     def pooled(self, maps: list[Any]) -> Any:
         """One vector a photo, of the base's last maps."""

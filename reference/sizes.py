@@ -28,9 +28,19 @@ def matrix(large: int, small: int) -> Array:
 
 
 def shrinking(large: int, small: int) -> list[keras.Layer]:
-    """Return the layers that make square photos smaller: (…, large, large, 3) to (…, small, 3)."""
+    """Return the layers that make square photos smaller: (…, large, large, 3) to (…, small, 3).
+
+    They draw no random numbers, so that a head begins with the same ones behind any sizes.
+    """
+    if small == large:
+        return []
     weights = keras.layers.Dense(
-        small, use_bias=False, trainable=False, name=f"to_{small}", dtype="float32"
+        small,
+        use_bias=False,
+        kernel_initializer="zeros",
+        trainable=False,
+        name=f"to_{small}",
+        dtype="float32",
     )
     weights.build((None, 3, large, large))
     weights.set_weights([matrix(large, small).T])

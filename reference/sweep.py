@@ -355,7 +355,7 @@ class Sweeps:
 # ---------------------------------------------------------------------------------------------
 
 
-def _about(
+def key(
     labelled: Sequence[tuple[str, Settings]],
     seeds: Sequence[int],
     train: Features,
@@ -455,7 +455,7 @@ def three_sweeps(
         labelled = made(replace(current, epochs=epochs), values)
         small = title == "inner size"
         path = None if kept is None else kept / f"{title.replace(' ', '-')}.npz"
-        about = _about(labelled, chosen, train, validation, machine)
+        about = key(labelled, chosen, train, validation, machine)
         done = read_sweep(path, about) if path is not None and resume else None
         if done is None:
             done = sweep(title, labelled, chosen, train, validation, machine, prefer_small=small)

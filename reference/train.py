@@ -2,6 +2,7 @@
 
     python -m reference.train --data clothing-dataset-small
     python -m reference.train --data sample --base base.keras --inner 100 --dropout 0.2
+    python -m reference.train --data clothing-dataset-small --preset best
 
 Without augmentation the base runs once over the photos and the head learns from its features
 (`reference.features`); while the base's last blocks learn, too, that holds for the blocks before
@@ -478,6 +479,9 @@ def parser() -> argparse.ArgumentParser:
     add = made.add_argument_group("training").add_argument
     add("--output", type=Path, default=Path("runs/reference"), metavar="DIR",
         help="default: runs/reference")  # fmt: skip
+    add("--preset", choices=("best",),
+        help="compare what is known to help on the validation photos, say what each part gives, "
+        "and train with the best: antialiased reading, several sizes, a schedule")  # fmt: skip
     add("--epochs", type=positive, default=10, metavar="N", help="default: 10")
     add("--batch-size", type=positive, default=32, metavar="N", help="default: 32")
     add("--learning-rate", type=rate, default=0.001, metavar="LR", help="for Adam; default: 0.001")
@@ -605,6 +609,10 @@ def prepare(
 
 def command(options: argparse.Namespace) -> None:
     told = loggers.make(options.logger)
+    if options.preset is not None:
+        from reference import preset  # compares heads before the one run that follows
+
+        options = preset.choose(options, parser())
     machine, splits, reader, base = prepare(options)
     settings = settings_from(options)
     if settings.augment and machine.is_first:

@@ -240,10 +240,10 @@ FLOORS = (
     ("tuning",), ("augmenting", "batches", "ensemble", "features", "serve"),
     ("fitting", "audit", "insight"), ("evaluate",),
     ("train", "predict", "export", "compare"), ("sweep", "find_rate"),
-    ("course", "folds"),
+    ("course", "folds", "preset"),
 )  # fmt: skip
 # The command, which reports on the data, leads up; and insight names the class of what it shows.
-DOORS = {("data", "audit"), ("insight", "evaluate")}
+DOORS = {("data", "audit"), ("train", "preset"), ("insight", "evaluate")}
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 SOURCES = sorted(Path(reference.__file__).parent.glob("*.py"))
 

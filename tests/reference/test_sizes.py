@@ -1,6 +1,7 @@
 """A base that sees each photo at several sizes: one model, which all runtimes compute the same."""
 
 import csv
+import random
 import re
 
 import keras
@@ -44,10 +45,19 @@ def test_the_matrix_by_hand():
 def test_the_layers_resize_with_antialiasing(large, small):
     x = np.random.default_rng(0).uniform(0, 255, (2, large, large, 3)).astype(np.float32)
     inputs = keras.Input((large, large, 3))
-    model = keras.Model(inputs, models.through(sizes.shrinking(large, small), inputs))
+    model = keras.Model(inputs, models.through(sizes.shrinking(large, small), inputs) * 1)
     assert model.trainable_weights == []
     wanted = functional.resize(x, small, antialias=True)
     np.testing.assert_allclose(np.asarray(model(x)), wanted, rtol=1e-5, atol=1e-4)
+
+
+def test_the_layers_draw_no_random_numbers():
+    """A sweep's head, which has no such layers before it, begins with the same weights."""
+    keras.utils.set_random_seed(1)
+    wanted = random.random()
+    keras.utils.set_random_seed(1)
+    sizes.shrinking(9, 4)
+    assert random.random() == wanted
 
 
 def test_features_lie_side_by_side_and_have_a_file_for_each_size(tiny_base, clothes, tmp_path):

@@ -1,0 +1,147 @@
+"""`reference.train --preset best`: what won on validation, and what each part of it gives.
+
+    python -m reference.train --data clothing-dataset-small --preset best
+
+A preset is a list of parts, each a few options. This trains with the first part, with the first
+two, and so on, each with several seeds, and prints what each adds (an ablation). `reference.train`
+then trains with those parts that were the best on the validation photos; nothing else is asked.
+
+Options of the command line count more than those of the preset, unless they are the defaults.
+"""
+
+import argparse
+import copy
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from minicnn._support.terminal import say
+from reference import features, sizes
+from reference import sweep as sweeps
+from reference.backend import Machine
+from reference.data import Splits
+from reference.report import Page
+from reference.sweep import Row, Sweep, print_sweep
+from reference.train import base_of, prepare, reader_of, settings_from
+
+SEEDS = 5
+IMAGE_SIZES = (150, 224)
+
+
+class Part(NamedTuple):
+    """What is added to the parts before it: its name (with options in it), and options by name."""
+
+    label: str
+    options: dict[str, Any]
+
+
+def parts(seen: Sequence[int]) -> list[Part]:
+    """The parts of the preset "best", for photos that the base sees at these sizes."""
+    small, large = min(seen), max(seen)
+    found = [
+        Part(f"{small} pixels, bilinear", {"image_size": small, "image_sizes": None}),
+        Part("antialiased reading", {"antialias": True}),
+    ]
+    if len(seen) > 1:
+        both = {"image_size": None, "image_sizes": list(seen)}
+        found += [
+            Part(f"{large} pixels instead", {"image_size": large}),
+            Part(f"{sizes.told(seen)} side by side", both),
+        ]
+    # Constant rates are still too high in the last epochs, and 10 epochs are too few for a wave.
+    schedule = {"schedule": "one-cycle", "epochs": 40}
+    return [*found, Part("{schedule}, {epochs} epochs", schedule)]
+
+
+@dataclass
+class Ablation(Sweep):
+    """A comparison whose rows have the parts of the rows above them, too."""
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        head, rows = super().table()
+        means = [row.mean for row in self.rows]
+        gains = ["–", *(f"{100 * (b - a):+.1f}" for a, b in itertools.pairwise(means))]
+        place = head.index("mean") + 1
+        head.insert(place, "points")
+        for row, gain in zip(rows, gains, strict=True):
+            row.insert(place, gain)
+        return head, rows
+
+
+def choose(options: argparse.Namespace, defaults: argparse.ArgumentParser) -> argparse.Namespace:
+    """Compare the parts of the preset on validation, and return the options that were the best.
+
+    Writes ablation.html and ablation.csv into `options.output`. Finished rows are kept there, and
+    with `options.resume` they are not computed again.
+    """
+    if options.processes is not None:
+        raise ValueError("A preset compares small heads, which one process does fast: "
+                         "no --processes.")  # fmt: skip
+    if options.augment:
+        raise ValueError("--preset best learns from features that are computed once: no --augment.")
+    candidates = with_parts(options, defaults)
+    machine, splits, _, _ = prepare(candidates[0][1])
+    rows = [
+        row_of(label, chosen, splits, machine, options.output / "parts" / f"{number}.npz")
+        for number, (label, chosen) in enumerate(candidates)
+    ]
+    found = Ablation("with all above", rows, len(splits.validation))
+    print_sweep(found)
+    _write(found, options.output, machine)
+    return candidates[found.best_row][1]
+
+
+def with_parts(
+    options: argparse.Namespace, defaults: argparse.ArgumentParser
+) -> list[tuple[str, argparse.Namespace]]:
+    """The options with one part, with two, and so on, each with the name of the last part."""
+    given = {
+        name for name, value in vars(options).items() if value != defaults.get_default(name)
+    } - {"image_size", "image_sizes"}
+    seen = options.image_sizes or ([options.image_size] if options.image_size else IMAGE_SIZES)
+    current = copy.copy(options)
+    current.preset = None
+    found = []
+    for part in parts(seen):
+        added = {name: value for name, value in part.options.items() if name not in given}
+        if not added or ("antialias" in added and options.course_compatible):
+            continue
+        current = copy.copy(current)
+        vars(current).update(added)
+        found.append((part.label.format(**vars(current)), current))
+    return found
+
+
+def row_of(
+    label: str, options: argparse.Namespace, splits: Splits, machine: Machine, kept: Path
+) -> Row:
+    """Train with these options and several seeds, on the features of a frozen base."""
+    seen = options.image_sizes or [options.image_size]
+    base, reader = base_of(options, seen, machine), reader_of(options, seen)
+    train, validation = features.extract_both(
+        splits, reader, base, machine, options.cache, batch_size=options.batch_size
+    )
+    values = [(label, settings_from(options))]
+    seeds = [options.seed + number for number in range(SEEDS)]
+    about = sweeps.key(values, seeds, train, validation, machine)
+    found = sweeps.read_sweep(kept, about) if options.resume else None
+    if found is None:
+        found = sweeps.sweep(label, values, seeds, train, validation, machine)
+        sweeps.write_sweep(kept, found, about)
+    return found.rows[0]
+
+
+def _write(found: Ablation, output: Path, machine: Machine) -> None:
+    page = Page("What each part gives", machine.describe())
+    page.text(
+        "Each row has the parts of the rows above it, too; points are what it adds to their mean "
+        "validation accuracy, in hundredths."
+    )
+    page.table(*found.table(), best=found.best_row)
+    page.text(found.sentence())
+    page.picture(found.figure(), "Accuracy by epoch with each part")
+    page.write(output / "ablation.html")
+    sweeps.write_trials(output / "ablation.csv", [found])
+    say(f"Wrote ablation.html and ablation.csv into {output}.\n")
