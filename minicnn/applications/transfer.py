@@ -79,6 +79,20 @@ def input_range_of(base: str | os.PathLike[str]) -> str:
     return "pixels" if str(base) in _SCALING else "signed"
 
 
+def check_base(base: str | os.PathLike[str]) -> str:
+    """Return the name of a network that has ImageNet's weights, or a file's absolute path.
+
+    Raises `FileNotFoundError` for anything else.
+    """
+    if str(base) in NETWORKS:
+        return str(base)
+    if not Path(base).is_file():
+        raise FileNotFoundError(
+            f"The base is one of {', '.join(NETWORKS)} or a model file. Received {str(base)!r}."
+        )
+    return str(Path(base).resolve())
+
+
 def load_base(base: str | os.PathLike[str], image_size: int) -> Model:
     """Return the base: a network of this name with ImageNet's weights, or a file's network.
 
@@ -88,11 +102,7 @@ def load_base(base: str | os.PathLike[str], image_size: int) -> Model:
     shape = (image_size, image_size, 3)
     if str(base) in NETWORKS:
         return NETWORKS[str(base)](include_top=False, input_shape=shape)
-    if not Path(base).is_file():
-        raise FileNotFoundError(
-            f"The base is one of {', '.join(NETWORKS)} or a model file. Received {str(base)!r}."
-        )
-    model = load_model(base, compile=False)
+    model = load_model(check_base(base), compile=False)
     if len(model.inputs) != 1 or len(model.output_shape) != 4:
         raise ValueError(
             f"{str(base)!r} cannot be a base, which ends in features (batch, rows, columns, "

@@ -27,7 +27,7 @@ def add_to(commands: Any) -> None:
             "examples:\n"
             f"  {this} lessons\n"
             f"  {this} lessons --run 1\n"
-            f"  {this} lessons --run 5 --data clothing-dataset-small\n"
+            f"  {this} lessons --run 5 --data clothing-dataset-small --base mobilenet\n"
             f"  {this} lessons --notebooks lessons\n"
             f"  {this} lessons --teacher runs/teacher --only 4,5"
         ),
@@ -47,6 +47,12 @@ def add_to(commands: Any) -> None:
         metavar="DIR",
         help="for --run and --notebooks: photos, DIR/train/dress/*.jpg and so on, in place of the "
         "drawn clothes",
+    )
+    command.add_argument(
+        "--base",
+        type=lambda text: str(local_path(text)),
+        help="with --data, for the lessons on transfer learning: a network that has seen photos, "
+        "by its name or as a file, as for transfer",
     )
     command.add_argument(
         "--only", type=listed(positive), metavar="N,…", help="for --teacher: these lessons alone"
@@ -77,13 +83,17 @@ def run(options: argparse.Namespace) -> int:
 
     if options.data is not None and options.number is None and options.notebooks is None:
         raise ValueError("--data goes with --run or --notebooks.")
+    if options.base is not None and options.data is None:
+        raise ValueError("--base goes with --data.")
     if options.only is not None and options.teacher is None:
         raise ValueError("--only goes with --teacher.")
     if options.number is not None:
-        seconds = lessons.run(options.number, options.output, options.data)
+        seconds = lessons.run(options.number, options.output, options.data, options.base)
         say(f"Computed for {seconds:.0f} seconds. Figures: {options.output / 'figures'}")
     elif options.notebooks is not None:
-        paths = lessons.write_notebooks(options.notebooks, options.overwrite, options.data)
+        paths = lessons.write_notebooks(
+            options.notebooks, options.overwrite, options.data, options.base
+        )
         say(f"Wrote {len(paths)} notebooks into the folder {str(options.notebooks)!r}.")
         say("Open them with Jupyter:")
         if importlib.util.find_spec("jupyterlab") is None:

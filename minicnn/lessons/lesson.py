@@ -11,6 +11,7 @@ import numpy as np
 
 from minicnn import datasets, images, plots
 from minicnn._support.terminal import install_extra
+from minicnn.applications import transfer
 from minicnn.lessons import (  # noqa: F401 - they fill EXERCISES
     block_exercises,
     engine_exercises,
@@ -19,8 +20,9 @@ from minicnn.lessons import (  # noqa: F401 - they fill EXERCISES
     looking_exercises,
     training_exercises,
 )
+from minicnn.lessons.bases import PHOTO_SIZE, drawn_network, photo_network
 from minicnn.lessons.checking import EXERCISES, verdict
-from minicnn.lessons.photos import check_photos, copy_photos, what_changes
+from minicnn.lessons.photos import WITH_BASE, check_photos, copy_photos, what_changes
 
 COUNTS = {"train": 40, "validation": 20, "test": 20}  # of each kind
 SIZE = 64
@@ -30,11 +32,19 @@ class Lesson:
     """The lesson with this number, while somebody works on it.
 
     `data` is a folder of photos, `train/KIND/*.jpg` and so on, to use in place of the drawn
-    clothes. Raises `ValueError` if there is no such lesson, `FileNotFoundError` if the folder does
-    not have the ten kinds, and `ImportError` without matplotlib.
+    clothes. With photos, `base` may be a network that has seen photos: one that `minicnn transfer
+    --base` takes, by its name or as a file. Images have `size` pixels a side.
+
+    Raises `ValueError` if there is no such lesson, or if it uses no base; `FileNotFoundError` if
+    the folder does not have the ten kinds; and `ImportError` without matplotlib.
     """
 
-    def __init__(self, number: int, data: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self,
+        number: int,
+        data: str | os.PathLike[str] | None = None,
+        base: str | os.PathLike[str] | None = None,
+    ) -> None:
         if not any(lesson == number for lesson, _ in EXERCISES):
             raise ValueError(
                 f"There are lessons 1 to {max(EXERCISES)[0]}. Received number={number!r}."
@@ -44,38 +54,56 @@ class Lesson:
         self.number = number
         self.solved: dict[int, bool] = {}
         self.data = None if data is None else check_photos(data)
+        if base is not None and (data is None or number not in WITH_BASE):
+            raise ValueError(
+                "A base that has seen photos goes with photos, in lessons "
+                f"{', '.join(map(str, WITH_BASE))}. Received lesson {number}, data={data!r}."
+            )
+        self.base = None if base is None else transfer.check_base(base)
+        self.size = SIZE if base is None else PHOTO_SIZE
         self._figures = 0
         if self.data is not None:
-            print(what_changes(number, self.data))
+            print(what_changes(number, self.data, self.base))
+
+    def network(self) -> Any:
+        """The network of lesson 3, or one with the base that the lesson was given.
+
+        In both, `block4_pool` is the last maps, and `average` their means: the features.
+        """
+        return drawn_network() if self.base is None else photo_network(self.base)
 
     def clothes(
         self,
         directory: str = "clothes",
-        size: int | tuple[int, int] = SIZE,
+        size: int | tuple[int, int] | None = None,
         counts: Mapping[str, int] = COUNTS,
     ) -> Path:
         """The images in folders, `clothes/train/dress/*.jpg`, …; the first call makes them.
 
         They are drawn, or copied from the photos of `data`. `size` is the side in pixels, or
-        (height, width); `counts` says how many there are of each kind.
+        (height, width), by default the lesson's; `counts` says how many there are of each kind.
         """
+        size = self.size if size is None else size
         if self.data is None:
             return datasets.write_clothing_sample(directory, counts, size=size)
         height, width = (size, size) if isinstance(size, int) else size
-        return copy_photos(self.data, f"{directory}-{self.data.name}", counts, (height, width))
+        name = f"{directory}-{self.data.name}" + (f"-{size}" if size == PHOTO_SIZE else "")
+        return copy_photos(self.data, name, counts, (height, width))
 
     def photos(
         self,
         split: str,
         kinds: Sequence[str] = datasets.CLOTHING_CLASSES,
         count: int | None = None,
-        size: int = SIZE,
+        size: int | None = None,
         folder: str | os.PathLike[str] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The first `count` images of each kind: pixels (n, size, size, 3), one-hot labels.
 
-        They are those of `clothes()`, or of another `folder` that it made.
+        They are those of `clothes()`, or of another `folder` that it made. `size` is by default
+        the lesson's.
         """
+        size = self.size if size is None else size
         place = (self.clothes() if folder is None else Path(folder)) / split
         count = COUNTS[split] if count is None else count
         paths = [path for kind in kinds for path in sorted((place / kind).iterdir())[:count]]

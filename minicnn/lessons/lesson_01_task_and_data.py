@@ -28,7 +28,7 @@ lesson = Lesson(1)
 
 # %%
 counts = {"train": 40, "validation": 20, "test": 20}  # images of each kind
-folder = keras.datasets.write_clothing_sample("clothes", counts, size=64)
+folder = lesson.clothes("clothes", size=64, counts=counts)
 kinds = sorted(path.name for path in (folder / "train").iterdir())
 print(kinds)
 

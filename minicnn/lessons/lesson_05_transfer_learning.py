@@ -11,11 +11,11 @@ import numpy as np
 
 import minicnn as keras
 from minicnn import plots
-from minicnn.lessons import PRETRAINED, Lesson, draw
+from minicnn.lessons import Lesson, draw
 
 lesson = Lesson(5)
 layers = keras.layers
-network = keras.models.load_model(PRETRAINED, compile=False)
+network = lesson.network()  # lesson 3's
 known = network.metadata["class_names"]
 new = [kind for kind in keras.datasets.CLOTHING_CLASSES if kind not in known]
 preprocess_input = keras.applications.xception.preprocess_input
@@ -69,7 +69,7 @@ lesson.show(draw.rows(by_kind, "The vectors: a row for each image", "feature", "
 
 # %%
 def make_model(base):
-    inputs = keras.Input((64, 64, 3))
+    inputs = keras.Input(x.shape[1:])  # (64, 64, 3)
     vectors = layers.GlobalAveragePooling2D()(base(inputs, training=False))
     return keras.Model(inputs, layers.Dense(len(new))(vectors))
 
@@ -133,7 +133,7 @@ print("the base is as it was:", np.array_equal(before, base.get_weights()[0]))
 # %%
 def new_base():
     """The same layers with random weights."""
-    block = [keras.Input((64, 64, 3))]
+    block = [keras.Input(x.shape[1:])]
     for filters in (16, 32, 64, 64):
         block.append(layers.Conv2D(filters, 3, padding="same", activation="relu"))
         block.append(layers.MaxPooling2D())

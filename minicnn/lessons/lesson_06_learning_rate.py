@@ -12,7 +12,7 @@ import numpy as np
 
 import minicnn as keras
 from minicnn import plots
-from minicnn.lessons import PRETRAINED, Lesson, draw
+from minicnn.lessons import Lesson, draw
 
 lesson = Lesson(6)
 layers = keras.layers
@@ -59,7 +59,7 @@ lesson.show(figure)
 # Nobody can draw a valley in 650 dimensions. So we try several rates, each ten times the last.
 
 # %%
-network = keras.models.load_model(PRETRAINED, compile=False)
+network = lesson.network()
 base = keras.Model(network.input, network.get_layer("average").output)
 
 
@@ -74,7 +74,7 @@ validation = vectors("validation", 20)
 
 
 def make_model(learning_rate):
-    head = keras.Sequential([keras.Input((64,)), layers.Dense(10)])
+    head = keras.Sequential([keras.Input(x.shape[1:]), layers.Dense(10)])
     head.compile(
         optimizer=keras.optimizers.Adam(learning_rate=learning_rate),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),

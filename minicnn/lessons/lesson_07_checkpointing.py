@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 import minicnn as keras
-from minicnn.lessons import PRETRAINED, Lesson
+from minicnn.lessons import Lesson
 
 lesson = Lesson(7)
 layers = keras.layers
-network = keras.models.load_model(PRETRAINED, compile=False)
+network = lesson.network()
 base = keras.Model(network.input, network.get_layer("block4_pool").output, name="base")
 base.trainable = False
 preprocess_input = keras.applications.xception.preprocess_input
@@ -32,7 +32,7 @@ validation = load("validation", 20)
 
 
 def make_model(learning_rate):
-    inputs = keras.Input((64, 64, 3))
+    inputs = keras.Input(x.shape[1:])
     vectors = layers.GlobalAveragePooling2D()(base(inputs, training=False))
     model = keras.Model(inputs, layers.Dense(10)(vectors))
     model.compile(

@@ -10,11 +10,11 @@
 import numpy as np
 
 import minicnn as keras
-from minicnn.lessons import PRETRAINED, Lesson, draw
+from minicnn.lessons import Lesson, draw
 
 lesson = Lesson(8)
 layers = keras.layers
-network = keras.models.load_model(PRETRAINED, compile=False)
+network = lesson.network()
 base = keras.Model(network.input, network.get_layer("average").output)  # images to vectors
 
 
@@ -39,7 +39,7 @@ print(x.shape, y.shape)
 
 # %%
 def make_model(learning_rate=0.01, size_inner=100):
-    head = keras.Sequential([keras.Input((64,))])
+    head = keras.Sequential([keras.Input(x.shape[1:])])
     if size_inner:
         head.add(layers.Dense(size_inner, activation="relu"))
     head.add(layers.Dense(10))

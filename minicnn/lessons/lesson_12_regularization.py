@@ -12,11 +12,11 @@
 import numpy as np
 
 import minicnn as keras
-from minicnn.lessons import PRETRAINED, Lesson, draw
+from minicnn.lessons import Lesson, draw
 
 lesson = Lesson(12)
 layers = keras.layers
-network = keras.models.load_model(PRETRAINED, compile=False)
+network = lesson.network()
 base = keras.Model(network.input, network.get_layer("average").output)  # images to vectors
 
 
@@ -40,7 +40,7 @@ validation = vectors("validation", 20)
 # %%
 def make_model(size_inner=100, rate=0.0, l2=0.0, decay=0.0):
     penalty = keras.regularizers.L2(l2) if l2 else None
-    head = keras.Sequential([keras.Input((64,))])
+    head = keras.Sequential([keras.Input(x.shape[1:])])
     head.add(layers.Dense(size_inner, activation="relu", kernel_regularizer=penalty, name="inner"))
     if rate:
         head.add(layers.Dropout(rate, name="dropout"))
@@ -104,8 +104,8 @@ lesson.show(draw.lines(curves, title="Loss on images seen and not seen", y_label
 # of luck:
 #
 # * **the random start.** We measure it: train from several, and look at the spread.
-# * **the images.** A head that would be right about a share p of all images in the world is right
-#   about p of our 200, give or take the *standard error*: √(p · (1 − p) / 200).
+# * **the images.** A head that gets a share p of all images in the world right gets about p of our
+#   200 right, give or take the *standard error*: √(p · (1 − p) / 200).
 #
 # **Before you run this:** five heads, equal but for their random start. How far apart are the best
 # and the worst? And how many percent is the standard error if p is 0.82?

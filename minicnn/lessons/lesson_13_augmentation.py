@@ -54,7 +54,7 @@ lesson.show(draw.images(shown, names, "One image, changed by each layer four tim
 # network trains, and in the next epoch they are others.
 
 # %%
-augment = keras.Sequential([keras.Input((64, 64, 3)), *changes.values()])
+augment = keras.Sequential([keras.Input(one.shape), *changes.values()])
 some = images[::20]  # one of each kind
 before_after = np.concatenate([some[:5], augment(some[:5], training=True)])
 lesson.show(draw.images(before_after, title="A batch before (above) and after (below)"))
@@ -89,7 +89,7 @@ print("unchanged in training:    ", np.array_equal(augment(some, training=True),
 # %%
 network = keras.models.load_model(PRETRAINED, compile=False)
 known = network.metadata["class_names"]
-photos, truth = lesson.photos("validation", known, 20)
+photos, truth = lesson.photos("validation", known, 20, size=64)
 tilt = layers.RandomRotation((0.05, 0.05))  # between 0.05 and 0.05
 changed = {
     "as it is": photos,
@@ -112,8 +112,8 @@ lesson.show(draw.bars(shares, "A network that has seen them upright", "accuracy"
 # Mirroring costs nothing, for this network has learned from mirrored images. Colours do not matter
 # to it, either, so changing them would teach it nothing new. (With ripe and unripe tomatoes, the
 # label would change.) A rotation by 18 degrees costs some accuracy: there is something to learn, if
-# such photos can come. Upside down it is right about half of them, and after a quarter turn it does
-# worse than somebody who guesses. Of course: the clothes in its photos always hang upright.
+# such photos can come. Upside down it still gets about half of them right, and after a quarter turn
+# it does worse than somebody who guesses. Of course: the clothes in its photos always hang upright.
 #
 # ## Does it help?
 #
@@ -125,6 +125,7 @@ lesson.show(draw.bars(shares, "A network that has seen them upright", "accuracy"
 # still?
 
 # %%
+network = lesson.network()
 base = keras.Model(network.input, network.get_layer("average").output, name="base")
 base.trainable = False
 x, y = preprocess_input(images), labels
@@ -133,7 +134,7 @@ validation = preprocess_input(photos), truth
 
 
 def make_model(augmentation):
-    inputs = keras.Input((64, 64, 3))
+    inputs = keras.Input(one.shape)
     changed = inputs
     for layer in augmentation:
         changed = layer(changed)
@@ -232,10 +233,10 @@ validation_generator = keras.preprocessing.image.ImageDataGenerator(
 )
 folder = lesson.clothes()
 train_batches = train_generator.flow_from_directory(
-    str(folder / "train"), target_size=(64, 64), batch_size=10, seed=1
+    str(folder / "train"), target_size=one.shape[:2], batch_size=10, seed=1
 )
 validation_batches = validation_generator.flow_from_directory(
-    str(folder / "validation"), target_size=(64, 64), batch_size=10, shuffle=False
+    str(folder / "validation"), target_size=one.shape[:2], batch_size=10, shuffle=False
 )
 batch, batch_labels = next(train_batches)
 print(batch.shape, batch_labels.shape, f"from {batch.min():.1f} to {batch.max():.1f}")

@@ -111,7 +111,7 @@ for name in ("activations", "gradients", "tiny batch"):
 # `y = x + f(x)`
 #
 # The layers no longer have to make y, only what must be added to x to get it, the *residual*. x
-# itself comes along the *shortcut*. And on the way back the gradient takes both ways, too:
+# itself comes along the *shortcut*. And on its way back the gradient takes both paths, too:
 #
 # `dx = dy + (what comes back through f)`
 #
@@ -126,10 +126,10 @@ print(f"without shortcuts: {without:.0e}")
 print(f"with shortcuts:    {with_shortcuts:.2f}")
 
 # %% [markdown]
-# Multiply out (1 + a) · (1 + b) · (1 + c) = 1 + a + b + c + ab + ac + bc + abc. Each term is a way
+# Multiply out (1 + a) · (1 + b) · (1 + c) = 1 + a + b + c + ab + ac + bc + abc. Each term is a path
 # through the network: past all three layers (1), through one of them, through two, and so on.
 # Without shortcuts there is only the last one, through all of them. So a residual network is many
-# networks in one, and most of them are short: 15 blocks have 2¹⁵ = 32,768 ways.
+# networks in one, and most of them are short: 15 blocks have 2¹⁵ = 32,768 paths.
 #
 # ## The same with layers
 #

@@ -155,10 +155,10 @@ lesson.show(draw.bars(shares, "What a separable kernel catches", "share of the k
 # %% [markdown]
 # More than for random numbers, but still only about a third. So you cannot simply replace the
 # convolutions of a trained network. But a network that is trained with separable ones from the
-# beginning finds weights of its own. Is it a good bet that what is around and what is across can be
-# looked at separately? In 2017 François Chollet tried it on a large scale. His Xception had about
-# as many weights as the best network of the kind before it, Inception V3, and it was right about
-# more of ImageNet's images: 79.0% instead of 78.2%.
+# beginning finds weights of its own. Can one look around and across separately, and lose nothing?
+# In 2017 François Chollet tried it on a large scale. His Xception had about as many weights as the
+# best network of the kind before it, Inception V3, and it got more of ImageNet's images right:
+# 79.0% instead of 78.2%.
 #
 # ## How far they see
 #
@@ -206,7 +206,7 @@ print(
 )
 
 # %% [markdown]
-# Less than one percent of the weights looks around! All the rest mixes channels. With full
+# Less than one percent of the weights look around! Nearly all the others mix channels. With full
 # convolutions the network would have eight times as many weights, and could hardly be trained on
 # the same computers. Chollet spent what he saved on width and depth: on 728 channels, and on 36
 # layers.
@@ -252,7 +252,8 @@ lesson.show(draw.bars(times, "Two steps and one", "milliseconds on this computer
 #   cannot be brought from memory fast enough to keep a processor busy. The depthwise half has a
 #   fifteenth of the separable convolution's multiplications: compare its share of the time.
 #
-# So count multiplications to compare networks on paper, and take a stopwatch before you believe it.
+# So count multiplications to compare networks on paper, but take out a stopwatch before you believe
+# the result.
 #
 # ## Does it learn as well?
 #
@@ -324,7 +325,7 @@ lesson.show(figure)
 #
 # That is no contradiction. With 16 or 32 channels there is little to save: 1/32 + 1/9 of the
 # weights remain, and the narrow network saves as much by leaving channels out. With 728 channels it
-# is 1/728 + 1/9, and of what would be by far the largest part of the network. What pays in a large
+# is 1/728 + 1/9 of what would be by far the largest part of the network. What pays in a large
 # network need not pay in a small one. Measure.
 #
 # ## Exercises

@@ -19,9 +19,9 @@ layers, optimizers = keras.layers, keras.optimizers
 # %% [markdown]
 # ## A narrow valley
 #
-# In lesson 6 there was one weight. Here are two: the loss is ½ · (w₀² + 50 · w₁²), the best place
-# is (0, 0), and the gradient is (w₀, 50 · w₁). Across, the valley is 50 times as steep as along.
-# Networks are full of such valleys: some weights matter far more than others.
+# In lesson 6 there was one weight. Here are two: the loss is ½ · (w₀² + 50 · w₁²), the lowest point
+# is (0, 0), and the gradient is (w₀, 50 · w₁). Across, the valley is 50 times as steep as it is
+# along. Networks are full of such valleys: some weights matter far more than others.
 #
 # **Before you run this:** plain gradient descent (`SGD`) starts at (−4, 1). With a rate of 0.02 its
 # first step lands at w₁ = 1 − 0.02 · 50 · 1 = 0. How many steps will w₀ need to come near 0? And
@@ -223,8 +223,8 @@ for g in (0.001, 1000):
     print(f"gradient {g:6}: {distance([g] * 100):.4f}")
 
 # %% [markdown]
-# By 100 · 0.001 = 0.1, both times. But only because the gradient was always the same. In training
-# each batch has different images, and they do not agree.
+# By 100 · 0.001 = 0.1, both times. But that is so only because the gradient was always the same. In
+# training each batch has different images, and they do not agree.
 #
 # **Before you run this:** the mean of the gradients is 1, but they scatter around it with a
 # standard deviation of 0, 1, 3 or 10. How far will 1000 steps go now?
@@ -239,9 +239,9 @@ for scatter in (0, 1, 3, 10):
     print(f"scatter {scatter:2}: {distances[scatter]:.3f} of at most 1.000")
 
 # %% [markdown]
-# The more the batches disagree, the shorter the way: the mean of the gradient stays, but the size
-# that it is divided by grows. So Adam moves a weight with confidence where the images agree on the
-# direction, and carefully where they do not. SGD would go equally far in all four cases.
+# The more the batches disagree, the shorter the distance: the mean of the gradient stays, but the
+# size that it is divided by grows. So Adam moves a weight with confidence where the images agree on
+# the direction, and carefully where they do not. SGD would go equally far in all four cases.
 #
 # This is why 0.001 suits so many networks. Take lesson 6's head: 64 features, ten kinds.
 #
@@ -308,9 +308,9 @@ lesson.show(update)
 
 # %% [markdown]
 # Example 3 is the pair of pants. It alone pushes the weight up: where this feature is strong, the
-# score for pants should grow. All others push it down, each as far as it has the feature and is
-# taken for pants. An image without the feature has no say. Below the line you see what you have
-# computed by hand: m, v, the corrected rate, the update.
+# score for pants should grow. All the others push it down: the more, the stronger the feature is in
+# them and the more they are taken for pants. An image without the feature has no say. Below the
+# line you see what you have computed by hand: m, v, the corrected rate, the update.
 #
 # ## What Adam does not notice
 #

@@ -5,8 +5,8 @@
 #
 # The course's last training run takes images of 299×299 pixels instead of 150×150, and its network
 # gets better than ever: 90% of the validation photos are right. Larger images show more, so they
-# must be better, mustn't they? This lesson measures what they cost and what they bring. The gain
-# does not come from where most people look for it.
+# must be better, right? This lesson measures what they cost and what they bring. The gain does not
+# come from where most people look for it.
 
 # %%
 import time

@@ -24,7 +24,7 @@ import numpy as np
 
 import minicnn as keras
 from minicnn import images
-from minicnn.lessons import PRETRAINED, Lesson, draw
+from minicnn.lessons import Lesson, draw
 
 lesson = Lesson(19)
 layers = keras.layers
@@ -43,17 +43,18 @@ paths = {
     for split in ("train", "test")
 }
 labels = np.repeat(np.eye(10, dtype=np.float32), 20, axis=0)
+size = lesson.network().input_shape[1:3]  # (64, 64)
 
 
 def read(paths):
-    return np.stack([images.load_photo(path, (64, 64)) for path in paths])
+    return np.stack([images.load_photo(path, size) for path in paths])
 
 
 def make_model():
-    network = keras.models.load_model(PRETRAINED, compile=False)
+    network = lesson.network()
     base = keras.Model(network.input, network.get_layer("average").output, name="base")
     base.trainable = False
-    inputs = keras.Input((64, 64, 3))
+    inputs = keras.Input((*size, 3))
     return keras.Model(inputs, layers.Dense(10)(base(inputs, training=False)), name="clothes")
 
 
@@ -62,7 +63,7 @@ model = make_model()
 loss = keras.losses.CategoricalCrossentropy(from_logits=True)
 model.compile(keras.optimizers.Adam(0.01), loss, metrics=["accuracy"])
 model.fit(preprocess_input(read(paths["train"])), labels, epochs=25, verbose=0)
-model.metadata = {"class_names": names, "image_size": [64, 64]}
+model.metadata = {"class_names": names, "image_size": list(size)}
 test = preprocess_input(read(paths["test"]))
 print("test accuracy:", model.evaluate(test, labels, verbose=0)[1])
 
@@ -140,7 +141,7 @@ for index in np.argsort(-p[0])[:3]:
 
 # %%
 dataset = keras.utils.image_dataset_from_directory(
-    folder / "test", label_mode="categorical", image_size=(64, 64), shuffle=False
+    folder / "test", label_mode="categorical", image_size=size, shuffle=False
 )
 dataset = dataset.map(lambda x, y: (preprocess_input(x), y))
 print("accuracy:", opened.evaluate(dataset, verbose=0)[1])
@@ -163,7 +164,7 @@ pixels = read(paths["test"])
 
 
 def read_with(**options):
-    return np.stack([images.load_photo(path, (64, 64), **options) for path in paths["test"]])
+    return np.stack([images.load_photo(path, size, **options) for path in paths["test"]])
 
 
 prepared = {
@@ -212,10 +213,10 @@ for name in ("as in training", "0 to 255"):
 # model what can be put there:
 
 # %%
-inputs = keras.Input((64, 64, 3))
+inputs = keras.Input((*size, 3))
 scaled = layers.Rescaling(1 / 127.5, offset=-1)(inputs)
 service = keras.Model(inputs, layers.Softmax()(model(scaled)), name="service")
-service.metadata = {"class_names": names, "image_size": [64, 64]}
+service.metadata = {"class_names": names, "image_size": list(size)}
 service.save(place / "service.keras")
 p = service.predict(pixels, verbose=0)
 print("accuracy with pixels from 0 to 255:", np.mean(p.argmax(axis=1) == labels.argmax(axis=1)))
@@ -247,7 +248,7 @@ class Handler(BaseHTTPRequestHandler):
         if int(length) > LARGEST:
             return self.answer(413, {"error": f"A photo may have {LARGEST:,} bytes."})
         try:
-            x = images.load_photo(io.BytesIO(self.rfile.read(int(length))), (64, 64))
+            x = images.load_photo(io.BytesIO(self.rfile.read(int(length))), size)
         except images.BadImageError as error:
             return self.answer(400, {"error": str(error)})
         p = service.predict(x[np.newaxis], verbose=0)[0]
@@ -333,7 +334,7 @@ program = f"""
 import minicnn
 from minicnn import images
 model = minicnn.models.load_model({str(place / "service.keras")!r}, compile=False)
-p = model.predict(images.load_photo({str(paths["test"][84])!r}, (64, 64))[None], verbose=0)[0]
+p = model.predict(images.load_photo({str(paths["test"][84])!r}, {size})[None], verbose=0)[0]
 print(model.metadata["class_names"][p.argmax()])
 """
 start = time.perf_counter()

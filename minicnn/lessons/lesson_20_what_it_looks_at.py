@@ -29,7 +29,7 @@ trace = network.trace(shirt)
 #
 # The last maps of lesson 3's network, after the pooling, are 4×4 cells of 64 channels. *Grad-CAM*
 # gives each channel a weight α, the mean gradient of the class's *score* over the map's cells: how
-# fast the score would rise, per cell, if all of the map did. Then each cell adds up its 64 numbers,
+# fast the score rises, on average, with one of its cells. Then each cell adds up its 64 numbers,
 # each times its α, and a sum below zero becomes zero.
 #
 # (The score is what goes into the softmax. The probability would not do: it is nearly 1 here, and
@@ -61,9 +61,9 @@ lesson.show(heat.explain(at=(row, column)))
 #   away: p(photo) − p(covered).
 # * **gradient × input** multiplies each pixel by the gradient of the score there. If the score were
 #   a linear function, this would be each pixel's share in it.
-# * **integrated gradients** multiplies each pixel by a mean of gradients: those at many photos on
-#   the way from a grey one to this one. Then the shares of all pixels add up to what the score has
-#   gained on the way.
+# * **integrated gradients** multiplies each pixel by a mean of gradients: those at many images on
+#   the way from plain grey to this photo. Then the shares of all pixels add up to what the score
+#   has gained on the way.
 #
 # **Before you run this:** what will they mark: the sleeves, the buttons, the collar, the
 # background? And will the four agree?
@@ -77,7 +77,7 @@ print(f"all shares together: {shares.total:.2f}, and the score gained {shares.ga
 # %% [markdown]
 # They agree roughly on *where*: in the middle of the body, along the buttons, which a longsleeve
 # does not have; not on the sleeves, and not on the wall. They disagree on the rest, since they
-# answer different questions. And none has said *why* this part matters.
+# answer different questions. And none of them has said *why* this part matters.
 #
 # ## A network that cheats
 #

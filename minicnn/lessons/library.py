@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from minicnn._support import terminal
 from minicnn._support.atomic import make_folder, replacing
 from minicnn._support.reading import TooLargeError, read_regular
+from minicnn.applications import transfer
 from minicnn.lessons.checking import HOMEWORK
 from minicnn.lessons.photos import check_photos
 
@@ -46,8 +47,18 @@ class Script(NamedTuple):
 
     @property
     def takes_photos(self) -> bool:
-        """Whether it gets its images from `Lesson`, which can take photos instead."""
-        return any(re.search(r"\blesson\.(clothes|photos)\(", cell.text) for cell in self.cells)
+        """Whether it gets its images from `Lesson`, which can take photos instead.
+
+        The homework cannot: its checks know the answers for the drawn clothes.
+        """
+        return self.number != HOMEWORK and any(
+            re.search(r"\blesson\.(clothes|photos)\(", cell.text) for cell in self.cells
+        )
+
+    @property
+    def takes_base(self) -> bool:
+        """Whether it gets its network from `Lesson`, which can take another base."""
+        return any("lesson.network()" in cell.text for cell in self.cells)
 
 
 def cells(source: str) -> tuple[Cell, ...]:
@@ -112,21 +123,32 @@ def find(number: int) -> Script:
     raise ValueError(f"There are lessons 1 to {found[-1].number}. Received {number}.")
 
 
-def with_photos(script: Script, data: str | os.PathLike[str]) -> Script:
+def with_photos(
+    script: Script,
+    data: str | os.PathLike[str],
+    base: str | os.PathLike[str] | None = None,
+) -> Script:
     """The lesson with the photos of this folder in place of the drawn clothes.
 
-    Raises `FileNotFoundError` if the folder does not have the ten kinds, and `ValueError` for a
-    lesson that does not get its images from `Lesson`.
+    `base` is a network that has seen photos (see `Lesson`), for a lesson that takes one. Raises
+    `FileNotFoundError` if the folder does not have the ten kinds, or if there is no such base, and
+    `ValueError` for a lesson that does not get its images, or its network, from `Lesson`.
     """
-    folder = check_photos(data)
+    words = f"data={str(check_photos(data))!r}"
     if not script.takes_photos:
+        if script.number == HOMEWORK:
+            raise ValueError("The homework takes no photos: its checks know the drawn clothes.")
         raise ValueError(
             f"Lesson {script.number} does not use the images of clothes, so it cannot take photos."
         )
+    if base is not None:
+        words += f", base={transfer.check_base(base)!r}"
+        if not script.takes_base:
+            raise ValueError(
+                f"Lesson {script.number} does not reuse a network's base, so it cannot take one."
+            )
     changed = [
-        re.sub(
-            r"\bLesson\((\w+)\)", lambda found: f"Lesson({found[1]}, data={str(folder)!r})", c.text
-        )
+        re.sub(r"\bLesson\((\w+)\)", lambda found: f"Lesson({found[1]}, {words})", c.text)
         for c in script.cells
     ]
     return script._replace(
@@ -212,19 +234,22 @@ def write_notebooks(
     directory: str | os.PathLike[str],
     overwrite: bool = False,
     data: str | os.PathLike[str] | None = None,
+    base: str | os.PathLike[str] | None = None,
 ) -> list[Path]:
     """Write the lessons and the homework as `.ipynb` files into a folder; make it if need be.
 
-    With `data`, a folder of photos, the lessons that can take photos use them (see `with_photos`,
-    also for errors). Raises `NotADirectoryError` if `directory` is a file, and `FileExistsError`,
-    before anything is written, if a notebook there has other content (a learner's work) and
-    `overwrite` is not set.
+    With `data`, a folder of photos, the lessons that can take photos use them, and with `base`
+    those that can take a base use it (see `with_photos`, also for errors). Raises
+    `NotADirectoryError` if `directory` is a file, and `FileExistsError`, before anything is
+    written, if a notebook there has other content (a learner's work) and `overwrite` is not set.
     """
     directory = Path(directory)
     texts = {
         directory / script.path.with_suffix(".ipynb").name: json.dumps(
             notebook(
-                script if data is None or not script.takes_photos else with_photos(script, data)
+                script
+                if data is None or not script.takes_photos
+                else with_photos(script, data, base if script.takes_base else None)
             ),
             ensure_ascii=False,
             indent=1,
@@ -260,18 +285,20 @@ def run(
     number: int,
     directory: str | os.PathLike[str],
     data: str | os.PathLike[str] | None = None,
+    base: str | os.PathLike[str] | None = None,
 ) -> float:
     """Show a lesson in the terminal, cell by cell, and run it; returns the seconds it computed.
 
     The lesson writes its images and figures into `directory`; `data` is a folder of photos to use
-    in place of the drawn clothes (see `with_photos`, also for errors). In an interactive terminal a
-    cell whose result the reader should predict waits for the Enter key.
+    in place of the drawn clothes, `base` a network that has seen photos (see `with_photos`, also
+    for errors). In an interactive terminal a cell whose result the reader should predict waits for
+    the Enter key.
     """
     from rich.console import Console
     from rich.markdown import Markdown
     from rich.syntax import Syntax
 
-    script = find(number) if data is None else with_photos(find(number), data)
+    script = find(number) if data is None else with_photos(find(number), data, base)
     directory = Path(directory)
     make_folder(directory / "figures")
     console = Console()

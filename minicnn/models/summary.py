@@ -148,8 +148,9 @@ def print_summary(
             cells.append("-" if not row.layer.weights else "Y" if row.layer.trainable else "N")
         table.add_row(*cells)
     console.print(table)
-    for line in totals(model, [row for row in lines if not row.depth]):
-        console.print(line, highlight=False)
+    # In one piece: a notebook shows each call's text as an output with space around it.
+    sums = totals(model, [row for row in lines if not row.depth])
+    console.print("\n".join(sums), highlight=False)
     if print_fn is not None:
         assert isinstance(console.file, io.StringIO)
         for line in console.file.getvalue().splitlines():

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 import minicnn
-from minicnn import commands, lessons
-from minicnn.lessons.photos import CHANGES, copy_photos
+from minicnn import commands, layers, lessons
+from minicnn.lessons import checking
+from minicnn.lessons.photos import CHANGES, WITH_BASE, copy_photos
 
 KINDS = minicnn.datasets.CLOTHING_CLASSES
 
@@ -119,22 +120,93 @@ def test_every_lesson_with_images_takes_photos(tmp_path):
         text = "\n".join(cell.text for cell in lessons.with_photos(script, data).cells)
         assert text.count(f"Lesson({script.number}, data={str(data.resolve())!r})") == 1
     assert {5, 6, 7, 8, 12, 13} <= {s.number for s in lessons.scripts() if s.takes_photos}
-    assert set(CHANGES) <= {s.number for s in lessons.scripts() if s.takes_photos}
+    assert list(CHANGES) == [s.number for s in lessons.scripts() if s.takes_photos]
+    assert list(WITH_BASE) == [s.number for s in lessons.scripts() if s.takes_base]
+    assert not lessons.homework().takes_photos
 
 
-def test_the_notebooks_take_photos(tmp_path, capsys):
+def test_the_notebooks_take_photos_and_a_base(base, tmp_path, capsys):
     data = write_photos(tmp_path / "photos", {"train": 1})
     where = str(tmp_path / "notebooks")
-    assert commands.main(["lessons", "--notebooks", where, "--data", str(data)]) == 0
+    options = ["--data", str(data), "--base", str(base)]
+    assert commands.main(["lessons", "--notebooks", where, *options]) == 0
     assert "Wrote" in capsys.readouterr().out
     for script in lessons.scripts():
         book = json.loads((tmp_path / "notebooks" / f"{script.path.stem}.ipynb").read_text("utf-8"))
         text = "".join("".join(cell["source"]) for cell in book["cells"])
         assert (f"data={str(data.resolve())!r}" in text) == script.takes_photos
+        assert (f"base={str(base.resolve())!r}" in text) == script.takes_base
+
+
+@pytest.fixture
+def base(tmp_path):
+    """Return the file of a small base for images of any size: 5 feature maps."""
+    minicnn.utils.set_random_seed(0)
+    inputs = layers.Input((None, None, 3))
+    path = tmp_path / "base.keras"
+    minicnn.Model(inputs, layers.Conv2D(5, 3, strides=40, activation="relu")(inputs)).save(path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["file", "efficientnetb0"])
+def test_a_base_becomes_a_network_with_the_names_of_lesson_3_s(name, base, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    data = write_photos(tmp_path / "photos", {"train": 1})
+    made = minicnn.models.load_model(base)
+    monkeypatch.setattr("minicnn.applications.transfer.load_base", lambda base, size: made)
+    lesson = lessons.Lesson(5, data=data, base=base if name == "file" else name)
+    assert lesson.size == 150
+    network = lesson.network()
+    assert network.input_shape == (None, 150, 150, 3)
+    assert network.metadata["class_names"] == list(lessons.KNOWN)
+    assert not network.trainable_weights
+    x = np.random.default_rng(0).uniform(-1, 1, (2, 150, 150, 3)).astype(np.float32)
+    pixels = x if name == "file" else 127.5 * x + 127.5  # this network scales pixels by itself
+    expected = made.predict(pixels, verbose=0)
+    _, tape = network.forward(x)
+    maps, average = tape["block4_pool"].y, tape["average"].y
+    scale = maps.sum() / expected.sum()
+    np.testing.assert_allclose(maps, scale * expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(average, maps.mean(axis=(1, 2)), rtol=1e-4)
+    # The features of drawn clothes are as long as those of lesson 3's network: 4.
+    rng = np.random.default_rng(0)
+    drawn = [np.asarray(minicnn.datasets.draw_clothing(kind, rng, 150)) for kind in KINDS]
+    vectors = network.predict(np.stack(drawn) / np.float32(127.5) - 1, verbose=0)
+    assert np.sqrt(np.mean(np.sum(vectors**2, axis=1))) == pytest.approx(4, rel=1e-4)
+
+
+def test_a_lesson_says_what_a_base_changes(base, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib")
+    data = write_photos(tmp_path / "photos", {"train": 1})
+    lessons.Lesson(8, data=data)
+    said = capsys.readouterr().out
+    assert "take a base that has seen photos, with --base" in said
+    monkeypatch.chdir(tmp_path)
+    lesson = lessons.Lesson(8, data=data, base="base.keras")
+    said = capsys.readouterr().out
+    assert str(base.resolve()) in said
+    assert WITH_BASE[8] in said
+    assert lesson.base == str(base.resolve())  # a lesson may run in another folder
+    for number, photos in ((9, data), (8, None)):
+        with pytest.raises(ValueError, match=rf"in lessons 5, 6, 7, .*lesson {number}, data="):
+            lessons.Lesson(number, data=photos, base=base)
+    with pytest.raises(FileNotFoundError, match=r"The base is one of xception, .*'nothing.keras'"):
+        lessons.Lesson(8, data=data, base="nothing.keras")
+
+
+def test_the_exercise_on_ten_kinds_takes_any_base():
+    inputs = layers.Input((8, 8, 3))
+    base = minicnn.Model(inputs, layers.Conv2D(7, 3)(inputs))
+    base.trainable = False
+    vectors = layers.GlobalAveragePooling2D()(base(inputs, training=False))
+    check = checking.EXERCISES[5, 3].check
+    assert check(minicnn.Model(inputs, layers.Dense(10)(vectors))) == ""
+    more = layers.Dense(10)(layers.Dense(8)(vectors))
+    assert "one Dense layer" in check(minicnn.Model(inputs, more))
 
 
 @pytest.mark.slow
-def test_a_lesson_runs_with_photos(tmp_path, monkeypatch, capsys):
+def test_a_lesson_runs_with_photos_and_with_a_base(base, tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
     data = write_photos(tmp_path / "photos", {"train": 65, "validation": 15}, size=(4, 4))
     monkeypatch.chdir(tmp_path)
@@ -145,11 +217,20 @@ def test_a_lesson_runs_with_photos(tmp_path, monkeypatch, capsys):
     assert len(list(copy.glob("*/*/*.jpg"))) == 800
     assert len(list(data.glob("*/*/*.png"))) == 800
 
+    options = ["--data", "photos", "--base", "base.keras", "--output", "out"]
+    assert commands.main(["lessons", "--run", "6", *options]) == 0
+    assert "rate 0.01 " in capsys.readouterr().out
+    assert Image.open(tmp_path / "out/clothes-photos-150/train/hat/hat-0000.jpg").size == (150, 150)
+
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["--data", "photos"], "--data goes with --run or --notebooks."),
+        (["--run", "5", "--base", "xception"], "--base goes with --data."),
+        (["--run", "homework", "--data", "photos"], "The homework takes no photos"),
+        (["--run", "9", "--data", "photos", "--base", "xception"], "Lesson 9 does not reuse"),
+        (["--run", "5", "--data", "photos", "--base", "no"], "or a model file. Received 'no'."),
         (["--run", "10", "--data", "photos"], "Lesson 10 does not use the images of clothes"),
         (["--run", "5", "--data", "nowhere"], "'nowhere' has no folder train/dress."),
         (["--notebooks", "nb", "--data", "nowhere"], "'nowhere' has no folder train/dress."),
