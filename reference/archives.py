@@ -278,6 +278,8 @@ class Parquet:
             self._file: Any = pyarrow.parquet.ParquetFile(path)
             self._image, self._label = self._columns()
             self.entries, self._rows = self._index()
+            groups = map(self._file.metadata.row_group, range(self._file.num_row_groups))
+            self._sizes = [self._size_of(group) for group in groups]
         except Exception as error:  # Arrow's are of many kinds
             raise ValueError(f"{path!r} is no Parquet file of photos: {error}.") from None
 
@@ -348,7 +350,8 @@ class Parquet:
     def read(self, name: str) -> bytes:
         group, row = self._rows[name]
         with self._lock:
-            content = self._group(group)[row]
+            photos = self._group(group)
+        content = photos[row] if row < len(photos) else None  # a damaged file may have fewer
         if not content or len(content) > MAX_BYTES:
             told = f"has {len(content):,} bytes" if content else "has no bytes in the file"
             raise BadImageError(f"{name!r} in {self.path!r} {told}: it is no photo.")
@@ -357,12 +360,7 @@ class Parquet:
     def _group(self, number: int) -> list[bytes | None]:
         """The photos of a row group; those used last are kept, as far as they fit."""
         if number not in self._kept:
-            about = self._file.metadata.row_group(number)
-            size = sum(
-                about.column(i).total_uncompressed_size
-                for i in range(about.num_columns)
-                if about.column(i).path_in_schema == self._image
-            )
+            size = self._sizes[number]
             if size > _LARGEST_GROUP:
                 raise BadImageError(
                     f"{self.path!r} has {size:,} bytes of photos in one row group, of at most "
@@ -382,6 +380,11 @@ class Parquet:
         while len(self._kept) > 1 and self._size() > _KEPT:
             self._kept.popitem(last=False)
         return self._kept[number]
+
+    def _size_of(self, group: Any) -> int:
+        """The bytes of the photos in a row group."""
+        columns = map(group.column, range(group.num_columns))
+        return sum(c.total_uncompressed_size for c in columns if c.path_in_schema == self._image)
 
     def _size(self) -> int:
         return sum(len(photo or b"") for group in self._kept.values() for photo in group)

@@ -81,7 +81,7 @@ def predict(saved: Saved, sources: Sequence[str]) -> list[Answer]:
                 problems.append(None)
             except (BadImageError, OSError, ValueError) as error:
                 pixels.append(np.zeros((reader.image_size, reader.image_size, 3), np.float32))
-                problems.append(str(error).replace("the bytes", source))
+                problems.append(str(error).replace("what was received", source))
         logits = keras.ops.convert_to_numpy(saved.model.predict_on_batch(np.stack(pixels)))
         for source, row, problem in zip(part, probabilities(logits), problems, strict=True):
             answers.append(Answer(source, None if problem else row, problem))

@@ -1,5 +1,6 @@
 """Photos in tar and Parquet files are those of folders: the same order, classes and pixels."""
 
+import contextlib
 import csv
 import io
 import json
@@ -9,6 +10,7 @@ import tarfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from minicnn.images import BadImageError
 from reference import archives, data
@@ -174,6 +176,39 @@ def test_a_pipe_is_no_archive(pipe, capsys):
     path = pipe.rename(pipe.with_suffix(".tar"))
     assert data.run(["--data", str(path)]) == 2
     assert "is a pipe" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", archives.ENDINGS)
+def test_damage_anywhere_is_told_in_a_sentence(tmp_path, kind, capsys):
+    """Bytes of small archives are replaced at random; nothing but our own errors may come of it."""
+    drawn = Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8))
+    file = io.BytesIO()
+    drawn.save(file, "JPEG")
+    path = tmp_path / f"a{kind}"
+    names = [(f"{i}.jpg", file.getvalue(), "ab"[i % 2]) for i in range(8)]
+    if kind == ".parquet":
+        write_parquet(path, names, group=3)
+    else:
+        with tarfile.open(path, "w") as archive:
+            for name, content, label in names:
+                add(archive, f"{label}/{name}", content)
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    read = 0
+    for _ in range(80):
+        damaged = bytearray(whole)
+        for place in rng.integers(len(whole), size=rng.integers(1, 9)):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(damaged)
+        archives._indexed.cache_clear()
+        try:
+            photos = [photo for split in data.find(path) for photo in split.paths]
+        except ValueError:
+            continue
+        for photo in photos:
+            with contextlib.suppress(BadImageError):
+                data.image_of(photo)
+                read += 1
+    assert read > 0
 
 
 # ---------------------------------------------------------------------------------------------
