@@ -110,8 +110,12 @@ def test_the_course_without_tensorflow(ours: dict[str, Any]) -> None:
 def test_the_course_gives_the_same_on_keras_and_minicnn(
     ours: dict[str, Any], photos: Path, work: Path
 ) -> None:
-    keras = pytest.importorskip("tensorflow").keras
-    theirs = course(keras, photos, work)
+    tensorflow = pytest.importorskip("tensorflow")
+    tensorflow.config.run_functions_eagerly(True)  # tracing graphs takes longer than these steps
+    try:
+        theirs = course(tensorflow.keras, photos, work)
+    finally:
+        tensorflow.config.run_functions_eagerly(False)
     # Decoding, order and initial weights are the same, so only rounding differs.
     for part, wanted in theirs.items():
         found = ours[part]
