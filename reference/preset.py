@@ -17,17 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import keras
+import numpy as np
+
 from minicnn._support.terminal import say
-from reference import features, sizes
+from reference import features, fitting, sizes
 from reference import sweep as sweeps
 from reference.backend import Machine
 from reference.data import Splits
+from reference.features import Features
 from reference.report import Page
-from reference.sweep import Row, Sweep, print_sweep
+from reference.sweep import Row, Sweep, Trial, print_sweep
 from reference.train import base_of, prepare, reader_of, settings_from
 
 SEEDS = 5
-IMAGE_SIZES = (150, 224)
+IMAGE_SIZES = (150, 192, 224)
 
 
 class Part(NamedTuple):
@@ -52,7 +56,8 @@ def parts(seen: Sequence[int]) -> list[Part]:
         ]
     # Constant rates are still too high in the last epochs, and 10 epochs are too few for a wave.
     schedule = {"schedule": "one-cycle", "epochs": 40}
-    return [*found, Part("{schedule}, {epochs} epochs", schedule)]
+    found.append(Part("{schedule}, {epochs} epochs", schedule))
+    return [*found, Part("{ensemble} seeds in one model", {"ensemble": SEEDS})]
 
 
 @dataclass
@@ -83,10 +88,14 @@ def choose(options: argparse.Namespace, defaults: argparse.ArgumentParser) -> ar
         raise ValueError("--preset best learns from features that are computed once: no --augment.")
     candidates = with_parts(options, defaults)
     machine, splits, _, _ = prepare(candidates[0][1])
-    rows = [
-        row_of(label, chosen, splits, machine, options.output / "parts" / f"{number}.npz")
-        for number, (label, chosen) in enumerate(candidates)
-    ]
+    rows: list[Row] = []
+    for number, (label, chosen) in enumerate(candidates):
+        read = _features(chosen, splits, machine)
+        if rows and chosen.ensemble > candidates[number - 1][1].ensemble:
+            rows.append(Row(label, [together(rows[-1], *read)]))
+            continue
+        kept = options.output / "parts" / f"{number}.npz"
+        rows.append(row_of(label, chosen, *read, machine, kept))
     found = Ablation("with all above", rows, len(splits.validation))
     print_sweep(found)
     _write(found, options.output, machine)
@@ -114,15 +123,25 @@ def with_parts(
     return found
 
 
-def row_of(
-    label: str, options: argparse.Namespace, splits: Splits, machine: Machine, kept: Path
-) -> Row:
-    """Train with these options and several seeds, on the features of a frozen base."""
+def _features(
+    options: argparse.Namespace, splits: Splits, machine: Machine
+) -> tuple[Features, Features]:
     seen = options.image_sizes or [options.image_size]
     base, reader = base_of(options, seen, machine), reader_of(options, seen)
-    train, validation = features.extract_both(
+    return features.extract_both(
         splits, reader, base, machine, options.cache, batch_size=options.batch_size
     )
+
+
+def row_of(
+    label: str,
+    options: argparse.Namespace,
+    train: Features,
+    validation: Features,
+    machine: Machine,
+    kept: Path,
+) -> Row:
+    """Train heads with these options and several seeds."""
     values = [(label, settings_from(options))]
     seeds = [options.seed + number for number in range(SEEDS)]
     about = sweeps.key(values, seeds, train, validation, machine)
@@ -131,6 +150,23 @@ def row_of(
         found = sweeps.sweep(label, values, seeds, train, validation, machine)
         sweeps.write_sweep(kept, found, about)
     return found.rows[0]
+
+
+def together(row: Row, train: Features, validation: Features) -> Trial:
+    """The heads of a row as one: the average of their logits."""
+    head = sweeps.make_head(row.trials[0].settings, train)
+    history, right = fitting.empty_history(), np.zeros(0, bool)
+    for prefix, found in (("", train), ("val_", validation)):
+        logits = []
+        for trial in row.trials:
+            head.set_weights(trial.weights)
+            logits.append(keras.ops.convert_to_numpy(head(found.x)))
+        mean = np.mean(logits, axis=0)
+        loss, accuracy = fitting.scores(mean, found.y)
+        history[f"{prefix}loss"].append(loss)
+        history[f"{prefix}accuracy"].append(accuracy)
+        right = mean.argmax(axis=1) == found.y.argmax(axis=1)
+    return Trial(row.trials[0].settings, history, [], right)
 
 
 def _write(found: Ablation, output: Path, machine: Machine) -> None:

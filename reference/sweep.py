@@ -68,14 +68,18 @@ class Trial:
         return self.history["val_accuracy"][fitting.best_epoch(self.history)]
 
 
+def make_head(settings: Settings, found: Features) -> keras.Model:
+    """Make a head for these features."""
+    inputs = keras.Input((found.x.shape[1],), name="features")
+    layers = models.head_layers(found.y.shape[1], settings.size_inner, settings.droprate)
+    return keras.Model(inputs, models.through(layers, inputs), name="head")
+
+
 def try_head(settings: Settings, train: Features, validation: Features, machine: Machine) -> Trial:
     """Train a head on the features, as `train` does without augmentation, but write nothing."""
     keras.utils.set_random_seed(settings.seed)
     with machine.scope():
-        inputs = keras.Input((train.x.shape[1],), name="features")
-        classes = train.y.shape[1]
-        layers = models.head_layers(classes, settings.size_inner, settings.droprate)
-        head = keras.Model(inputs, models.through(layers, inputs), name="head")
+        head = make_head(settings, train)
         steps = len(train) // settings.batch_size
         varying = settings.varying(settings.learning_rate, settings.epochs, len(train))
         fitting.compile_learner(head, settings, varying, machine, steps)

@@ -3,11 +3,13 @@
 import csv
 import tomllib
 
+import numpy as np
 import pytest
 
 from reference import data, evaluate, preset, sweep
 from reference import model as models
 from reference import train as training
+from reference.features import Features
 
 
 def options_of(*told):
@@ -22,24 +24,28 @@ def test_each_row_has_the_parts_of_those_above():
     found = parts_of()
     assert [label for label, _ in found] == [
         "150 pixels, bilinear", "antialiased reading", "224 pixels instead",
-        "150 + 224 side by side", "one-cycle, 40 epochs",
+        "150 + 192 + 224 side by side", "one-cycle, 40 epochs", "5 seeds in one model",
     ]  # fmt: skip
     read = [(o.image_size, o.image_sizes, o.antialias, o.schedule) for _, o in found]
     assert read == [
         (150, None, False, "constant"), (150, None, True, "constant"),
-        (224, None, True, "constant"), (None, [150, 224], True, "constant"),
-        (None, [150, 224], True, "one-cycle"),
+        (224, None, True, "constant"), 
+        (None, [150, 192, 224], True, "constant"), (None, [150, 192, 224], True, "one-cycle"),
+        (None, [150, 192, 224], True, "one-cycle"),
     ]  # fmt: skip
-    assert [o.epochs for _, o in found] == [10, 10, 10, 10, 40]
+    assert [o.epochs for _, o in found] == [10, 10, 10, 10, 40, 40]
+    assert [o.ensemble for _, o in found] == [1, 1, 1, 1, 1, 5]
     assert {o.preset for _, o in found} == {None}
 
 
 def test_options_of_the_command_line_count_more():
     found = parts_of("--image-size", "299", "--epochs", "7", "--course-compatible")
-    assert [label for label, _ in found] == ["299 pixels, bilinear", "one-cycle, 7 epochs"]
-    assert [o.image_size for _, o in found] == [299, 299]
+    assert [label for label, _ in found] == [
+        "299 pixels, bilinear", "one-cycle, 7 epochs", "5 seeds in one model",
+    ]  # fmt: skip
+    assert {o.image_size for _, o in found} == {299}
     labels = [label for label, _ in parts_of("--image-sizes", "64", "32", "--schedule", "cosine")]
-    assert labels[2:] == ["64 pixels instead", "64 + 32 side by side", "cosine, 40 epochs"]
+    assert labels[2:5] == ["64 pixels instead", "64 + 32 side by side", "cosine, 40 epochs"]
 
 
 def test_gains_by_hand():
@@ -53,6 +59,18 @@ def test_gains_by_hand():
     head, told = found.table()
     assert head[2:4] == ["mean", "points"]
     assert [line[2:4] for line in told] == [["0.600", "–"], ["0.750", "+15.0"], ["0.725", "-2.5"]]
+
+
+def test_heads_together_by_hand():
+    """The logits of the photo are 4, 0 and -1, 4: on average 1.5 and 2."""
+    found = Features(np.ones((1, 1), np.float32), np.array([[0, 1]], np.float32), 48, True)
+    weights = [[np.array([w]), np.array(b)] for w, b in (([4, 0], [0, 0]), ([-1, 3], [0, 1]))]
+    trials = [sweep.Trial(training.Settings(), {}, w, None) for w in weights]
+    trial = preset.together(sweep.Row("x", trials), found, found)
+    assert trial.best == 1
+    assert trial.right.tolist() == [True]
+    assert trial.history["val_loss"] == [pytest.approx(np.log(1 + np.exp(-0.5)))]
+    assert trial.history["val_loss"] == trial.history["loss"]
 
 
 @pytest.mark.parametrize(
@@ -69,25 +87,33 @@ def test_what_a_preset_cannot_do_is_refused(told, words):
 
 @pytest.mark.slow
 def test_the_best_parts_are_trained_and_finished_ones_are_kept(
-    options, tmp_path, monkeypatch, capsys
+    options, tmp_path, monkeypatch, capsys, eagerly
 ):
-    monkeypatch.setattr(preset, "SEEDS", 1)
+    monkeypatch.setattr(preset, "SEEDS", 2)
     told = ["--preset", "best", "--epochs", "1", "--learning-rate", "0.05"]
     told += ["--output", str(tmp_path)]
     assert training.run([*options, *told]) == 0
     printed = capsys.readouterr().out
     rows = list(csv.DictReader((tmp_path / "ablation.csv").open()))
     labels = ["48 pixels, bilinear", "antialiased reading", "one-cycle, 1 epochs"]
-    assert [row["value"] for row in rows] == labels
+    labels.append("2 seeds in one model")
+    assert list(dict.fromkeys(row["value"] for row in rows)) == labels
     assert all(label in printed for label in labels)
     assert "<table>" in (tmp_path / "ablation.html").read_text()
-    best = max(rows, key=lambda row: float(row["val_accuracy"]))
+    means = {
+        label: np.mean([float(row["val_accuracy"]) for row in rows if row["value"] == label])
+        for label in labels
+    }
+    best = max(means, key=means.get)
     chosen = tomllib.loads((tmp_path / "config.toml").read_text())
     assert "preset" not in chosen
-    assert chosen["antialias"] == (best["value"] != labels[0])
+    assert chosen["antialias"] == (best != labels[0])
+    assert chosen["ensemble"] == (2 if best == labels[3] else 1)
     saved = models.load(tmp_path / "model.keras")
     judged = evaluate.evaluate(saved, data.find(options[1]).validation)
-    assert judged.accuracy == pytest.approx(float(best["val_accuracy"]), abs=1e-6)
+    assert judged.accuracy == pytest.approx(
+        next(float(row["val_accuracy"]) for row in rows if row["value"] == best), abs=1e-6
+    ), "seed 0's, or of both"
     with monkeypatch.context() as patch:
         patch.setattr(sweep, "try_head", None)  # would fail if it were called
         again = training.parser().parse_args([*options, *told, "--resume"])
