@@ -481,7 +481,7 @@ def parser() -> argparse.ArgumentParser:
         help="default: runs/reference")  # fmt: skip
     add("--preset", choices=("best",),
         help="compare what is known to help on the validation photos, say what each part gives, "
-        "and train with the best: antialiased photos, several sizes, a schedule, five seeds")  # fmt: skip
+        "and train with the best: antialiasing, three sizes, a schedule, five seeds")  # fmt: skip
     add("--epochs", type=positive, default=10, metavar="N", help="default: 10")
     add("--batch-size", type=positive, default=32, metavar="N", help="default: 32")
     add("--learning-rate", type=rate, default=0.001, metavar="LR", help="for Adam; default: 0.001")

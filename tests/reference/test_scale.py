@@ -235,7 +235,7 @@ def test_the_accelerator_benchmark_reports_every_rate(tiny_base, clothes, tmp_pa
 # ---------------------------------------------------------------------------------------------
 
 FLOORS = (
-    ("calibration", "config", "lists", "served", "sizes", "schedules"), ("console",),
+    ("archives", "calibration", "config", "lists", "served", "sizes", "schedules"), ("console",),
     ("on_tensorflow", "on_jax"), ("backend",), ("data", "loggers"), ("model", "report"),
     ("tuning",), ("augmenting", "batches", "ensemble", "features", "serve"),
     ("fitting", "audit", "insight"), ("evaluate",),
