@@ -28,7 +28,7 @@ from minicnn.explain.page.others import Others
 from minicnn.explain.page.passes import Use, backward, check_outputs, uses_of
 from minicnn.explain.page.plan import best_plan, is_cut, says
 from minicnn.explain.page.rivals import Rival, rivals_of
-from minicnn.explain.page.wording import LANGUAGES, Message, wording
+from minicnn.explain.page.wording import LANGUAGES, Message, message, wording
 from minicnn.layers.base import Array
 from minicnn.models import Model
 
@@ -94,7 +94,7 @@ def build(
     Raises:
         ValueError: x is not an image for this model; weights or outputs are NaN or infinite; names,
             y or data do not fit the model; there is no such language; the model is too big for the
-            page, whatever is left out, or too big to compute the outputs of other networks there.
+            page, whatever is left out.
     """
     if language not in LANGUAGES:
         raise ValueError(
@@ -143,6 +143,7 @@ def build(
         facts["checkpoints"] = described_checkpoints(whole, before, uses, described, arrays)
     numbers = arrays.text()
     notes += says(plan, uses, described)
+    notes += [message("note.rival", name=r.name) for r in rivals if r.outputs >= 0]
     facts |= {"nodes": described, "arrays": arrays.table, "notes": notes}
     page = page_of(facts, numbers)
     if path is None:
@@ -167,10 +168,16 @@ def _planned(
         if found and not (rivals and is_cut(found[1])):
             return found, half
     if rivals:
+        for rival in rivals:
+            rival.store_outputs(limit // (1 + len(rivals)))
+        room = limit - sum(rival.taken for rival in rivals)
+        others.look(model, uses, room)
+        if found := best_plan(uses, room):
+            return found, half
         listed = " and ".join(repr(rival.name) for rival in rivals)
         raise ValueError(
             f"{model.label} and {listed} do not fit into a page of {limit / 1e6:.0f} million "
-            "characters with all of their kernels, which it needs to compare them."
+            "characters: pass smaller or fewer images."
         )
     raise ValueError(
         f"{model.label} is too big for a page of {limit / 1e6:.0f} million characters, even "

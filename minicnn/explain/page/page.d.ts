@@ -113,7 +113,12 @@ interface RivalFacts {
   interpolation: Facts["interpolation"];
   pixels: number[];
   pairs: [number, number][];
+  stored: number;
+  norms?: Norms;
 }
+
+/** By layer and weight: ‖a‖, ‖b‖ and ‖b − a‖, where the page lacks a network's kernels. */
+type Norms = Record<number, Record<string, [number, number, number]>>;
 
 /**
  * A network to compare with; `pairs` leads from the page's layers to its own, `back` back. `asked`:
@@ -125,6 +130,7 @@ interface Rival {
   net: Net;
   pairs: Map<number, number>;
   back: Map<number, number>;
+  norms: Norms;
 }
 
 /**

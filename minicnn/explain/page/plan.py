@@ -264,9 +264,15 @@ def is_light(use: Use) -> bool:
     return use.known and type(use.layer).__name__ not in _HEAVY
 
 
-def describe_lean(uses: list[Use], weights: Weights, arrays: Arrays) -> list[dict[str, Any]]:
-    """Describe a network of which the page has the weights, and computes all else."""
-    bare = _Plan(light=False, gradients=0, weight_gradients=False, outputs=-1)
+def describe_lean(
+    uses: list[Use], weights: Weights, arrays: Arrays, outputs: int = -1
+) -> list[dict[str, Any]]:
+    """Describe a network of which the page has these weights, and computes all else.
+
+    Or it has the outputs of layers with up to `outputs` of them.
+    """
+    half = outputs >= 0
+    bare = _Plan(light=False, gradients=0, weight_gradients=False, half=half, outputs=outputs)
     return _describe(uses, bare, arrays, weights)
 
 

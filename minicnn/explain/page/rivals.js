@@ -11,21 +11,21 @@ import { Net } from "page/net.js";
 export function rivalsOf(facts, bytes) {
   const given = (facts.against ?? []).map((own) => {
     const photos = facts.photos.map((photo, k) => ({ ...photo, at: own.pixels[k] }));
-    return { ...rival(own.name, { ...facts, ...own, photos }, bytes, own.pairs), asked: true };
+    const made = rival(own.name, { ...facts, ...own, photos }, bytes, own.pairs);
+    return { ...made, asked: true, norms: own.norms ?? {} };
   });
   const earlier = (facts.checkpoints ?? []).map(({ name, weights }) => {
     const nodes = facts.nodes.map((node) => withWeights(node, weights));
     const pairs = nodes.map((_, id) => [id, id]);
-    return rival(name, { ...facts, nodes }, bytes, pairs);
+    return rival(name, { ...facts, nodes, stored: 0 }, bytes, pairs);
   });
   return [...given, ...earlier];
 }
 
 function rival(name, facts, bytes, pairs) {
-  // Of what the page knows of other networks, no output is stored.
-  const net = new Net({ ...facts, stored: 0, learning: undefined, checkpoints: [] }, bytes);
+  const net = new Net({ ...facts, learning: undefined, checkpoints: [] }, bytes);
   const back = new Map(pairs.map(([a, b]) => [b, a]));
-  return { name, net, pairs: new Map(pairs), back, asked: false };
+  return { name, net, pairs: new Map(pairs), back, asked: false, norms: {} };
 }
 
 // The network to compare with if the reader has not chosen what; null: another photo.

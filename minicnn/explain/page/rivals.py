@@ -1,6 +1,7 @@
 """Other networks that look at the same photos, which a page shows beside the model's own.
 
-A page has their weights, as far as they differ from the model's, and computes their outputs.
+A page has their weights, as far as they differ from the model's, and computes their outputs. Of
+networks that are too large for that, it has outputs instead, of as many layers as fit.
 """
 
 from collections.abc import Mapping
@@ -13,8 +14,9 @@ from minicnn.explain.classes import kind_of
 from minicnn.explain.matching import Place, matched
 from minicnn.explain.page.document import pixel_range
 from minicnn.explain.page.given import check_finite, images_of, one_output, reading_of
+from minicnn.explain.page.others import Others
 from minicnn.explain.page.passes import Use, check_outputs, is_exact_half, uses_of
-from minicnn.explain.page.plan import Arrays, describe_lean
+from minicnn.explain.page.plan import Arrays, Weights, describe_lean, is_light
 from minicnn.layers.base import Array, Layer
 from minicnn.models import Model
 
@@ -30,6 +32,10 @@ class Rival:
     facts: dict[str, Any]
     own: bool  # whether it takes other numbers than the page's network
     shared: dict[tuple[int, str], int]  # its layers' weights that are those of the page's uses
+    model: Model
+    norms: dict[int, dict[str, list[float]]]  # by the page's use and weight: ‖a‖, ‖b‖, ‖b − a‖
+    outputs: int = -1  # of the largest layer whose outputs the page has; -1: it computes them
+    taken: int = 0  # the characters that these take
 
     def characters(self, half: bool) -> int:
         """How many characters of a page its numbers take."""
@@ -42,10 +48,28 @@ class Rival:
         )
         return (4 * numbers + (2 if half else 4) * count) * 4 // 3 + 8
 
+    def store_outputs(self, limit: int) -> None:
+        """Have the page take its outputs, of as many layers as fit, instead of its kernels."""
+        Others(self.images[1:]).look(self.model, self.uses, limit)
+        for size in sorted({use.y.size for use in self.uses}, reverse=True):
+            arrays = Arrays(limit)
+            describe_lean(self.uses, self._small_weights(arrays), arrays, size)
+            self.outputs, self.taken = size, arrays.bytes * 4 // 3 + 8
+            if arrays.fits:
+                break
+
     def describe(
         self, described: list[dict[str, Any]], pixels: list[Any], arrays: Arrays, half: bool
     ) -> dict[str, Any]:
         """Add its numbers to the page's, and return what the page is told."""
+        told: dict[str, Any] = {**self.facts, "pairs": self.pairs, "stored": 0}
+        if self.outputs >= 0:
+            weights = self._small_weights(arrays)
+            nodes = describe_lean(self.uses, weights, arrays, self.outputs)
+            pixels = [nodes[0]["y"], *nodes[0]["others"]]
+            return {
+                **told, "nodes": nodes, "pixels": pixels, "stored": len(pixels), "norms": self.norms
+            }  # fmt: skip
         weights = {
             id(layer): {
                 v.name: {
@@ -63,7 +87,17 @@ class Rival:
             exact = is_exact_half(self.images)
             pixels = [arrays.add(image, exact) for image in self.images]
         nodes = describe_lean(self.uses, weights, arrays)
-        return {**self.facts, "nodes": nodes, "pixels": pixels, "pairs": self.pairs}
+        return {**told, "nodes": nodes, "pixels": pixels}
+
+    def _small_weights(self, arrays: Arrays) -> Weights:
+        """Add the weights of layers that the page computes again at once; it lacks the others."""
+        return {
+            id(use.layer): {
+                v.name: {"shape": list(v.shape), "at": arrays.add(v.value), "kept": None}
+                for v in (use.layer.weights if is_light(use) else ())
+            }
+            for use in self.uses
+        }
 
 
 def rivals_of(
@@ -122,7 +156,8 @@ def _rival(
         for i, j in pairs
         for name in _equal_weights(uses[i].layer, theirs[j].layer)
     }
-    return Rival(name, x, theirs, pairs, facts, own, shared)
+    norms = {i: _norms(uses[i].layer, theirs[j].layer) for i, j in pairs if uses[i].layer.weights}
+    return Rival(name, x, theirs, pairs, facts, own, shared, model, norms)
 
 
 def _check_input(model: Model, name: str, x: Any, images: Array) -> None:
@@ -152,3 +187,14 @@ def _equal_weights(first: Layer, second: Layer) -> list[str]:
     return [
         v.name for v in second.weights if v.name in known and np.array_equal(known[v.name], v.value)
     ]
+
+
+def _norms(first: Layer, second: Layer) -> dict[str, list[float]]:
+    """Return ‖a‖, ‖b‖ and ‖b − a‖ of each weight that both layers have."""
+    theirs = {variable.name: variable.value for variable in second.weights}
+    pairs = {v.name: (v.value, theirs[v.name]) for v in first.weights if v.name in theirs}
+    return {
+        name: [float(np.linalg.norm(x.astype(np.float64))) for x in (a, b, b - a)]
+        for name, (a, b) in pairs.items()
+        if a.shape == b.shape
+    }

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from pages import NAMES, changed, open_layer, photo, seeded, small_cnn, wait
+from pages import NAMES, changed, open_layer, photo, seeded, small_cnn, wait, with_a_large_dense
 from PIL import Image
 
 from minicnn import Input, Sequential, commands, functional, layers
@@ -199,6 +199,25 @@ def test_weights_that_are_equal_are_there_once(page):
     assert after["first"] == before["first"]
     assert after["second"]["kernel"]["at"] != before["second"]["kernel"]["at"]
     assert facts["against"][0]["pairs"] == [[k, k] for k in range(len(before))]
+
+
+def test_of_networks_that_are_too_large_the_page_has_outputs(tmp_path, opened):
+    model, other = with_a_large_dense(), with_a_large_dense()
+    other.set_weights([w * 1.5 for w in other.get_weights()])
+    path = build(
+        *(model, X, tmp_path / "page.html"), limit=90_000, against={"after": other}, name="before"
+    )
+    tab = opened(path, address="#:compare")
+    for number, x in enumerate(X):
+        if number:
+            changed(tab, tab.get_by_role("button", name="Photo 1:").click)
+        a, b = (outputs_of(each, x) for each in (model, other))
+        found = told(tab, "data-outputs")
+        wanted = [apart(p, q) for p, q in zip(a.values(), b.values(), strict=True)]
+        np.testing.assert_allclose(list(found.values()), wanted, rtol=1e-3, atol=1e-3)
+    large = apart(*(each.get_layer("large").get_weights() for each in (model, other)))
+    assert told(tab, "data-weights")["large"] == pytest.approx(large, rel=1e-5)
+    assert "Of the network after this page has outputs" in tab.locator(".notes").inner_text()
 
 
 def test_the_command_takes_a_network_of_another_size(tmp_path, opened):

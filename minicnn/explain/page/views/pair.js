@@ -84,6 +84,12 @@ export function weightRows(app, id) {
   const [{ net: first }, { net: second }] = sidesOf(app);
   const other = partner(app, id);
   if (first === second || other === undefined) return [];
+  const stored = rivalOf(app).norms[id];
+  if (stored) {
+    return Object.entries(stored).map(([name, [a, b, change]]) => {
+      return { name, found: { a, b, change } };
+    });
+  }
   return Object.keys(first.nodes[id].params)
     .map((name) => ({
       name,
