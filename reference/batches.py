@@ -16,6 +16,7 @@ from reference.console import progress
 from reference.data import THREADS, Photos, Reader, decoded
 
 Array = np.ndarray
+Mix = Callable[[Array, Array, np.random.Generator], tuple[Array, Array]]
 
 LARGEST_KEPT = 2 * 2**30  # bytes of decoded photos that are kept in memory
 
@@ -25,7 +26,7 @@ class Batches(keras.utils.PyDataset):
 
     `x` is an array, or a function from row numbers to an array. If several processes train together
     (`group`), each takes its own slice of every batch; the few photos of the last batch that do not
-    divide evenly among them wait for another epoch.
+    divide evenly among them wait for another epoch. `mix` changes the arrays of a whole batch.
     """
 
     def __init__(
@@ -35,9 +36,10 @@ class Batches(keras.utils.PyDataset):
         batch_size: int,
         seed: int | None = None,
         group: Any = None,
+        mix: Mix | None = None,
     ) -> None:
         super().__init__()
-        self.x, self.y, self.batch_size = x, y, batch_size
+        self.x, self.y, self.batch_size, self.mix = x, y, batch_size, mix
         self.seed, self.epoch, self.group = seed, 0, group
         if group is not None and batch_size % group.count:
             raise ValueError(
@@ -59,14 +61,26 @@ class Batches(keras.utils.PyDataset):
 
     def rows(self, batch: int) -> Array:
         """The row numbers of a batch of the current epoch (this process's part of it)."""
+        rows = self._all_rows(batch)
+        return rows if self.group is None else rows[self.group.share(len(rows))]
+
+    def _all_rows(self, batch: int) -> Array:
         rows = self.order(self.epoch)[batch * self.batch_size : (batch + 1) * self.batch_size]
-        if self.group is None:
-            return rows
-        rows = rows[: len(rows) // self.group.count * self.group.count]
-        return rows[self.group.share(len(rows))]
+        count = 1 if self.group is None else self.group.count
+        return rows[: len(rows) // count * count]
 
     def __getitem__(self, batch: int) -> tuple[Array, Array]:
-        rows = self.rows(batch)
+        if self.mix is None:
+            return self._read(self.rows(batch))
+        # Photos are mixed with those of other processes, too: each process mixes the whole batch.
+        rows = self._all_rows(batch)
+        x, y = self.mix(
+            *self._read(rows), np.random.default_rng([self.seed or 0, self.epoch, batch])
+        )
+        own = slice(None) if self.group is None else self.group.share(len(rows))
+        return x[own], y[own]
+
+    def _read(self, rows: Array) -> tuple[Array, Array]:
         return self.x(rows) if callable(self.x) else self.x[rows], self.y[rows]
 
 

@@ -43,7 +43,11 @@ class Settings:
     seed: int = 0
     patience: int | None = None
     class_weights: bool = False
-    augment: bool = False
+    augment: bool = False  # flips, shifts, zooms; see `reference.augmenting` for these, too:
+    randaugment: float = 0.0
+    erasing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
     fine_tune: str | None = None  # from which block on the base learns; "block14,block13": stages
     fine_tune_epochs: int = 5  # of each stage
     fine_tune_rate: float = 1e-5
@@ -67,6 +71,11 @@ class Settings:
         return schedules.of(self.schedule, rate, epochs, steps, self.warmup)
 
     @property
+    def renews(self) -> bool:
+        """Whether the photos are new in each epoch, so that the whole network sees them."""
+        return bool(self.augment or self.randaugment or self.erasing or self.mixup or self.cutmix)
+
+    @property
     def as_it_is(self) -> bool:
         """Whether the best epoch of one run is the model, as it is."""
         return self.ensemble == 1 and not self.flips and not self.calibrate
@@ -83,6 +92,9 @@ class Settings:
             words.append(f"dropout {self.droprate:g}")
         if self.augment:
             words.append("augmented")
+        for name in ("randaugment", "erasing", "mixup", "cutmix"):
+            if value := getattr(self, name):
+                words.append(f"{name} {value:g}")
         if self.fine_tune:
             words.append(f"fine-tuned from {self.fine_tune}")
         if self.fine_tune and self.block_decay != 1:

@@ -16,7 +16,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -230,9 +230,9 @@ class _Run:
         # The features come first: each process computes its own, before they become one.
         self.computed = False  # the features: in this run, not in an earlier one
         self.found: _Rows | None = None
-        if not settings.augment:
+        if not settings.renews:
             self.found = self._extract(base)
-        self.maps = self._maps(base) if settings.fine_tune and not settings.augment else None
+        self.maps = self._maps(base) if settings.fine_tune and not settings.renews else None
         self.read: tuple[Any, Any] | None = None
         if machine.processes is not None:
             machine.processes.distribute()
@@ -348,8 +348,9 @@ class _Run:
         """The compiled part of the network that `fit` trains: on `rows`, or on pixels."""
         settings = self.settings
         with self.machine.scope():
-            if rows is None and settings.augment:
-                learner = augmenting.augmented(self.whole, settings.seed)
+            if rows is None and settings.renews:
+                chosen = settings.augment, settings.randaugment, settings.erasing
+                learner = augmenting.augmented(self.whole, settings.seed, *chosen)
             elif rows is None:
                 learner = keras.Model(self.whole.inputs, self.whole.outputs)
             elif cut is None:
@@ -380,7 +381,10 @@ class _Run:
             return
         x, validation_x = rows or self._pixels()
         y, validation_y = (photos.one_hot() for photos in self.splits[:2] if photos is not None)
-        training = Batches(x, y, settings.batch_size, settings.seed, group)
+        mix = None
+        if settings.mixup or settings.cutmix:
+            mix = augmenting.Mixing(settings.mixup, settings.cutmix)
+        training = Batches(x, y, settings.batch_size, settings.seed, group, mix)
         validation: Batches | None = Batches(validation_x, validation_y, settings.batch_size)
         callbacks: list[keras.callbacks.Callback] = []
         if group is not None:
@@ -496,6 +500,15 @@ def parser() -> argparse.ArgumentParser:
     add("--augment", action="store_true",
         help="flip, shift and zoom the training photos at random: then the features cannot be "
         "kept, and each epoch takes as long as a pass of the base")  # fmt: skip
+    add("--randaugment", type=share, default=0.0, metavar="M",
+        help="two random operations a batch, such as turns and colours, with this strength below "
+        "1; default: 0, none")  # fmt: skip
+    add("--erasing", type=share, default=0.0, metavar="P",
+        help="put noise into a rectangle of a photo with this probability; default: 0")  # fmt: skip
+    add("--mixup", type=non_negative, default=0.0, metavar="A",
+        help="blend each photo with another, by a share from Beta(A, A); default: 0")  # fmt: skip
+    add("--cutmix", type=non_negative, default=0.0, metavar="A",
+        help="paste a part of another photo into each, in the same way")  # fmt: skip
     add("--fine-tune", metavar="LAYER,…",
         help="then also train the base, from this layer or block on, such as block14; several are "
         "stages, as in block14,block13")  # fmt: skip
@@ -535,29 +548,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def settings_from(options: argparse.Namespace) -> Settings:
-    return Settings(
-        learning_rate=options.learning_rate,
-        size_inner=options.inner,
-        droprate=options.dropout,
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        seed=options.seed,
-        patience=options.patience,
-        class_weights=options.class_weights,
-        augment=options.augment,
-        fine_tune=options.fine_tune,
-        fine_tune_epochs=options.fine_tune_epochs,
-        fine_tune_rate=options.fine_tune_rate,
-        block_decay=options.block_decay,
-        weight_decay=options.weight_decay,
-        label_smoothing=options.label_smoothing,
-        ema=options.ema,
-        schedule=options.schedule,
-        warmup=options.warmup,
-        ensemble=options.ensemble,
-        flips=options.flips,
-        calibrate=options.calibrate,
-    )
+    names = {field.name: field.name for field in fields(Settings)}
+    names |= {"size_inner": "inner", "droprate": "dropout"}
+    return Settings(**{field: getattr(options, name) for field, name in names.items()})
 
 
 def reader_of(options: argparse.Namespace, sizes: Sequence[int]) -> Reader:
@@ -615,7 +608,7 @@ def command(options: argparse.Namespace) -> None:
         options = preset.choose(options, parser())
     machine, splits, reader, base = prepare(options)
     settings = settings_from(options)
-    if settings.augment and machine.is_first:
+    if settings.renews and machine.is_first:
         say("Augmented photos are new each time: the whole network runs in every epoch, uncached.")
     start = time.perf_counter()
 
