@@ -21,7 +21,8 @@ def add_to(commands: Any) -> None:
         description=(
             "Lists the lessons; with --run shows one in the terminal, cell by cell, and runs it;\n"
             "with --notebooks writes all of them for Jupyter; with --teacher writes a plan,\n"
-            "slides, a worksheet and solutions for each. The lessons work offline."
+            "slides, a worksheet and solutions for each; with --check runs all of them, solved,\n"
+            "in one sitting. The lessons work offline."
         ),
         epilog=(
             "examples:\n"
@@ -41,12 +42,17 @@ def add_to(commands: Any) -> None:
     action.add_argument(
         "--teacher", type=Path, metavar="DIR", help="run them and write the teacher's pack: HTML"
     )
+    action.add_argument(
+        "--check",
+        action="store_true",
+        help="run them one after the other with all exercises solved, and say how long each takes",
+    )
     command.add_argument(
         "--data",
         type=local_path,
         metavar="DIR",
-        help="for --run and --notebooks: photos, DIR/train/dress/*.jpg and so on, in place of the "
-        "drawn clothes",
+        help="for --run, --notebooks and --check: photos, DIR/train/dress/*.jpg and so on, in "
+        "place of the drawn clothes",
     )
     command.add_argument(
         "--base",
@@ -55,14 +61,17 @@ def add_to(commands: Any) -> None:
         "by its name or as a file, as for transfer",
     )
     command.add_argument(
-        "--only", type=listed(positive), metavar="N,…", help="for --teacher: these lessons alone"
+        "--only",
+        type=listed(positive),
+        metavar="N,…",
+        help="for --teacher and --check: these lessons alone",
     )
     command.add_argument(
         "--output",
         type=Path,
         default=Path("runs/lessons"),
         metavar="DIR",
-        help="for --run: where to write images and figures; default: runs/lessons",
+        help="for --run and --check: where to write images and figures; default: runs/lessons",
     )
     command.add_argument(
         "--overwrite",
@@ -81,12 +90,14 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     from minicnn import lessons
 
-    if options.data is not None and options.number is None and options.notebooks is None:
-        raise ValueError("--data goes with --run or --notebooks.")
+    if options.data is not None and (
+        options.number is None and options.notebooks is None and not options.check
+    ):
+        raise ValueError("--data goes with --run, --notebooks or --check.")
     if options.base is not None and options.data is None:
         raise ValueError("--base goes with --data.")
-    if options.only is not None and options.teacher is None:
-        raise ValueError("--only goes with --teacher.")
+    if options.only is not None and options.teacher is None and not options.check:
+        raise ValueError("--only goes with --teacher or --check.")
     if options.number is not None:
         seconds = lessons.run(options.number, options.output, options.data, options.base)
         say(f"Computed for {seconds:.0f} seconds. Figures: {options.output / 'figures'}")
@@ -102,6 +113,9 @@ def run(options: argparse.Namespace) -> int:
     elif options.teacher is not None:
         paths = lessons.write_pack(options.teacher, options.only or (), options.overwrite)
         say(f"Wrote {len(paths)} pages. Begin with {str(paths[0])!r}.")
+    elif options.check:
+        well = lessons.check(options.output, options.only or (), options.data, options.base)
+        return 0 if well else 1
     else:
         lessons.print_list()
     return 0

@@ -25,6 +25,7 @@ from minicnn.lessons.library import (
     write_notebooks,
 )
 from minicnn.lessons.pretrain import KNOWN, PRETRAINED
+from minicnn.lessons.sitting import check, solved
 from minicnn.lessons.teacher import write_pack
 
 __all__ = [
@@ -34,12 +35,14 @@ __all__ = [
     "Cell",
     "Lesson",
     "Script",
+    "check",
     "find",
     "homework",
     "notebook",
     "print_list",
     "run",
     "scripts",
+    "solved",
     "with_photos",
     "write_notebooks",
     "write_pack",

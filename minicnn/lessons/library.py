@@ -156,6 +156,15 @@ def with_photos(
     )
 
 
+def where_it_can(
+    script: Script, data: str | os.PathLike[str], base: str | os.PathLike[str] | None = None
+) -> Script:
+    """The lesson with the photos and the base if it takes them, otherwise as it is."""
+    if not script.takes_photos:
+        return script
+    return with_photos(script, data, base if script.takes_base else None)
+
+
 def print_list() -> None:
     """Print what each lesson is about and how long it takes, then how to run them."""
     from rich.console import Console
@@ -177,6 +186,7 @@ def print_list() -> None:
         f"\nIn the terminal:   {this} lessons --run 1"
         f"\nAs notebooks:      {this} lessons --notebooks lessons"
         f"\nFor a class:       {this} lessons --teacher runs/teacher"
+        f"\nDo they run here?  {this} lessons --check"
         f"\nCell by cell:      open the scripts in an editor: {FOLDER}"
         "\n\nThe first runs take some seconds more: minicnn compiles what it needs, once.",
         soft_wrap=True,
@@ -246,11 +256,7 @@ def write_notebooks(
     directory = Path(directory)
     texts = {
         directory / script.path.with_suffix(".ipynb").name: json.dumps(
-            notebook(
-                script
-                if data is None or not script.takes_photos
-                else with_photos(script, data, base if script.takes_base else None)
-            ),
+            notebook(script if data is None else where_it_can(script, data, base)),
             ensure_ascii=False,
             indent=1,
         )

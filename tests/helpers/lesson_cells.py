@@ -25,5 +25,5 @@ def exercise_cell(lesson: int, number: int) -> str:
 
 def solved_cell(lesson: int, number: int) -> str:
     """Return the same cell with the solution in place of the dots."""
-    check = exercise_cell(lesson, number).splitlines()[-1]
-    return f"{checking.EXERCISES[lesson, number].solution}\n{check}"
+    found = [c for c in lessons.solved(lessons.find(lesson)).cells if f"check({number}, " in c.text]
+    return found[0].text

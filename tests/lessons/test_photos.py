@@ -226,7 +226,7 @@ def test_a_lesson_runs_with_photos_and_with_a_base(base, tmp_path, monkeypatch, 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--data", "photos"], "--data goes with --run or --notebooks."),
+        (["--data", "photos"], "--data goes with --run, --notebooks or --check."),
         (["--run", "5", "--base", "xception"], "--base goes with --data."),
         (["--run", "homework", "--data", "photos"], "The homework takes no photos"),
         (["--run", "9", "--data", "photos", "--base", "xception"], "Lesson 9 does not reuse"),

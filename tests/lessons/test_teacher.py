@@ -289,10 +289,13 @@ def test_a_file_of_someone_else_is_left_as_it_is(name, ran, capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--only", "2"], "--only goes with --teacher."),
+        (["--only", "2"], "--only goes with --teacher or --check."),
         (["--teacher", "pack", "--only", "99"], "There are lessons 1 to "),
         (["--teacher", "file"], "'file' cannot be a folder: there is a file in its place"),
-        (["--teacher", "pack", "--data", "photos"], "--data goes with --run or --notebooks."),
+        (
+            ["--teacher", "pack", "--data", "photos"],
+            "--data goes with --run, --notebooks or --check.",
+        ),
     ],
 )
 def test_bad_options_of_the_pack_are_one_sentence(

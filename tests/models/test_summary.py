@@ -237,3 +237,12 @@ def test_the_cost_of_a_nested_model_depends_on_its_input() -> None:
     lines: list[str] = []
     model.summary(print_fn=lines.append)
     assert any("Multiply-adds per example: 6,480" in line for line in lines)
+
+
+def test_a_notebook_gets_the_table_and_all_sums_as_two_outputs(monkeypatch):
+    """It puts space around each output, so five of them would be far apart."""
+    printed = []
+    monkeypatch.setattr("rich.console.Console.print", lambda self, what, **_: printed.append(what))
+    small().summary()
+    assert len(printed) == 2
+    assert str(printed[1]).count("\n") == 3
