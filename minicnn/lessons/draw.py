@@ -32,8 +32,8 @@ def images(x: Any, names: Sequence[str] = (), title: str = "", columns: int = 5)
     figure, places = _panels(len(x), columns, title)
     for index, (axes, image) in enumerate(zip(places, x)):
         axes.imshow(np.clip(np.rint(image), 0, 255).astype(np.uint8))
-        if len(names):
-            axes.set_title(names[index], fontsize="small")
+        if len(names):  # with y given, matplotlib does not search for ticks above the image
+            axes.set_title(names[index], y=1, fontsize="small")
     return figure
 
 
@@ -55,7 +55,7 @@ def maps(
     for index, (axes, array) in enumerate(zip(places, x)):
         shown = axes.imshow(array, colours, vmin=low, vmax=high)
         if len(names):
-            axes.set_title(names[index], fontsize="small")
+            axes.set_title(names[index], y=1, fontsize="small")
     figure.colorbar(shown, ax=places, shrink=0.8, label=label)
     return figure
 
@@ -117,7 +117,7 @@ def numbers(
         axes.set_yticks(range(array.shape[0]))
         axes.tick_params(length=0, labelsize=7, colors="grey")
         if len(names):
-            axes.set_title(names[index], fontsize="small")
+            axes.set_title(names[index], y=1, fontsize="small")
     return figure
 
 

@@ -58,7 +58,13 @@ def make_model(size_inner=100, rate=0.0, l2=0.0, decay=0.0):
 
 def train(model, epochs=50, callbacks=()):
     return model.fit(
-        x, y, epochs=epochs, validation_data=validation, callbacks=list(callbacks), verbose=0
+        x,
+        y,
+        epochs=epochs,
+        validation_data=validation,
+        validation_batch_size=200,  # all at once
+        callbacks=list(callbacks),
+        verbose=0,
     ).history
 
 

@@ -263,7 +263,7 @@ def kernels(layer: Any, channel: int | None = None, most: int = 64) -> Any:
     for number, axes in enumerate(cells):
         nothing = not images[number].any() if depthwise else zero[number]
         said = f"{number} (all 0)" if nothing else str(number)
-        axes.set_title(said, fontsize=8, color=figures.GREY, pad=2)
+        axes.set_title(said, y=1, fontsize=8, color=figures.GREY, pad=2)
     if not colour:
         show_images(figure, cells, images[:count], what, signed=True)
         return figure
@@ -311,7 +311,7 @@ def feature_maps(trace: Any, layer_name: str, example: int = 0, most: int = 64) 
             said = " (all 0)"
         elif not np.isfinite(y[..., number]).all():
             said = " (NaN: pink)"
-        axes.set_title(f"{number}{said}", fontsize=8, color=figures.GREY, pad=2)
+        axes.set_title(f"{number}{said}", y=1, fontsize=8, color=figures.GREY, pad=2)
     show_images(figure, cells, list(np.moveaxis(y[..., :count], -1, 0)), "output", signed=False)
     return figure
 
@@ -542,7 +542,7 @@ def predictions(
         wrong = true is not None and guess != true[number]
         text = f"{names[guess]} {row[guess]:.0%}"
         axes.set_title(
-            text, fontsize=9, pad=4, color=ORANGE if wrong else "black",
+            text, y=1, fontsize=9, pad=4, color=ORANGE if wrong else "black",
             fontweight="bold" if wrong else "normal", parse_math=False,
         )  # fmt: skip
         axes.spines[:].set(color=ORANGE if wrong else "#b0b0b0", linewidth=2.5 if wrong else 0.8)

@@ -94,7 +94,7 @@ def preferred_images(found: Sequence[Any], title: str = "") -> Any:
     for axes, one in zip(cells, found):
         x = one.pixels if one.pixels.shape[2] == 3 else one.pixels.mean(axis=2)
         axes.imshow(np.clip(x, 0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        axes.set_title(short(one.name, room), fontsize=8, color=GREY, pad=2, parse_math=False)
+        axes.set_title(short(one.name, room), y=1, fontsize=8, color=GREY, pad=2, parse_math=False)
     return figure
 
 
@@ -113,11 +113,11 @@ def _draw(photo: Array, maps: Sequence[Array], names: Sequence[str], title: str)
     colours = signed_colours()
     room = letters(_CELL * photo.shape[1] / max(photo.shape[:2]), 8)
     cells[0].imshow(shown, cmap="gray", vmin=0, vmax=1)
-    cells[0].set_title("the photo", fontsize=8, color=GREY, pad=2)
+    cells[0].set_title("the photo", y=1, fontsize=8, color=GREY, pad=2)
     for axes, pixels, name in zip(cells[1:], maps, names):
         top = float(np.quantile(np.abs(pixels), _INSIDE)) or float(np.abs(pixels).max())
         axes.imshow(overlay(grey, pixels, top, colours), interpolation="nearest")
-        axes.set_title(short(name, room), fontsize=8, color=GREY, pad=2, parse_math=False)
+        axes.set_title(short(name, room), y=1, fontsize=8, color=GREY, pad=2, parse_math=False)
         axes.set_xlabel(f"full colour from ±{top:.2g}" if top else "all 0", fontsize=8, color=GREY)
     scale = ScalarMappable(Normalize(-1, 1), colours)
     bar = colour_bar(figure, cells, scale, "")

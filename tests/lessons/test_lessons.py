@@ -1,7 +1,7 @@
 """The lessons run without internet and TensorFlow, and their exercises can be solved.
 
-Each lesson runs once, as a script in its own process; then each exercise's cell runs again in its
-namespace, with the solution.
+Each lesson runs once, as a script in its own process, a fork of one that has imported what all of
+them import; then each exercise's cell runs again in its namespace, with the solution.
 """
 
 import ast
@@ -27,7 +27,7 @@ every_lesson = pytest.mark.parametrize("script", SCRIPTS, ids=lambda s: s.path.s
 # -- running them --------------------------------------------------------------------------------
 
 ALONE = """
-import importlib.abc, json, runpy, socket, sys
+import importlib.abc, json, os, runpy, signal, socket, sys
 
 class Missing(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
@@ -45,14 +45,27 @@ sys.meta_path.insert(0, Missing())
 socket.socket.connect = on_this_machine(socket.socket.connect)
 socket.create_connection = on_this_machine(socket.create_connection)
 socket.getaddrinfo = on_this_machine(socket.getaddrinfo)
-path, cells = sys.argv[1], json.loads(sys.argv[2])
-names = runpy.run_path(path, run_name="__main__")
-exec(sys.argv[3], {**names, "text": open(path, encoding="utf-8").read()})
-untouched = dict(names["lesson"].solved)
-print("== solutions")
-for cell in cells:
-    exec(cell, names)
-print(json.dumps([untouched, names["lesson"].solved]))
+import matplotlib.pyplot, minicnn.lessons
+
+def run(path, cells, claim):
+    names = runpy.run_path(path, run_name="__main__")
+    exec(claim, {**names, "text": open(path, encoding="utf-8").read()})
+    untouched = dict(names["lesson"].solved)
+    print("== solutions")
+    for cell in cells:
+        exec(cell, names)
+    print(json.dumps([untouched, names["lesson"].solved]))
+
+for line in sys.stdin:
+    task, files = json.loads(line)
+    child = os.fork()
+    if not child:
+        signal.alarm(300)
+        for number, file in enumerate(files):
+            os.dup2(os.open(file, os.O_RDWR | os.O_CREAT), number)
+        run(*task)
+        sys.exit()
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
@@ -273,37 +286,47 @@ def workplace(tmp_path_factory):
     return tmp_path_factory.mktemp("lessons")
 
 
+@pytest.fixture(scope="module")
+def run_alone(workplace, tmp_path_factory):
+    """Return a function that runs a lesson in a process, and returns its status and output."""
+    environment = {
+        "PYTHONPATH": str(ROOT),
+        "MPLBACKEND": "Agg",
+        "PYTHONIOENCODING": "utf-8",
+        "MINICNN_NUM_THREADS": "1",  # other tests keep the second core busy
+    }
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    command = [sys.executable, "-c", ALONE]
+    process = subprocess.Popen(command, cwd=workplace, env=os.environ | environment, **pipes)
+
+    def run(*task):
+        out, err = (tmp_path_factory.mktemp("said") / name for name in ("out", "err"))
+        process.stdin.write(json.dumps([task, [os.devnull, str(out), str(err)]]) + "\n")
+        process.stdin.flush()
+        status = int(process.stdout.readline())
+        return status, *(path.read_text("utf-8") for path in (out, err))
+
+    yield run
+    process.communicate(timeout=20)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("script", ALL, ids=lambda s: s.path.stem)
-def test_it_runs_and_its_exercises_are_open_until_they_are_solved(script, workplace):
+def test_it_runs_and_its_exercises_are_open_until_they_are_solved(script, workplace, request):
     pytest.importorskip("matplotlib")
+    run_alone = request.getfixturevalue("run_alone")
     numbers = checking.exercises_of(script.number)
     cells = [solved_cell(script.number, number) for number in numbers]
-    claim = CLAIMS.get(script.number, "")
-    done = subprocess.run(
-        [sys.executable, "-c", ALONE, str(script.path), json.dumps(cells), claim],
-        cwd=workplace,
-        env=os.environ
-        | {
-            "PYTHONPATH": str(ROOT),
-            "MPLBACKEND": "Agg",
-            "PYTHONIOENCODING": "utf-8",
-            "MINICNN_NUM_THREADS": "1",  # other tests keep the second core busy
-        },
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    before, after = done.stdout.split("== solutions\n")
+    status, out, err = run_alone(str(script.path), cells, CLAIMS.get(script.number, ""))
+    assert status == 0, err
+    before, after = out.split("== solutions\n")
     untouched, solved = json.loads(after.splitlines()[-1])
     assert untouched == {str(number): False for number in numbers}
     assert solved == {str(number): True for number in numbers}, after
     for number in numbers:
         assert f"Exercise {number}: not answered yet. Replace the dots" in before
         assert f"Exercise {number}: right!" in after
-    assert "Warning" not in done.stderr
+    assert "Warning" not in err
 
     figures = re.findall(r"^Figure: (.+) \((figures/\S+)\)$", before, re.MULTILINE)
     assert figures, before
