@@ -33,7 +33,7 @@ from reference.console import (
 from reference.features import Features
 from reference.fitting import Settings
 from reference.sweep import try_head
-from reference.train import prepare
+from reference.train import add_schedule_options, prepare
 
 Array = np.ndarray
 
@@ -147,6 +147,7 @@ def parser() -> argparse.ArgumentParser:
     add("--dropout", type=share, default=0.0, metavar="RATE", help="default: 0")
     add("--epochs", type=positive, default=10, metavar="N", help="default: 10")
     add("--batch-size", type=positive, default=32, metavar="N", help="default: 32")
+    add_schedule_options(add)
     add("--output", type=Path, default=Path("runs/folds"), metavar="DIR",
         help="default: runs/folds")  # fmt: skip
     add_backend_options(made)
@@ -158,6 +159,10 @@ def command(options: argparse.Namespace) -> None:
         raise ValueError("Heads are small, and one process trains them fast: no --processes.")
     if options.splits == 1 or (not options.splits and options.folds < 2):
         raise ValueError("An interval needs at least --folds 2, or --splits 2.")
+    settings = Settings(
+        options.learning_rate, options.inner, options.dropout, options.epochs, options.batch_size,
+        options.seed, schedule=options.schedule, warmup=options.warmup,
+    )  # fmt: skip
     machine, splits, reader, base = prepare(options)
     train, validation = features.extract_both(
         splits, reader, base, machine, options.cache, batch_size=options.batch_size
@@ -174,10 +179,6 @@ def command(options: argparse.Namespace) -> None:
         parts = split_parts(labels, options.splits, 0.2, options.seed)
     else:
         parts = fold_parts(labels, options.folds, options.repeats, options.seed)
-    settings = Settings(
-        options.learning_rate, options.inner, options.dropout, options.epochs, options.batch_size,
-        options.seed,
-    )  # fmt: skip
     accuracies = measure(found, parts, settings, machine)
     options.output.mkdir(parents=True, exist_ok=True)
     config.write(parser(), options, machine.made_with)

@@ -27,7 +27,7 @@ from minicnn import plots
 from minicnn._support.arguments import count, listed, positive, rate, share
 from minicnn._support.atomic import replacing
 from minicnn._support.terminal import say
-from reference import config, features, fitting
+from reference import config, features, fitting, schedules
 from reference import model as models
 from reference.backend import Machine
 from reference.batches import Batches
@@ -47,7 +47,7 @@ from reference.fitting import History, Settings
 from reference.model import About, Base
 from reference.report import in_columns
 from reference.sizes import told as told_sizes
-from reference.train import base_of, prepare, reader_of
+from reference.train import add_schedule_options, base_of, prepare, reader_of
 
 Array = np.ndarray
 
@@ -515,6 +515,7 @@ def parser() -> argparse.ArgumentParser:
     add("--drop-epochs", type=positive, default=30, metavar="N",
         help="epochs with dropout, which learns slower; default: 30")  # fmt: skip
     add("--batch-size", type=positive, default=32, metavar="N", help="default: 32")
+    add_schedule_options(add)
     add("--compare", action="store_true",
         help="also time an epoch without cached features, and compare")  # fmt: skip
     add_backend_options(made)
@@ -524,11 +525,15 @@ def parser() -> argparse.ArgumentParser:
 def command(options: argparse.Namespace) -> None:
     if options.processes is not None:
         raise ValueError("A sweep trains small heads, which one process does fast: no --processes.")
+    schedules.check(options.schedule, options.warmup, min(options.epochs, options.drop_epochs))
     choices = [[size] for size in options.image_size or ()]
     if options.image_sizes or not choices:
         choices.append(options.image_sizes or [IMAGE_SIZE])
     machine, splits, reader, base = prepare(options, choices[0])
-    settings = Settings(epochs=options.epochs, batch_size=options.batch_size, seed=options.seed)
+    settings = Settings(
+        epochs=options.epochs, batch_size=options.batch_size, seed=options.seed,
+        schedule=options.schedule, warmup=options.warmup,
+    )  # fmt: skip
     options.output.mkdir(parents=True, exist_ok=True)
     config.write(parser(), options, machine.made_with)
     finished: list[Sweep] = []

@@ -489,11 +489,7 @@ def parser() -> argparse.ArgumentParser:
     add("--epochs", type=positive, default=10, metavar="N", help="default: 10")
     add("--batch-size", type=positive, default=32, metavar="N", help="default: 32")
     add("--learning-rate", type=rate, default=0.001, metavar="LR", help="for Adam; default: 0.001")
-    add("--schedule", choices=schedules.SCHEDULES, default="constant",
-        help="how the learning rate, and later that of fine-tuning, changes: constant (default), "
-        "cosine, down to 0; one-cycle, up and then down")  # fmt: skip
-    add("--warmup", type=non_negative, default=0.0, metavar="EPOCHS",
-        help="let the learning rate rise from 0 at first; default: 0, not at all")  # fmt: skip
+    add_schedule_options(add)
     add("--inner", type=count, default=0, metavar="N",
         help="units of a dense layer before the last one; default: 0, no such layer")  # fmt: skip
     add("--dropout", type=share, default=0.0, metavar="RATE", help="for the last layer; default: 0")
@@ -545,6 +541,14 @@ def parser() -> argparse.ArgumentParser:
         help=f"also tell {' or '.join(loggers.LOGGERS)} about the run, if installed")  # fmt: skip
     add_backend_options(made)
     return made
+
+
+def add_schedule_options(add: Callable[..., Any]) -> None:
+    add("--schedule", choices=schedules.SCHEDULES, default="constant",
+        help="how a learning rate changes in the course of a run: constant (default); cosine, down "
+        "to 0; one-cycle, up and then down")  # fmt: skip
+    add("--warmup", type=non_negative, default=0.0, metavar="EPOCHS",
+        help="let the learning rate rise from 0 at first; default: 0, not at all")  # fmt: skip
 
 
 def settings_from(options: argparse.Namespace) -> Settings:

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reference import backend, find_rate, schedules, sweep
+from reference import backend, find_rate, folds, schedules, sweep
+from reference import train as training
 from reference.features import Features
 from reference.fitting import Settings
 
@@ -45,6 +46,12 @@ def test_schedules_by_hand():
 def test_a_schedule_that_does_not_fit_is_refused(options, words):
     with pytest.raises(ValueError, match=words):
         Settings(**options)
+
+
+@pytest.mark.parametrize("command", [sweep, folds, training])
+def test_the_commands_refuse_a_warm_up_of_the_whole_run(command, options, capsys):
+    assert command.run([*options, "--warmup", "10"]) == 2
+    assert "Received 10 of 10 epochs" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
