@@ -19,6 +19,18 @@ const browser = [
   ...["setTimeout", "window"],
 ];
 
+// Where a text stands in the code, and `words("…")` should.
+const places = [
+  ["CallExpression[callee.name='h'] > ", ":not(:first-child)"],
+  ["Property[key.value='aria-label'] > ", ".value"],
+  ["Property[key.name=/^(title|alt|placeholder)$/] > ", ".value"],
+  ["NewExpression[callee.name='Error'] > ", ""],
+];
+const texts = places.flatMap(([before, after]) => [
+  `${before}Literal[value=/[a-z]{2}/i]${after}`,
+  `${before}TemplateLiteral${after} > TemplateElement[value.raw=/[a-z]{2}/i]`,
+]);
+
 export default [
   { ignores: ["**/node_modules/"] },
   js.configs.recommended,
@@ -36,6 +48,10 @@ export default [
       "max-len": ["error", { code: 100 }],
       "max-lines": ["error", 700],
       "max-lines-per-function": ["error", 80],
+      "no-restricted-syntax": [
+        "error",
+        ...texts.map((selector) => ({ selector, message: "Texts are in words/: words(key)." })),
+      ],
       "no-shadow": "error",
       "no-unused-vars": ["error", { argsIgnorePattern: "^_" }],
       "no-var": "error",

@@ -314,7 +314,7 @@ class Trace(LossesOfTrace):
         Of a list of examples the page begins with the first, switches to the others, and shows in
         which layers two of them differ.
 
-        `options`: see `minicnn.explain.page.build` (`class_names`, `photo`, `title`, `data`;
+        `options`: see `minicnn.explain.page.build` (`class_names`, `photo`, `language`, `data`;
         `against`, another model that the page shows beside this one). The page's loss is the
         cross-entropy of the trace's target, if the model has classes. Returns the path; without
         one, the page as a string that a notebook shows in its cell. Raises `ValueError` for models

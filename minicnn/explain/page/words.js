@@ -37,6 +37,7 @@ const PLACE = /\{(\w+)(?:\|([^|}]*)\|([^|}]*))?\}/g;
  */
 export function words(key, values = {}) {
   const text = tables[language][key];
+  // eslint-disable-next-line no-restricted-syntax -- only those who write code see it
   if (text === undefined) throw new Error(`The page has no words for ${key}.`);
   return text.replace(PLACE, (_, name, one, many) =>
     one === undefined ? values[name] : Number(values[name]) === 1 ? one : many,

@@ -197,9 +197,15 @@ def test_nothing_is_said_outside_of_the_tables(everything, opened):
     for mode in ("forward", "backward"):
         tab.evaluate(f"page.setMode('{mode}')")
         wait(tab, f"page.state.mode === '{mode}'")
-        for number in range(mode == "backward", tab.evaluate("page.net.nodes.length")):
-            tab.evaluate(f"page.set({{tab: 'number'}}), page.openLayer({number})")
-            if words := strangers(tab, allowed):
+        seen = tab.evaluate(
+            f"""() => page.net.nodes.slice({int(mode == "backward")}).map(({{ id }}) => {{
+                page.set({{ tab: "number" }});
+                page.openLayer(id);
+                return ({SHOWN})();
+            }})"""
+        )
+        for number, texts in enumerate(seen):
+            if words := words_in(texts) - allowed:
                 wrong[mode, number] = words
     assert wrong == {}
 
@@ -223,11 +229,27 @@ VIEWS = {
 DIALOGS = ("help", "save", "add-photo", "add-drawing", "tour")
 
 
-def test_no_view_says_anything_outside_of_the_tables(tmp_path, opened):
+@pytest.fixture(scope="module")
+def page_with_all_views(tmp_path_factory):
     x = np.concatenate([photo((12, 12, 3), seed) for seed in range(3)])
     last = {"first": small_cnn().get_weights()}
-    path = build(small_cnn(), x, tmp_path / "page.html", data=(x, [0, 1, 2]), checkpoints=last)
-    tab = opened(in_a_foreign_alphabet(path))
+    path = tmp_path_factory.mktemp("views") / "page.html"
+    return build(small_cnn(), x, path, data=(x, [0, 1, 2]), checkpoints=last)
+
+
+@pytest.mark.parametrize("width", [320, 900, 1280])
+def test_german_words_fit_into_the_window(width, page_with_all_views, opened):
+    tab = opened(page_with_all_views, width, address="#/language=de")
+    wide = []
+    for name, act in VIEWS.items():
+        tab.evaluate(f"() => {{ return {act}; }}")
+        if tab.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            wide.append(name)
+    assert wide == []
+
+
+def test_no_view_says_anything_outside_of_the_tables(page_with_all_views, opened):
+    tab = opened(in_a_foreign_alphabet(page_with_all_views))
     allowed = {*NEUTRAL, *words_in(names_of(tab))}
     wrong = {}
     for name, act in VIEWS.items():

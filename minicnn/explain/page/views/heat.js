@@ -193,7 +193,7 @@ function head(app) {
 const backToNetwork = (app) =>
   h(
     "button.quiet.back-to",
-    { onclick: () => app.overview(), "data-focus": "back", title: "Esc" },
+    { onclick: () => app.overview(), "data-focus": "back", title: words("help.esc.key") },
     words("to_network"),
   );
 

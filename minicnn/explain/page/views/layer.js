@@ -77,7 +77,7 @@ function layerHead(app, id) {
     {},
     h(
       "button.quiet.back-to",
-      { onclick: () => app.overview(), "data-focus": "back", title: "Esc" },
+      { onclick: () => app.overview(), "data-focus": "back", title: words("help.esc.key") },
       words("to_network"),
     ),
     walk(-1, "‹"),

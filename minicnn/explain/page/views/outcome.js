@@ -91,7 +91,7 @@ function lossOfClass(app) {
     ),
   );
   return [
-    h("p.formula", {}, "L = −log p(", pick, ")"),
+    h("p.formula", {}, words("outcome.loss"), pick, ")"),
     sumLine([
       ["−", `log ${percent(p)}`, Math.log(p)],
       ["=", "L", net.loss(), true],
