@@ -339,8 +339,8 @@ def test_data_counts_every_class_and_names_bad_photos(clothes, tmp_path, capsys)
 
 def test_train_writes_what_it_says(trained):
     assert {path.name for path in trained.iterdir()} == {
-        "config.toml", "confused.csv", "confusion.png", "curves.png", "evaluation.json",
-        "history.csv", "mistakes.png", "model.keras", "probabilities-test.csv",
+        "calibration.png", "config.toml", "confused.csv", "confusion.png", "curves.png",
+        "evaluation.json", "history.csv", "mistakes.png", "model.keras", "probabilities-test.csv",
         "probabilities-validation.csv", "report.txt", "run.json", "state.npz",
     }  # fmt: skip
     for name in ("confusion.png", "curves.png", "mistakes.png"):
