@@ -1,5 +1,7 @@
 """Options that make a run small, and a run that several tests share."""
 
+from contextlib import contextmanager
+
 import pytest
 
 from reference import train as training
@@ -19,14 +21,23 @@ def trained(options, tmp_path_factory):
     """Return the folder of one small run of `reference.train`."""
     output = tmp_path_factory.mktemp("trained")
     told = ["--epochs", "3", "--learning-rate", "0.05", "--output", str(output)]
-    assert training.run([*options, *told]) == 0
+    with eager():
+        assert training.run([*options, *told]) == 0
     return output
+
+
+@contextmanager
+def eager():
+    tensorflow = pytest.importorskip("tensorflow")
+    tensorflow.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tensorflow.config.run_functions_eagerly(False)
 
 
 @pytest.fixture
 def eagerly():
     """Run eagerly: TensorFlow would trace each run's steps, which takes longer than the steps."""
-    tensorflow = pytest.importorskip("tensorflow")
-    tensorflow.config.run_functions_eagerly(True)
-    yield
-    tensorflow.config.run_functions_eagerly(False)
+    with eager():
+        yield

@@ -148,7 +148,7 @@ def test_a_copy_in_the_same_split_is_not_counted_as_one_in_another(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_features_of_a_base_doubt_a_wrong_label(copy, tiny_base, tmp_path, capsys):
+def test_the_features_of_a_base_doubt_a_wrong_label(copy, tiny_base, tmp_path, capsys, eagerly):
     told = ["--data", str(copy), "--output", str(tmp_path / "report"), "--base", str(tiny_base)]
     told += ["--image-size", "48", "--cache", str(tmp_path / "cache"), "--drop", "doubted"]
     assert data.run(told) == 0
@@ -349,7 +349,7 @@ def test_a_page_shows_names_that_are_no_text(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_flat_folder_can_be_trained_on_and_tested(options, flat, tmp_path):
+def test_a_flat_folder_can_be_trained_on_and_tested(options, flat, tmp_path, eagerly):
     output = tmp_path / "out"
     told = ["--data", str(flat), "--epochs", "1", "--output", str(output)]
     assert training.run([*options, *told]) == 0

@@ -240,7 +240,7 @@ def test_torch_can_be_kept_from_the_gpu(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["train", "evaluate", "predict", "export"])
-def test_float32_is_not_tf32(name, options, trained, clothes, tmp_path):
+def test_float32_is_not_tf32(name, options, trained, clothes, tmp_path, eagerly):
     """This would matter on a GPU; without one, TensorFlow still keeps the setting."""
     config = pytest.importorskip("tensorflow").config.experimental
     config.enable_tensor_float_32_execution(True)
@@ -366,7 +366,7 @@ def test_without_test_photos_nothing_is_claimed(clothes, options, tmp_path, caps
 
 
 @pytest.mark.slow
-def test_a_bad_test_photo_is_named_before_training(clothes, options, tmp_path, capsys):
+def test_a_bad_test_photo_is_named_before_training(clothes, options, tmp_path, capsys, eagerly):
     copy = shutil.copytree(clothes, tmp_path / "copy")
     bad = sorted((copy / "test" / "hat").iterdir())[0]
     bad.write_bytes(b"no photo")
@@ -485,7 +485,9 @@ def test_minicnn_predicts_the_same_without_keras(trained, clothes, capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("reading", ["--course-compatible", "--antialias"])
-def test_minicnn_reads_photos_as_the_model_learned_to(reading, options, clothes, tmp_path, capsys):
+def test_minicnn_reads_photos_as_the_model_learned_to(
+    reading, options, clothes, tmp_path, capsys, eagerly
+):
     told = [reading, "--epochs", "2", "--learning-rate", "0.05"]
     assert training.run([*options, *told, "--output", str(tmp_path)]) == 0
     capsys.readouterr()

@@ -84,7 +84,7 @@ def test_a_file_that_is_missing_or_a_pipe_is_named(tmp_path, pipe, capsys):
 texts = st.text(st.characters(exclude_categories=["Cs"])).filter(lambda text: text != "")
 
 
-@settings(max_examples=25)  # each writes a file
+@settings(deadline=None, max_examples=25)  # each writes a file
 @given(texts, st.floats(1e-30, 1e30), st.lists(st.floats(1e-9, 1e9), min_size=1), st.booleans())
 def test_what_is_written_is_read_again(tmp_path_factory, text, number, several, switch):
     parser = console.make_parser("train", "")

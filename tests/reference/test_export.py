@@ -110,7 +110,7 @@ def test_onnx_agrees_with_the_model_in_batches_of_every_size(options, tmp_path, 
 
 
 @pytest.mark.slow
-def test_a_file_that_minicnn_cannot_open_says_so(options, tmp_path, capsys):
+def test_a_file_that_minicnn_cannot_open_says_so(options, tmp_path, capsys, eagerly):
     inputs = keras.Input((48, 48, 3))
     x = keras.layers.Conv2D(4, 3, strides=3)(keras.layers.RMSNormalization()(inputs))
     keras.Model(inputs, x).save(tmp_path / "base.keras")

@@ -45,7 +45,7 @@ def test_one_part_has_no_interval(options, told, capsys):
 
 
 @pytest.mark.slow
-def test_the_command(options, tmp_path, capsys):
+def test_the_command(options, tmp_path, capsys, eagerly):
     told = ["--folds", "3", "--epochs", "2", "--learning-rate", "0.05", "--output", str(tmp_path)]
     assert folds.run([*options, *told]) == 0
     assert "95 % interval" in capsys.readouterr().out

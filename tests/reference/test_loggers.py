@@ -139,7 +139,7 @@ def test_another_logger_is_refused(capsys):
 
 @pytest.mark.slow
 def test_the_file_that_a_run_writes_repeats_it_and_the_loggers_are_told(
-    fakes, trained, tmp_path, capsys
+    fakes, trained, tmp_path, capsys, eagerly
 ):
     text = (trained / "config.toml").read_text("utf-8")
     found = tomllib.loads(text)

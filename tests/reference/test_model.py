@@ -15,6 +15,8 @@ from reference import model as models
 from reference.data import Reader
 from reference.model import About
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 @pytest.fixture(scope="module")
 def machine():
