@@ -36,7 +36,7 @@ def history(folder):
 # Runs the commands in turn, in one group of processes, and dies after an epoch if told to. It finds
 # no TensorFlow: JAX needs none, and importing it would take as long as everything else.
 ON_JAX = """
-import functools, json, os, signal, sys
+import functools, json, sys
 
 class WithoutTensorFlow:
     def find_spec(name, path=None, target=None):
@@ -44,18 +44,12 @@ class WithoutTensorFlow:
             raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, WithoutTensorFlow)
-from reference import fitting, on_jax, train
+from killed import die_after
+from reference import on_jax, train
 
 on_jax.Processes = functools.cache(on_jax.Processes)
 commands, last = json.loads(sys.argv[1])
-write_state = fitting.write_state
-
-def write_and_die(path, about, history, *more):
-    write_state(path, about, history, *more)
-    if len(history["loss"]) == last:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-fitting.write_state = write_and_die
+die_after(last)
 sys.exit(max(train.run(command) for command in commands))
 """
 
@@ -68,6 +62,7 @@ def start(commands, compiled, last=None):
         cwd=ROOT,
         env={
             **os.environ,
+            "PYTHONPATH": str(ROOT / "tests" / "helpers"),
             "KERAS_BACKEND": "jax",
             "XLA_FLAGS": QUICKLY_COMPILED,
             "JAX_COMPILATION_CACHE_DIR": str(compiled),
@@ -80,7 +75,7 @@ def start(commands, compiled, last=None):
 
 
 def finish(process):
-    out, err = process.communicate(timeout=150)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert "jit_compile=False" not in err, "JAX is slow where it does not compile"
     return out
@@ -131,10 +126,10 @@ def test_two_processes_train_and_augment_as_one_does_and_survive_the_death_of_on
 
     tuned_group = [*tuned, "--output", group / "tuned"]
     first, second = together(tuned_group, ends=(3, None))
-    err = second.communicate(timeout=100)[1]
+    err = second.communicate(timeout=300)[1]
     assert second.returncode != 0
     assert re.search(r"Process 1 of 2 .*was lost\. Start all of them again with --resume", err)
-    assert first.wait(timeout=100) == -signal.SIGKILL
+    assert first.wait(timeout=300) == -signal.SIGKILL
     first.communicate()
     assert len(history(group / "tuned")) == 3
 
@@ -192,7 +187,7 @@ for name, machine in (("one", one), ("two", two)):
 @pytest.mark.slow
 def test_copies_on_two_devices_train_what_one_does(clothes, tiny_base, tmp_path):
     command = [sys.executable, "-c", MIRRORED, str(clothes), str(tiny_base), str(tmp_path)]
-    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=150)
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert found.returncode == 0, found.stderr
     assert "mirrored on 2 devices" in found.stdout
     assert len(history(tmp_path / "one")) == 4
