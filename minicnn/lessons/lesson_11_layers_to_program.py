@@ -122,8 +122,8 @@ print(f"{1e6 * milliseconds(lambda: relu(number), 1000):,.0f} nanoseconds")
 # ## Fewer layers
 #
 # At inference a BatchNormalization knows its mean and variance: it multiplies each channel by one
-# number and adds another. A convolution does so, too. Here is the smallest of all networks, with
-# one weight:
+# number and adds another. So does a convolution. Here is the smallest of all networks, with one
+# weight:
 #
 # ```
 # convolution      y = w·x + b                                  w = 2, b = 1
@@ -268,7 +268,7 @@ print((model.predict(x, verbose=0) - before).round(4))
 model.layers[-1].set_weights([kernel, bias])
 
 # %% [markdown]
-# ## Memory: who is needed, and until when
+# ## Memory: what is needed, and until when
 #
 # A layer that is called alone asks for memory for its result. A program knows all arrays
 # beforehand, and for each one when it is first written and when it is last read: its *lifetime*.
@@ -292,7 +292,7 @@ for step in range(1, 6):
     print(f"step {step}: {' + '.join(needed):10} = {sum(sizes[name] for name in needed):3} KB")
 
 # %% [markdown]
-# Step 3 needs 160 KB, so less cannot be enough. Step 4 needs 192. Now everybody needs a place: one
+# Step 3 needs 160 KB, so less cannot be enough. Step 4 needs 192. Now each array needs a place: one
 # block of memory for all of them, the *arena*. We place the largest array first, and each array as
 # low as it may lie beside those that live at the same time.
 
@@ -331,7 +331,7 @@ lesson.show(plots.program(program, "Our program"))
 # %% [markdown]
 # Room for two results, used in turn: six of the 13 are never written (see above), and the others
 # take the place of one that is no longer needed. And little memory is not only cheaper: what was
-# written there a moment ago is likely to be in a cache still.
+# written there a moment ago is likely still to be in a cache.
 #
 # ## Tasks and threads
 #
@@ -391,8 +391,8 @@ print(f"to make the program: {milliseconds(lambda: Program(folded.graph, [x.shap
 # program needs more than the time that we computed at the beginning: a depthwise convolution does
 # only nine multiplications with each number that it reads, too few to keep a core busy with them.
 #
-# The last line says why `predict` does not make a program at once: it takes longer than to compute
-# one photo without. So it waits until a size of batch comes for the second time.
+# The last line says why `predict` does not make a program at once: making it takes longer than
+# computing one photo without it. So it waits until a size of batch comes for the second time.
 #
 # To see how it is done, read `minicnn/graph/program.py`; it is shorter than this lesson. How layers
 # are folded is in `minicnn/graph/fusion.py`, which steps become one in `minicnn/graph/peephole.py`,
@@ -432,7 +432,7 @@ lesson.check(2, kilobytes)
 # %% [markdown]
 # **3.** Write `duration(tasks, threads)`: how many milliseconds a program takes, if each task takes
 # one. `tasks` is a list with the number of tasks of each step. A thread does one task at a time,
-# and no thread begins a step before the step before it is done.
+# and no thread begins a step until the one before it is done.
 
 
 # %%

@@ -210,7 +210,8 @@ from pathlib import Path
 if importlib.util.find_spec("minicnn") is None:
     wheels = sorted(map(str, Path().glob("minicnn_engine-*.whl"))) or ["minicnn-engine"]
     pip = [sys.executable, "-m", "pip", "install", "--quiet"]
-    subprocess.run([*pip, f"{wheels[-1]}[plot]"], check=True)"""
+    subprocess.run([*pip, f"{wheels[-1]}[plot]"], check=True)
+    importlib.invalidate_caches()"""
 
 
 def notebook(script: Script) -> dict[str, Any]:
