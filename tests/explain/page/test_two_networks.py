@@ -220,6 +220,22 @@ def test_of_networks_that_are_too_large_the_page_has_outputs(tmp_path, opened):
     assert "Of the network after this page has outputs" in tab.locator(".notes").inner_text()
 
 
+def test_rounding_to_11_bits_is_no_difference_to_be_seen(tmp_path, opened):
+    def network(scale):
+        kinds = [layers.Conv2D(8, 3, name="conv"), layers.GlobalAveragePooling2D(), layers.Dense(3)]
+        model = seeded(Sequential([Input((40, 40, 3)), *kinds]))
+        model.layers[-1].kernel.value[:] *= scale
+        return model
+
+    x = photo((40, 40, 3))
+    path = build(network(1), x, tmp_path / "page.html", against=network(2), limit=60_000)
+    tab = opened(path, address="#conv/5,5,0/compare")
+    assert tab.evaluate("page.net.isRounded(1)")
+    change = tab.get_by_role("figure").filter(has_text="b − a").locator(".legend span").nth(2)
+    largest = tab.evaluate("Math.max(...page.net.y(1).data.map(Math.abs))")
+    assert float(change.inner_text().replace("+", "")) == pytest.approx(0.02 * largest, rel=0.2)
+
+
 def test_the_command_takes_a_network_of_another_size(tmp_path, opened):
     small = Sequential([Input((8, 6, 3)), layers.Flatten(), layers.Dense(3, name="scores")])
     trained().save(tmp_path / "after.keras")

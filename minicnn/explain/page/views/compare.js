@@ -106,7 +106,7 @@ function layerRow(app, node) {
   const draw = (x) =>
     photo ? inputPicture(app.net, x) : one(x, most, Math.max(topFor(a), topFor(b)));
   const drawChange = () => {
-    return one(difference(a, b), most, topOfChange(a, b));
+    return one(difference(a, b), most, topOfChange(app, id, a, b));
   };
   const thumbs = [() => draw(a), () => draw(b), drawChange];
   return h(

@@ -41,7 +41,7 @@ export function oneLayerOfTwo(app) {
         "div.sums-of-two",
         {},
         h("div", {}, sums(app, a, b, at), maps(app, a, b, at)),
-        oneOfTwo(app, "b − a", change, at, topOfChange(a, b), mapSize() * 0.7),
+        oneOfTwo(app, "b − a", change, at, topOfChange(app, id, a, b), mapSize() * 0.7),
       ),
     ),
     oneOfTwo(app, `b: ${names[1]}`, b, at, top),

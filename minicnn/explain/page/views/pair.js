@@ -116,9 +116,13 @@ export const nameOf = (net, id, k) =>
 export const one = (x, map, top) =>
   x.shape.length === 3 ? mapPicture(x, map, top) : vectorPicture(x.data, top);
 
-// Where the scale of b − a ends: rounding alone stays white.
-export const topOfChange = (a, b) =>
-  Math.max(topOf(difference(a, b).data), 1e-4 * Math.max(topFor(a), topFor(b)));
+// Where the scale of b − a ends: rounding alone stays nearly white, also that to 11 bits.
+export function topOfChange(app, id, a, b) {
+  const [first, second] = sidesOf(app);
+  const rounded = first.net.isRounded(id) || second.net.isRounded(partner(app, id));
+  const least = (rounded ? 2e-2 : 1e-4) * Math.max(topFor(a), topFor(b));
+  return Math.max(topOf(difference(a, b).data), least);
+}
 
 export const share = (part) =>
   h(
