@@ -240,8 +240,7 @@ def write(
             if can_explain and Path(photo).is_file():
                 target = folder / f"explained-{number:02d}.html"
                 page.code(explain_command(model, photo, names[truth], target))
-                if number <= explained:
-                    _explain(model, photo, names[truth], target)
+                if number <= explained and _explain(model, photo, names[truth], target):
                     page.link("Where its numbers come from", target.name)
                     files.append(target.name)
             advance(1)
@@ -249,9 +248,11 @@ def write(
     return files
 
 
-def _explain(model: Path, photo: str, truth: str, target: Path) -> None:
+def _explain(model: Path, photo: str, truth: str, target: Path) -> bool:
+    """Write the page of a photo; False, and a sentence, if it cannot be written."""
     import minicnn.commands
 
     told = ["explain", os.fspath(model), photo, f"--class={truth}", "-o", os.fspath(target)]
-    if minicnn.commands.main(told):
+    if failed := minicnn.commands.main(told) != 0:
         say(f"{target.name} has not been written.")
+    return not failed

@@ -7,7 +7,7 @@ import numpy as np
 
 from minicnn import functional
 from minicnn.explain.arithmetic import check_place
-from minicnn.layers import Dense
+from minicnn.layers import Average, Dense
 from minicnn.models import Model
 
 Array = np.ndarray
@@ -21,11 +21,23 @@ def kind_of(model: Model, output: Array) -> str:
         return "sigmoid" if model.ends_in("sigmoid") else ""
     if model.ends_in("softmax"):
         return "softmax"
-    last = model.outputs[0].node.layer
-    while isinstance(last, Model):
-        last = last.outputs[0].node.layer
-    # Pooled or flattened features are not scores.
-    return "logits" if isinstance(last, Dense) and last.activation_name == "linear" else ""
+    return "logits" if _gives_logits(model) else ""
+
+
+def _gives_logits(model: Model) -> bool:
+    """Whether the output comes from a linear Dense layer, or is an average of such outputs.
+
+    An ensemble averages the logits of its members. Pooled or flattened features are not scores.
+    """
+    node = model.outputs[0].node
+    nodes = [x.node for x in node.inputs] if isinstance(node.layer, Average) else [node]
+    for layer in (node.layer for node in nodes):
+        if isinstance(layer, Model):
+            if not _gives_logits(layer):
+                return False
+        elif not isinstance(layer, Dense) or layer.activation_name != "linear":
+            return False
+    return True
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,22 @@ def photos(count: int = 2) -> Array:
 # -- by hand -----------------------------------------------------------------------------------
 
 
+def test_the_average_of_logits_is_of_classes_and_that_of_features_is_not() -> None:
+    x = minicnn.Input((2, 2, 2))
+    members = [by_hand(None), by_hand(None)]
+    averaged = minicnn.Model(x, layers.Average()([member(x) for member in members]))
+    heat = averaged.trace(X).heatmap(class_index=0)
+    alone = members[0].trace(X).heatmap(class_index=0)
+    assert heat.of.kind == "logits"
+    assert heat.probability == pytest.approx(alone.probability)
+    np.testing.assert_allclose(heat.values, alone.values / 2, rtol=1e-6)  # a member is half of it
+    pooled = [layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)]
+    features = minicnn.Model(x, layers.Average()(pooled))
+    assert features.trace(X).heatmap("occlusion", size=1).of.kind == ""
+    mixed = minicnn.Model(x, layers.Average()([by_hand(None)(x), by_hand("softmax")(x)]))
+    assert mixed.trace(X).heatmap("occlusion", size=1).of.kind == ""
+
+
 def test_grad_cam_weighs_the_maps_by_their_mean_gradients() -> None:
     heat: Any = by_hand().trace(X).heatmap("grad_cam", class_index=0)
     # d score 0 / d A[r, c, k] = W[k, 0] / 4 at each of the four places.
