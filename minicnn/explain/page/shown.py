@@ -14,7 +14,8 @@ class Page(str):
         address = base64.b64encode(self.encode()).decode("ascii")
         style = f"width:100%;height:{HEIGHT}px;border:0"
         source = f"data:text/html;charset=utf-8;base64,{address}"
-        return f'<iframe title="the page of the model" style="{style}" src="{source}"></iframe>'
+        title = self.partition("<title>")[2].partition("</title>")[0]
+        return f'<iframe title="{title}" style="{style}" src="{source}"></iframe>'
 
     def __repr__(self) -> str:
         return f"<page of {len(self):,} characters>"
