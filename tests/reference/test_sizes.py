@@ -18,11 +18,12 @@ from reference.data import Reader
 
 @pytest.fixture(scope="module")
 def both(options, tmp_path_factory):
-    """Return the folder of a small run that sees photos at 32 and 48 pixels, and is fine-tuned."""
+    """Return the folder of two small runs in one, fine-tuned, which see photos at two sizes."""
     output = tmp_path_factory.mktemp("both")
     told = [
         "--image-sizes", "32", "48", "--antialias", "--epochs", "1", "--learning-rate", "0.05",
-        "--fine-tune", "block2", "--fine-tune-epochs", "1", "--output", str(output),
+        "--fine-tune", "block2", "--fine-tune-epochs", "1", "--ensemble", "2",
+        "--output", str(output),
     ]  # fmt: skip
     assert training.run([*without_size(options), *told]) == 0
     return output
