@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from downloads import Server, files
+from keras_networks import few_blocks
 from sessions import clear_session
 
 import minicnn
@@ -440,6 +441,7 @@ def test_weights_are_where_keras_finds_them(
 
     monkeypatch.setattr(imagenet, "get_file", ours)
     monkeypatch.setattr(file_utils, "get_file", theirs)
+    few_blocks(monkeypatch)
     found = []
     no_values = keras.StatelessScope(initialize_variables=False), weight_budget(math.inf)
     for library, without in zip((keras.applications, applications), no_values, strict=True):

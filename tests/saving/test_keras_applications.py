@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from keras_networks import few_blocks
 
 from minicnn import models
 from minicnn.explain.copies import copied
@@ -66,6 +67,13 @@ def family(name: str) -> Any:
     return model
 
 
+@pytest.fixture
+def _few_blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make small networks, except where the test is marked large."""
+    if not request.node.get_closest_marker("large"):
+        few_blocks(monkeypatch)
+
+
 def photos(model: Any, count: int) -> Array:
     x = np.random.default_rng(1).uniform(0, 255, (count, *model.input_shape[1:]))
     return x.astype(np.float32)
@@ -77,7 +85,7 @@ def apart(found: Any, wanted: Any) -> float:
     return float(np.abs(np.asarray(found) - wanted).max() / np.abs(wanted).max())
 
 
-# `-m large` runs the others, too.
+# `-m large` runs all of them, and with all of their blocks.
 PREDICTING = [
     *("ConvNeXtTiny", "DenseNet121", "EfficientNetB0", "EfficientNetV2B0", "MobileNet"),
     *("MobileNetV2", "MobileNetV3Small", "ResNet50V2", "VGG16", "Xception"),
@@ -86,11 +94,12 @@ LEARNING = ["EfficientNetB0", "MobileNet", "MobileNetV2", "MobileNetV3Small", "R
 
 
 def families(small: list[str]) -> list[Any]:
-    """Return all names as parameters; those that are not small are marked."""
+    """Return the small ones, and then all of them, marked, as parameters."""
     large = pytest.mark.large
-    return [name if name in small else pytest.param(name, marks=large) for name in FAMILIES]
+    return [*small, *(pytest.param(name, id=f"whole {name}", marks=large) for name in FAMILIES)]
 
 
+@pytest.mark.usefixtures("_few_blocks")
 @pytest.mark.parametrize("name", families(PREDICTING))
 def test_a_network_of_the_family_opens_and_predicts_as_keras(name: str, tmp_path: Path) -> None:
     theirs = family(name)
@@ -125,7 +134,7 @@ def _exactly() -> Any:
         set_dtype("float32")
 
 
-@pytest.mark.usefixtures("_exactly")
+@pytest.mark.usefixtures("_exactly", "_few_blocks")
 @pytest.mark.parametrize("name", families(LEARNING))
 def test_a_step_of_training_has_keras_s_gradients(name: str, tmp_path: Path) -> None:
     import tensorflow as tf
