@@ -84,8 +84,11 @@ def choose(options: argparse.Namespace, defaults: argparse.ArgumentParser) -> ar
     if options.processes is not None:
         raise ValueError("A preset compares small heads, which one process does fast: "
                          "no --processes.")  # fmt: skip
-    if options.augment:
-        raise ValueError("--preset best learns from features that are computed once: no --augment.")
+    if settings_from(options).renews:
+        raise ValueError(
+            "--preset best learns from features that are computed once: no --augment, "
+            "--randaugment, --erasing, --mixup, --cutmix."
+        )
     candidates = with_parts(options, defaults)
     machine, splits, _, _ = prepare(candidates[0][1])
     rows: list[Row] = []

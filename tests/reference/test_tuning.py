@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from minicnn.models import load_model
-from reference import ensemble, tuning
+from reference import backend, ensemble, fitting, tuning
 from reference import model as models
+from reference.fitting import Settings
 from reference.model import Base
 
 
@@ -36,6 +37,28 @@ def test_the_part_above_the_cut_makes_of_the_part_below_what_the_whole_makes(bas
     assert rows.shape == (2, widths[name])
     np.testing.assert_allclose(upper(rows), whole(photos), rtol=1e-5, atol=1e-6)
     assert models.head_of(whole).weights[0] is upper.weights[-4], "the layers are shared"
+
+
+@pytest.mark.slow
+def test_xception_is_cut_and_learns_in_mixed_precision():
+    machine = backend.default()
+    try:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        base = models.load_base("xception", 71, "none")
+        whole = models.make_model(base, 4)
+        first = tuning.stages(base.network, "block14,block13")[-1]
+        photos = np.random.default_rng(0).uniform(0, 255, (2, 71, 71, 3)).astype("f4")
+        rows = np.asarray(tuning.extractor(base, first)(photos))
+        tuning.thaw(base.network, first)
+        upper = tuning.behind(whole, base, first)
+        np.testing.assert_array_equal(upper(rows), whole(photos))
+        found = tuning.factors(upper, base.network, 0.5)
+        assert set(found) == {0.125, 0.25, 0.5, 1.0}  # the way around block13 has its own name
+        settings = Settings(ema=0.9, weight_decay=0.01)
+        fitting.compile_learner(upper, settings, 1e-4, machine, factors=found)
+        assert np.isfinite(upper.train_on_batch(rows, np.eye(4, dtype="f4")[:2])).all()
+    finally:
+        keras.config.set_dtype_policy("float32")
 
 
 def test_several_networks_in_one_model_share_the_part_below_the_cut(base, tmp_path):
