@@ -25,9 +25,11 @@ SEEN = """async (layers) => {
         page.openLayer(layer);
         for (const { id } of document.querySelectorAll('.tab:not(:disabled)')) {
             document.getElementById(id).click();
-            while (document.getElementById(id).ariaSelected !== 'true') {
+            const isOpen = () => document.getElementById(id).ariaSelected === 'true';
+            for (let n = 0; n < 400 && !isOpen(); n++) {
                 await new Promise((done) => setTimeout(done, 5));
             }
+            if (!isOpen()) throw new Error(`layer ${layer}: ${id} does not open`);
             found.push(seen(`layer ${layer}, ${id}`));
         }
     }

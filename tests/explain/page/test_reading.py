@@ -54,7 +54,7 @@ def followed(tab):
                     off: document.querySelectorAll(".tick.off").length,
                     arithmetic: words(".arithmetic"),
                 });
-                if (!follow) return seen;
+                if (!follow || seen.length > page.net.nodes.length) return seen;
                 promised = follow.match(/comes from (\\w+),/)[1];
             }
         }"""
