@@ -21,7 +21,7 @@ import numpy as np
 from minicnn import plots
 from minicnn._support.reading import check_regular
 from minicnn._support.terminal import python, quoted, say
-from reference import config, data, lists
+from reference import config, data, lists, train
 from reference.console import main, make_parser
 from reference.evaluate import Interval, difference, interval, mcnemar
 from reference.fitting import best_epoch
@@ -61,7 +61,10 @@ def read(folder: Path, split: str) -> Run:
     """Read a run's folder; raises `FileNotFoundError` or `ValueError` for anything else."""
     rows, right = _judged(folder, split)
     options = folder / "config.toml"
-    found = config.read(options) if options.is_file() else {}
+    # An option that is younger than the run was not there: it had what is its default now.
+    found = {}
+    if options.is_file():
+        found = config.defaults(train.parser()) | config.read(options)
     return Run(str(folder), rows, right, found, _history(folder / "history.csv"), _time(folder))
 
 

@@ -144,6 +144,12 @@ def written(
             yield _name(action), value
 
 
+def defaults(parser: argparse.ArgumentParser) -> dict[str, Any]:
+    """The options of a run for which nothing was said, apart from those that have no value."""
+    empty = argparse.Namespace(**{a.dest: a.default for a in parser._actions})
+    return dict(written(parser, empty))
+
+
 def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -47,22 +47,24 @@ def test_runs_in_one_table(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     few = [i < 10 for i in range(20)]
     told = {"seconds": 12.4, "features_from_cache": True, "resumed": False, "made_with": "x"}
-    write_run(tmp_path / "first", few, options="inner = 0\nepochs = 2\nseed = 1\n", time=told)
-    write_run(tmp_path / "more", [True] * 20, options="inner = 100\nepochs = 2\nrate = 1e-3\n")
+    write_run(tmp_path / "first", few, options="inner = 0\nepochs = 10\nseed = 1\n", time=told)
+    write_run(
+        tmp_path / "more", [True] * 20, options="inner = 100\nepochs = 2\nlearning-rate = 0.1\n"
+    )
     write_run(tmp_path / "like", [i < 11 for i in range(20)])
     write_run(tmp_path / "else", [True] * 20, names=[f"x{i}" for i in range(20)])
     assert compare.run(["first", "more", "first", "like", "else", "--output", "out"]) == 0
     printed = capsys.readouterr().out
     with (tmp_path / "out" / "compare.csv").open(newline="") as file:
         head, *rows = csv.reader(file)
-    assert head == ["run", "inner", "seed", "rate", "photos", "accuracy", "95 % interval",
+    assert head == ["run", "learning-rate", "inner", "seed", "photos", "accuracy", "95 % interval",
                     "difference", "95 % interval", "p", "best epoch", "time"]  # fmt: skip
     low, high = evaluate.interval(0.5, 20)
-    assert rows[0] == ["first", "0", "1", "–", "20", "0.500", f"{low:.3f} to {high:.3f}", "–", "–",
-                       "–", "2 of 2", "12 s (cached features)"]  # fmt: skip
+    assert rows[0] == ["first", "0.001", "0", "1", "20", "0.500", f"{low:.3f} to {high:.3f}", "–",
+                       "–", "–", "2 of 2", "12 s (cached features)"]  # fmt: skip
     # 10 gained and none lost: p = 2 / 2^10
     assert [row[0] for row in rows] == ["first", "more", "like", "else"]
-    assert rows[1][1:4] == ["100", "–", "0.001"]
+    assert rows[1][1:4] == ["0.1", "100", "0"]  # what a file does not say is as by default
     assert (rows[1][7], rows[1][9], rows[1][11]) == ("+0.500", "0.002", "–")
     assert (rows[2][7], rows[2][9]) == ("+0.050", "1.000")
     assert rows[3][7:10] == ["other photos", "–", "–"]
