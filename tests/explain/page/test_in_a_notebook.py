@@ -9,6 +9,7 @@ from pages import NAMES, plain
 import minicnn
 from minicnn import lessons
 from minicnn.explain import page
+from minicnn.explain.page import shown
 
 WIDTH = 640  # of a cell, in pixels: half a small screen
 
@@ -68,20 +69,25 @@ def test_what_a_lesson_shows_is_no_wider_than_a_cell(executed, browser):
 
 
 @pytest.mark.slow
-def test_the_page_shows_itself_in_a_cell(browser):
+def test_the_page_shows_itself_in_a_cell(browser, monkeypatch):
     model, x = plain()
     made = model.trace(x).to_html(class_names=NAMES[:2])
     assert isinstance(made, page.Page)
     assert made == page.build(model, x, class_names=NAMES[:2])
     assert len(repr(made)) < 80
-    tab = browser.new_page(viewport={"width": 1000, "height": 800})
     complaints = []
-    tab.on("console", lambda message: complaints.append(message.text))
-    tab.on("pageerror", lambda error: complaints.append(str(error)))
-    tab.set_content(made._repr_html_())
-    frame = tab.frame_locator("iframe")
-    frame.locator("#app[data-ready=true]").wait_for()
-    frame.locator("button").first.focus()
-    tab.keyboard.press("Tab")
+    for longest, attribute in ((2**21, ' src="data:'), (1000, ' srcdoc="')):
+        monkeypatch.setattr(shown, "LONGEST_ADDRESS", longest)
+        cell = made._repr_html_()
+        assert attribute in cell
+        assert cell.endswith(">Run the cell to see the page of the model.</iframe>")
+        tab = browser.new_page(viewport={"width": 1000, "height": 800})
+        tab.on("console", lambda message: complaints.append(message.text))
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.set_content(cell)
+        frame = tab.frame_locator("iframe")
+        frame.locator("#app[data-ready=true]").wait_for()
+        frame.locator("button").first.focus()
+        tab.keyboard.press("Tab")
+        tab.close()
     assert complaints == []
-    tab.close()
