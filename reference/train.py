@@ -498,7 +498,7 @@ def parser() -> argparse.ArgumentParser:
         "kept, and each epoch takes as long as a pass of the base")  # fmt: skip
     add("--randaugment", type=share, default=0.0, metavar="M",
         help="two random operations a batch, such as turns and colours, with this strength below "
-        "1; default: 0, none")  # fmt: skip
+        "1; its first step takes long to compile; default: 0, none")  # fmt: skip
     add("--erasing", type=share, default=0.0, metavar="P",
         help="put noise into a rectangle of a photo with this probability; default: 0")  # fmt: skip
     add("--mixup", type=non_negative, default=0.0, metavar="A",
