@@ -33,9 +33,10 @@ from reference.data import Reader, Splits
 from reference.fitting import Settings
 from reference.model import Base
 from reference.report import Page
+from reference.running import Result, train
 from reference.sizes import told as sizes_told
+from reference.starting import base_of, prepare, reader_of
 from reference.sweep import Sweep, print_sweep, three_sweeps, write_trials, write_winner
-from reference.train import Result, base_of, prepare, reader_of, train
 
 SECTIONS = {
     "learning rate": "8.6 Learning rate",

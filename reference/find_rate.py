@@ -32,7 +32,7 @@ from reference.console import (
     make_parser,
 )
 from reference.features import Features
-from reference.train import prepare
+from reference.starting import prepare
 
 
 def find_rate(

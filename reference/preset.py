@@ -27,8 +27,8 @@ from reference.backend import Machine
 from reference.data import Splits
 from reference.features import Features
 from reference.report import Page
+from reference.starting import base_of, prepare, reader_of, settings_from
 from reference.sweep import Row, Sweep, Trial, print_sweep
-from reference.train import base_of, prepare, reader_of, settings_from
 
 SEEDS = 5
 IMAGE_SIZES = (150, 192, 224)

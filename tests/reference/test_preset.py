@@ -6,7 +6,7 @@ import tomllib
 import numpy as np
 import pytest
 
-from reference import data, evaluate, preset, sweep
+from reference import data, evaluate, fitting, preset, sweep
 from reference import model as models
 from reference import train as training
 from reference.features import Features
@@ -50,7 +50,7 @@ def test_options_of_the_command_line_count_more():
 
 def test_gains_by_hand():
     def row(label, *bests):
-        trials = [sweep.Trial(training.Settings(), {"val_accuracy": [b]}, [], []) for b in bests]
+        trials = [sweep.Trial(fitting.Settings(), {"val_accuracy": [b]}, [], []) for b in bests]
         return sweep.Row(label, trials)
 
     rows = [row("a", 0.5, 0.7), row("b", 0.75), row("c", 0.725)]
@@ -65,7 +65,7 @@ def test_heads_together_by_hand():
     """The logits of the photo are 4, 0 and -1, 4: on average 1.5 and 2."""
     found = Features(np.ones((1, 1), np.float32), np.array([[0, 1]], np.float32), 48, True)
     weights = [[np.array([w]), np.array(b)] for w, b in (([4, 0], [0, 0]), ([-1, 3], [0, 1]))]
-    trials = [sweep.Trial(training.Settings(), {}, w, None) for w in weights]
+    trials = [sweep.Trial(fitting.Settings(), {}, w, None) for w in weights]
     trial = preset.together(sweep.Row("x", trials), found, found)
     assert trial.best == 1
     assert trial.right.tolist() == [True]

@@ -234,11 +234,11 @@ FLOORS = (
     ("on_tensorflow", "on_jax"), ("backend",), ("data", "loggers"), ("model", "report"),
     ("tuning",), ("augmenting", "batches", "ensemble", "features", "serve"),
     ("fitting", "audit", "insight"), ("evaluate",),
-    ("train", "predict", "export", "compare"), ("sweep", "find_rate"),
-    ("course", "folds", "preset"),
+    ("running", "starting", "predict", "export"), ("sweep", "find_rate"), ("folds", "preset"),
+    ("train",), ("compare", "course"),
 )  # fmt: skip
 # The command, which reports on the data, leads up; and insight names the class of what it shows.
-DOORS = {("data", "audit"), ("train", "preset"), ("insight", "evaluate")}
+DOORS = {("data", "audit"), ("insight", "evaluate")}
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 SOURCES = sorted(Path(reference.__file__).parent.glob("*.py"))
 

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from reference import backend, course, data, evaluate, features, report, sweep
+from reference import backend, course, data, evaluate, features, fitting, report, sweep
 from reference import model as models
 from reference import train as training
 from reference.features import Features
@@ -15,7 +15,7 @@ from reference.features import Features
 
 def trial(accuracies, right):
     history = {name: list(accuracies) for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
-    settings = training.Settings()
+    settings = fitting.Settings()
     return sweep.Trial(settings, history, [], np.array(right, bool))
 
 
@@ -182,7 +182,7 @@ def test_finished_sweeps_are_not_computed_again(tmp_path, monkeypatch):
     def run(resume, drops=(0.2, 0.5)):
         before = len(tried)
         done = sweep.three_sweeps(
-            None, None, training.Settings(), None, backend.default(), None, 1, (0.1, 0.2), (4,),
+            None, None, fitting.Settings(), None, backend.default(), None, 1, (0.1, 0.2), (4,),
             drops, told=lambda found: None, kept=tmp_path, resume=resume,
         )  # fmt: skip
         return len(tried) - before, [found.table() for found in done.found]

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from minicnn import losses
-from reference import backend, batches, data, evaluate, features, fitting, sweep
+from reference import backend, batches, data, evaluate, features, fitting, running, sweep
 from reference import model as models
 from reference import train as training
 from reference.data import Reader
@@ -238,7 +238,7 @@ def test_fine_tuning_changes_the_last_blocks_and_nothing_before_them(learn, tiny
             same = np.array_equal(old, new)
             moves = layer.name == "block2_conv"  # and not block2_bn
             assert same is not moves, old.path
-    monkeypatch.setattr(training, "LARGEST_KEPT", 0)  # and pixels are decoded again and again
+    monkeypatch.setattr(running, "LARGEST_KEPT", 0)  # and pixels are decoded again and again
     monkeypatch.setattr(batches, "LARGEST_KEPT", 0)
     uncached = learn(settings, name="uncached").history
     np.testing.assert_allclose(uncached["val_loss"], result.history["val_loss"], rtol=1e-4)

@@ -1,0 +1,68 @@
+"""What commands start with, made from options: the machine, the photos, the base, settings."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import fields
+
+from minicnn._support.terminal import say
+from minicnn.images import BadImageError
+from reference import backend, data
+from reference import model as models
+from reference.backend import Machine
+from reference.console import IMAGE_SIZE
+from reference.data import Reader, Splits
+from reference.fitting import Settings
+from reference.model import Base
+
+
+def settings_from(options: argparse.Namespace) -> Settings:
+    names = {field.name: field.name for field in fields(Settings)}
+    names |= {"size_inner": "inner", "droprate": "dropout"}
+    return Settings(**{field: getattr(options, name) for field, name in names.items()})
+
+
+def reader_of(options: argparse.Namespace, sizes: Sequence[int]) -> Reader:
+    """The reader of photos that the base sees at these sizes."""
+    reading = "nearest" if options.course_compatible else "bilinear"
+    return Reader(max(sizes), "antialias" if options.antialias else reading)
+
+
+def base_of(options: argparse.Namespace, sizes: Sequence[int], machine: Machine) -> Base:
+    """The options' base, for photos that it sees at these sizes."""
+    with machine.scope():
+        return models.load_base(
+            options.base, max(sizes), options.weights, options.input_range, sizes
+        )
+
+
+def prepare(
+    options: argparse.Namespace, sizes: Sequence[int] = ()
+) -> tuple[Machine, Splits, Reader, Base]:
+    """Set up what every command starts with: the machine, the photos, and the base.
+
+    It sees the photos at `sizes`, or else at those of the options.
+    """
+    sizes = sizes or options.image_sizes or [options.image_size or IMAGE_SIZE]
+    reader = reader_of(options, sizes)
+    for size in sorted({229, 289} & set(sizes)):
+        say(f"--image-size {size}: is 299, Xception's own size, meant? Going on.")
+    machine = backend.start(options)
+    if machine.is_first:
+        say(machine.describe())
+        before = getattr(options, "made_with", None)
+        if before not in (None, machine.made_with):
+            say(f"{options.config} is of a run with {before}: numbers may differ a little.")
+    splits = data.find(data.locate(options.data))
+    if options.skip_bad_images:
+        checked = [None if p is None else data.check(p, skip=True) for p in splits]
+        splits = Splits(*checked)  # type: ignore[arg-type]
+    elif splits.test is not None:
+        try:
+            data.check(splits.test)  # read only at the end, when it would be too late for bad news
+        except BadImageError:
+            data.check_all(splits)  # which names those of the other splits, too
+    base = base_of(options, sizes, machine)
+    if machine.is_first:
+        parts = [f"{len(p)} {p.name}" for p in splits if p is not None]
+        say(f"{', '.join(parts)} photos of {len(splits.train.class_names)} classes.")
+    return machine, splits, reader, base
