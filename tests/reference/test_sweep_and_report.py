@@ -9,7 +9,6 @@ import pytest
 
 from reference import backend, course, data, evaluate, features, fitting, report, sweep
 from reference import model as models
-from reference import train as training
 from reference.features import Features
 
 
