@@ -193,7 +193,7 @@ def dockerfile(kind: str) -> str:
     )
     steps = (
         "COPY requirements.txt ./\n"
-        "RUN python3 -m pip install --no-cache-dir -r requirements.txt\n"
+        "RUN python3 -m pip --no-cache-dir install -r requirements.txt\n"
         "COPY . ./\n"
         f"{compiled}"
         "RUN python3 app.py --check\n"

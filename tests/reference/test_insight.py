@@ -8,6 +8,7 @@ import shlex
 import shutil
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from judgements import judged
@@ -43,6 +44,7 @@ def test_probabilities_are_written_whatever_names_consist_of(tmp_path):
 def deeper(tiny_base, tmp_path_factory):
     """Save a model with an inner layer and dropout behind its base; return it and its path."""
     base = models.load_base(str(tiny_base), 48)
+    keras.utils.set_random_seed(0)
     model = models.make_model(base, 3, size_inner=5, droprate=0.3)
     path = tmp_path_factory.mktemp("deeper") / "model.keras"
     models.save(model, path, models.About(["a", "b", "c"], 48, "bilinear", base.name))
