@@ -155,17 +155,31 @@ class Tar:
         with open_regular(path, "archive of photos") as file:
             if file.read(6).startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")):
                 raise ValueError(f"{path!r} is compressed: decompress it first.")
+            self._end = file.seek(0, os.SEEK_END)
             file.seek(0)
             try:
                 with tarfile.open(fileobj=file, mode="r:") as archive:
                     for member in archive:
                         self._add(member)
+                    place, count = archive.offset, len(archive.getmembers())
             except (tarfile.TarError, EOFError, OverflowError, OSError, RecursionError) as error:
                 raise ValueError(f"{path!r} is no tar file, or is damaged: {error}.") from None
+            # tarfile takes a header that is damaged or cut for the end: the end is a block of zeros.
+            file.seek(place)
+            if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise ValueError(
+                    f"{path!r} is damaged at byte {place:,}: only the {count} members before it "
+                    "can be read."
+                )
         labels = [name for name in self._places if name.endswith(".cls")]
         self.entries = self._pairs(labels) if labels else self._in_folders()
 
     def _add(self, member: tarfile.TarInfo) -> None:
+        left = self._end - member.offset_data
+        if member.size < 0 or (member.isreg() and not member.issparse() and member.size > left):
+            raise tarfile.ReadError(
+                f"{member.name!r} should have 0 to {left:,} bytes. Received {member.size:,}"
+            )
         parts = PurePosixPath(member.name).parts
         if ".." in parts or member.name.startswith(("/", "\\")):
             raise ValueError(

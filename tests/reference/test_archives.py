@@ -158,7 +158,7 @@ def test_a_member_too_large_for_a_photo_is_not_read(clothes, tmp_path, monkeypat
         ("a.tar", b"\x1f\x8b" + b"x" * 600, "is compressed"),
         ("a.tar.gz", b"x", "unpack it, or make a .tar of it"),
         ("a.zip", b"x", "unpack it"),
-        ("a.tar", None, "is no tar file, or is damaged: unexpected end of data"),
+        ("a.tar", None, "t-shirt-0001.jpg' should have 0 to 296 bytes. Received 1,976."),
     ],
 )
 def test_a_damaged_archive_is_refused(clothes, tmp_path, name, content, words, capsys):
@@ -170,6 +170,33 @@ def test_a_damaged_archive_is_refused(clothes, tmp_path, name, content, words, c
     err = capsys.readouterr().err
     assert words in err
     assert err.count("\n") == 1
+
+
+def test_a_header_that_is_damaged_or_cut_is_not_the_end_of_a_tar(clothes, tmp_path):
+    path = pack(tmp_path / "photos.tar", clothes)
+    whole = path.read_bytes()
+    with tarfile.open(path) as archive:
+        place = archive.getmembers()[200].offset
+    flipped = bytearray(whole)
+    flipped[place + 3] ^= 1
+    for content in (flipped, whole[: place + 100], whole[:place]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"at byte {place:,}: only the 200 members before"):
+            data.find(path)
+
+
+@pytest.mark.parametrize("size", [-1024, -1, 2**40])
+def test_a_size_that_is_negative_or_beyond_the_end_is_refused(clothes, tmp_path, size):
+    path = pack(tmp_path / "photos.tar", clothes)
+    content = bytearray(path.read_bytes())
+    with tarfile.open(path) as archive:
+        member = archive.getmembers()[5]
+    member.size = size
+    start = member.offset
+    content[start : start + 512] = member.tobuf(tarfile.GNU_FORMAT)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"should have 0 to [\d,]+ bytes. Received {size:,}"):
+        data.find(path)
 
 
 def test_a_pipe_is_no_archive(pipe, capsys):
