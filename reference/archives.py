@@ -164,7 +164,7 @@ class Tar:
                     place, count = archive.offset, len(archive.getmembers())
             except (tarfile.TarError, EOFError, OverflowError, OSError, RecursionError) as error:
                 raise ValueError(f"{path!r} is no tar file, or is damaged: {error}.") from None
-            # tarfile takes a header that is damaged or cut for the end: the end is a block of zeros.
+            # For tarfile a damaged or cut header is the end, too. The end is a block of zeros.
             file.seek(place)
             if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
                 raise ValueError(

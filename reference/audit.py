@@ -128,12 +128,14 @@ def passed_over(folder: Path, used: Sequence[str]) -> list[Finding]:
     """The files in a data set's folder that no split uses, and why."""
     packed = data.archives_in(folder)
     if packed:
-        return [
+        inside = [
             Finding("passed over", split, f"{path}/{name}", why)
             for split, paths in packed.items()
             for path in paths
             for name, why in archives.opened(path, data.endings()).passed_over
         ]
+        others = data.beside(packed, folder)
+        return inside + [Finding("passed over", "", str(path), "no archive") for path in others]
     if not folder.is_dir():
         return []  # a list names its photos
     known = {os.path.abspath(path) for path in used}  # noqa: PTH100

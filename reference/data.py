@@ -37,6 +37,7 @@ from minicnn.images.folders import (
     PHOTO_ENDINGS,
     THREADS,
     class_folders,
+    is_left_about,
     list_images,
     say_passed_over,
     told,
@@ -254,7 +255,7 @@ def archives_in(folder: Path) -> dict[str, list[Path]]:
     """The archives of a data set by their split ("" if their names do not say it).
 
     They are the file itself, or files in a folder that has no class folders: train-000.tar,
-    train-001.tar, validation.tar and so on.
+    train-001.tar, validation.tar and so on. Raises `ValueError` for one that is compressed.
     """
     if archives.is_archive(folder):
         return {"": [folder]}
@@ -262,7 +263,7 @@ def archives_in(folder: Path) -> dict[str, list[Path]]:
         return {}
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
-        if path.name.lower().endswith(archives.ENDINGS) and path.is_file():
+        if archives.is_archive(path):
             split = re.match(rf"({'|'.join(SPLITS)})(?=[-_.])", path.name)
             found.setdefault(split[1] if split else "", []).append(path)
     if "" in found and len(found) > 1:
@@ -271,6 +272,15 @@ def archives_in(folder: Path) -> dict[str, list[Path]]:
             f"Received {found[''][0].name}."
         )
     return found
+
+
+def beside(packed: dict[str, list[Path]], folder: Path) -> list[Path]:
+    """The files beside the archives in a data set's folder."""
+    if not folder.is_dir():
+        return []
+    used = {path for paths in packed.values() for path in paths}
+    found = [path for path in folder.iterdir() if path.is_file() and path not in used]
+    return sorted(path for path in found if not is_left_about(path.name))
 
 
 def _packed(found: dict[str, list[Path]], folder: Path) -> Splits:
@@ -287,6 +297,10 @@ def _packed(found: dict[str, list[Path]], folder: Path) -> Splits:
                     f"  {path.name}: {len(archive.entries)} photos used, "
                     f"{len(archive.passed_over)} files passed over (reference.data names them)."
                 )
+    if others := beside(found, folder):
+        more = f" and {len(others) - 5} more" if len(others) > 5 else ""
+        names = ", ".join(path.name for path in others[:5])
+        say(f"  Passed over beside the archives: {names}{more}.")
     made = {}
     for split, photos in rows.items():
         names = archives.class_names([entry for entry, _ in photos])

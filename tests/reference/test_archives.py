@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from minicnn.images import BadImageError
-from reference import archives, data
+from reference import archives, audit, data
 from reference.data import Reader
 
 
@@ -64,11 +64,21 @@ def test_class_folders_in_a_tar_are_divided_as_in_a_folder(clothes, tmp_path, ca
     assert "flat.tar has no splits: each photo's name decides" in capsys.readouterr().out
 
 
-def test_a_folder_may_have_a_tar_for_each_split(clothes, tmp_path):
+def test_a_folder_may_have_a_tar_for_each_split(clothes, tmp_path, capsys):
     for split in data.SPLITS:
         pack(tmp_path / f"{split}-000.tar", clothes / split)
     wanted = data.find(clothes)
+    (tmp_path / "README.md").touch()
+    (tmp_path / ".DS_Store").touch()
     same(data.find(tmp_path), wanted)
+    assert "Passed over beside the archives: README.md." in capsys.readouterr().out
+    (other,) = audit.passed_over(tmp_path, [])
+    assert (other.path, other.why) == (str(tmp_path / "README.md"), "no archive")
+    for name in ("train-001.tar.gz", "test.ZIP"):
+        (tmp_path / name).touch()
+        with pytest.raises(ValueError, match=rf"{name}' is compressed: unpack it"):
+            data.find(tmp_path)
+        (tmp_path / name).unlink()
     (tmp_path / "test-000.tar").rename(tmp_path / "final.tar")
     with pytest.raises(ValueError, match=r"begin with train.*Received final\.tar"):
         data.find(tmp_path)
