@@ -2,7 +2,8 @@
 
     photos.tar      class folders, with train/, validation/, test/ or without, or (as WebDataset
                     has it) pairs such as 000.jpg and 000.cls
-    photos.parquet  a column of images, {bytes, path} or bytes, and one of labels (Hugging Face)
+    photos.parquet  a column of images, {bytes, path} or bytes, one of labels (Hugging Face), and
+                    one named split, or none
 
 A photo in an archive has the path ARCHIVE/NAME, as if the archive were a folder, so that lists and
 reports can name it. Nothing in an archive is trusted: links, devices and names that lead out of it
@@ -312,8 +313,9 @@ class Parquet:
         labels = [name for name in ("label", "labels", "class") if name in schema.names]
         if len(images) != 1 or not labels:
             raise ValueError(
-                f"one column of images and a column named label are expected. Its columns are "
-                f"{', '.join(schema.names)}"
+                "it should have one column of images (bytes, or a struct with bytes) and one named "
+                f"label. Received columns {', '.join(schema.names)}, of which these may be images: "
+                f"{', '.join(image.removesuffix('.bytes') for image in images) or 'none'}"
             )
         return images[0], labels[0]
 
@@ -323,36 +325,47 @@ class Parquet:
         struct = self._image != column
         inner = self._file.schema_arrow.field(column).type if struct else ()
         named = "path" in {part.name for part in inner}
-        columns = [self._label, *([f"{column}.path"] if named else [])]
+        divided = "split" in self._file.schema_arrow.names
+        columns = [
+            self._label,
+            *(["split"] if divided else []),
+            *([f"{column}.path"] if named else []),
+        ]
         labels: list[str | None] = []
+        splits: list[str | None] = []
         names: list[str] = []
         places = []
         for group in range(self._file.num_row_groups):
             table = self._file.read_row_group(group, columns=columns)
-            labels += self._in_words(table.column(self._label).to_pylist())
+            labels += self._in_words(table, self._label)
+            splits += self._in_words(table, "split") if divided else [""] * table.num_rows
             places += [(group, row) for row in range(table.num_rows)]
             paths = table.column(column).to_pylist() if named else [None] * table.num_rows
             names += [re.split(r"[/\\]", (path or {}).get("path") or "")[-1] for path in paths]
         if len(set(names)) < len(names) or not {"", ".", ".."}.isdisjoint(names):
             names = [f"{row:08d}" for row in range(len(names))]
         found = []
-        for name, label in zip(names, labels, strict=True):
+        for name, label, split in zip(names, labels, splits, strict=True):
+            if divided and split not in _SPLITS:
+                raise ValueError(
+                    f"the split of each photo is one of {', '.join(_SPLITS)}. Received {split!r}"
+                )
             if label is None:
                 self.passed_over.append(Passed(name, "without a label"))
             else:
-                found.append(Entry("", label, name, f"{label}/{name}"))
+                found.append(Entry(split or "", label, name, f"{label}/{name}"))
         found.sort(key=lambda entry: entry.name)
         return found, dict(zip(names, places, strict=True))
 
-    def _in_words(self, values: Sequence[Any]) -> list[str | None]:
+    def _in_words(self, table: Any, column: str) -> list[str | None]:
         """Labels as text: numbers by the names that Hugging Face keeps in the file."""
-        told = json.loads((self._file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
-        feature = told.get("info", {}).get("features", {}).get(self._label, {})
-        names = feature.get("names") if isinstance(feature, dict) else None
+        values, names = table.column(column).to_pylist(), self._names(column)
         found: list[str | None] = []
         for value in values:
             if isinstance(value, bool) or not (value is None or isinstance(value, (int, str))):
-                raise ValueError(f"a label is a number or a text. Received {value!r}")
+                raise ValueError(
+                    f"each {column} should be a whole number or a text. Received {value!r}"
+                )
             if isinstance(value, int) and names and not 0 <= value < len(names):
                 found.append(None)  # -1 is Hugging Face's sign for "unknown"
             elif isinstance(value, int) and names:
@@ -360,6 +373,14 @@ class Parquet:
             else:
                 found.append(None if value in (None, "") else str(value))
         return found
+
+    def _names(self, column: str) -> list[Any] | None:
+        """The classes' names that Hugging Face keeps in the file, if it does."""
+        about = (self._file.schema_arrow.metadata or {}).get(b"huggingface", b"{}")
+        found: Any = json.loads(about)
+        for key in ("info", "features", column, "names"):
+            found = found.get(key) if isinstance(found, dict) else None
+        return found if isinstance(found, list) else None
 
     def read(self, name: str) -> bytes:
         group, row = self._rows[name]

@@ -313,6 +313,11 @@ def _packed(found: dict[str, list[Path]], folder: Path) -> Splits:
                 f"and splits named {', '.join(SPLITS)}, if any. Found {', '.join(names)}."
             )
         made[split] = Photos(split or "all", tuple(p for _, p in photos), labels, tuple(names))
+    if "" in made and len(made) > 1:
+        raise ValueError(
+            f"{str(folder)!r}: all archives should say the split of their photos, or none. "
+            f"Received {len(made[''])} photos without a split."
+        )
     if "" in made:
         places = [entry.place for entry, _ in rows[""]]
         return _divided(made[""], places, f"{folder.name} has no splits")

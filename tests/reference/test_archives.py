@@ -254,17 +254,20 @@ def test_damage_anywhere_is_told_in_a_sentence(tmp_path, kind, capsys):
 
 
 def write_parquet(path, rows, names=None, struct=True, group=7):
-    """Write (path, content, label) as Hugging Face does."""
+    """Write (path, content, label), and the split if there is a fourth, as Hugging Face does."""
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
-    paths, contents, labels = zip(*rows, strict=True)
+    paths, contents, labels, *splits = zip(*rows, strict=True)
     images = list(contents)
     if struct:
         images = [{"bytes": c, "path": p} for p, c in zip(paths, contents, strict=True)]
-    table = pyarrow.table({"image": images, "label": list(labels), "more": [1] * len(rows)})
+    columns = {"image": images, "label": list(labels), "more": [1] * len(rows)}
+    if splits:
+        columns["split"] = list(splits[0])
+    table = pyarrow.table(columns)
     if names:
         feature = {"label": {"names": names, "_type": "ClassLabel"}}
-        about = json.dumps({"info": {"features": feature}})
+        about = json.dumps({"info": {"features": feature}} if names != "broken" else ["no", "info"])
         table = table.replace_schema_metadata({"huggingface": about})
     parquet.write_table(table, path, row_group_size=group)
     return path
@@ -295,6 +298,21 @@ def test_parquet_files_are_read_as_folders(clothes, tmp_path, named, monkeypatch
     same(data.find(tmp_path / "train-0.parquet"), data.find(flat))
 
 
+def test_a_column_named_split_divides_a_parquet_file(clothes, tmp_path):
+    rows = [(*row, split) for split in data.SPLITS for row in rows_of(clothes / split)]
+    path = write_parquet(tmp_path / "whole.parquet", rows)
+    found, wanted = data.find(path), data.find(clothes)
+    for photos, others in zip(found, wanted, strict=True):
+        assert photos.class_names == others.class_names
+        assert photos.labels.tolist() == others.labels.tolist()
+    write_parquet(tmp_path / "more.parquet", rows_of(clothes / "test"))
+    with pytest.raises(ValueError, match=r"or none\. Received 40 photos without a split"):
+        data.find(tmp_path)
+    write_parquet(path, [*rows[:-1], (*rows[-1][:3], "val")])
+    with pytest.raises(ValueError, match="one of train, validation, test. Received 'val'"):
+        data.find(path)
+
+
 def test_photos_without_names_are_numbered_and_without_labels_passed_over(clothes, tmp_path):
     rows = [("", content, label) for _, content, label in rows_of(clothes / "train")]
     rows[3] = ("", rows[3][1], None)
@@ -306,6 +324,12 @@ def test_photos_without_names_are_numbered_and_without_labels_passed_over(clothe
         for photo, label in zip(split.paths, split.labels, strict=True):
             assert rows[int(photo[-8:])][2] == split.class_names[label]
     assert archives.opened(path, data.endings()).passed_over == [("00000003", "without a label")]
+
+
+def test_notes_in_a_parquet_file_that_are_of_another_form_name_no_class(clothes, tmp_path):
+    rows = [(name, content, i % 2) for i, (name, content, _) in enumerate(rows_of(clothes))]
+    path = write_parquet(tmp_path / "a.parquet", rows, "broken")
+    assert data.find(path).train.class_names == ("0", "1")
 
 
 def test_a_number_that_names_no_class_is_no_label(clothes, tmp_path):
@@ -324,15 +348,24 @@ def test_what_is_no_table_of_photos_is_refused(clothes, tmp_path, monkeypatch, c
         "b": {"label": [1]},
         "c": {"image": [b"x"], "other": [b"y"], "label": [1]},
         "d": {"image": [b"x"]},
-        "e": {"image": [b"x"], "label": [0.5]},
+        "e": {"image": [b"x"], "label": [0.0]},
         "f": {"image": [b"x"], "label": [True]},
+    }
+    words = {
+        "a": "",
+        "b": "these may be images: none",
+        "c": "Received columns image, other, label, of which these may be images: image, other",
+        "d": "one named label",
+        "e": "each label should be a whole number or a text. Received 0.0",
+        "f": "whole number or a text. Received True",
     }
     for name, table in tables.items():
         pyarrow.parquet.write_table(pyarrow.table(table), tmp_path / f"{name}.parquet")
-    for name in "abcdef":
+    for name, told in words.items():
         assert data.run(["--data", str(tmp_path / f"{name}.parquet")]) == 2
         err = capsys.readouterr().err
         assert "is no Parquet file of photos: " in err
+        assert told in err
         assert err.count("\n") == 1, err
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     archives._indexed.cache_clear()
