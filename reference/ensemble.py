@@ -44,7 +44,8 @@ def assemble(
         member.name = f"member_{number}"
     photo = keras.Input((base.image_size, base.image_size, 3), name="photo")
     logits: list[Any] = []
-    for seen in (photo, photo[:, :, ::-1]) if flips else (photo,):
+    # The photo itself comes last: Grad-CAM draws the last maps of a model over it.
+    for seen in (photo[:, :, ::-1], photo) if flips else (photo,):
         maps = below(seen)
         logits += [member(maps) for member in members]
     y = logits[0]

@@ -14,7 +14,8 @@ import pytest
 from judgements import judged
 
 import minicnn.commands
-from reference import evaluate, insight
+from minicnn.models import load_model
+from reference import ensemble, evaluate, insight, tuning
 from reference import model as models
 from reference.data import Photos
 from reference.evaluate import Judged
@@ -44,7 +45,7 @@ def test_probabilities_are_written_whatever_names_consist_of(tmp_path):
 def deeper(tiny_base, tmp_path_factory):
     """Save a model with an inner layer and dropout behind its base; return it and its path."""
     base = models.load_base(str(tiny_base), 48)
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(0)  # of some heads no inner unit is above 0
     model = models.make_model(base, 3, size_inner=5, droprate=0.3)
     path = tmp_path_factory.mktemp("deeper") / "model.keras"
     models.save(model, path, models.About(["a", "b", "c"], 48, "bilinear", base.name))
@@ -63,11 +64,55 @@ def test_keras_s_heat_map_is_minicnn_s(deeper, monkeypatch):
         np.testing.assert_allclose(theirs.of(x, label), wanted, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
+def test_the_heat_map_of_several_networks_is_the_sum_of_theirs(tiny_base, tmp_path):
+    """Those of a mirror image, turned back, count as much; the photo's own maps come last."""
+    base = models.load_base(str(tiny_base), 48)
+    rng = np.random.default_rng(0)
+    wholes, alone = [], []
+    for number in range(2):
+        model = models.make_model(base, 3)
+        model.set_weights([w + rng.uniform(0, 0.3, w.shape) for w in model.get_weights()])
+        path = tmp_path / f"{number}.keras"
+        models.save(model, path, models.About(["a", "b", "c"], 48, "bilinear", base.name))
+        wholes.append(models.load(path).model)
+        alone.append(insight.Heat(models.load(path), path))
+    x = rng.uniform(0, 255, (48, 48, 3)).astype(np.float32)
+    first = tuning.stages(base.network, "block1")[-1]
+    model = ensemble.assemble(wholes, base, first, flips=True)
+    path = tmp_path / "together.keras"
+    models.save(model, path, models.About(["a", "b", "c"], 48, "bilinear", base.name, members=2))
+    found = insight.Heat(models.load(path), path)
+    wanted = [h.of(x, 1) + h.of(x[:, ::-1], 1)[:, ::-1] for h in alone]
+    assert not np.allclose(wanted[0] / wanted[0].max(), wanted[1] / wanted[1].max(), atol=0.02)
+    np.testing.assert_allclose(found.of(x, 1), sum(wanted) / 4, rtol=1e-4, atol=1e-6)
+    trace = load_model(path).trace(x[None])
+    shown = trace.heatmap(class_index=1).pixels  # what minicnn predict --heatmaps draws
+    np.testing.assert_allclose(shown * 4, alone[1].of(x, 1), rtol=1e-4, atol=1e-6)
+    told = insight.last_maps(trace.heatmap(class_index=1).trace)
+    assert [mirrored for _, mirrored in told] == [True, True, False, False]
+
+
+@pytest.mark.slow
+def test_the_heat_map_of_two_sizes_is_the_sum_of_both(tiny_base, tmp_path):
+    base = models.load_base(str(tiny_base), 48, sizes=(48, 32))
+    path = tmp_path / "both.keras"
+    about = models.About(["a", "b", "c"], 48, "bilinear", base.name, image_sizes=[48, 32])
+    models.save(models.make_model(base, 3), path, about)
+    found = insight.Heat(models.load(path), path)
+    x = np.random.default_rng(0).uniform(0, 255, (48, 48, 3)).astype(np.float32)
+    trace = load_model(path).trace(x[None])
+    entries = insight.last_maps(trace.heatmap(class_index=1).trace)
+    assert [entry.y.shape[1] for entry, _ in entries] == [11, 7]
+    parts = [trace.heatmap(class_index=1, layer=entry.name).pixels for entry, _ in entries]
+    np.testing.assert_allclose(found.of(x, 1), sum(parts), rtol=1e-5, atol=1e-7)
+
+
 def test_a_model_that_neither_can_look_into_is_refused(deeper, monkeypatch):
     monkeypatch.setattr(models, "minicnn_lacks", lambda path: "it has a layer of its own")
     saved, path = deeper
-    inputs = insight.keras.Input((48, 48, 3))
-    other = insight.keras.Model(inputs, insight.keras.layers.Flatten(name="vectors")(inputs))
+    inputs = keras.Input((48, 48, 3))
+    other = keras.Model(inputs, keras.layers.Flatten(name="vectors")(inputs))
     with pytest.raises(ValueError, match=r"\(it has a layer of its own\), and it does not end in"):
         insight.Heat(saved._replace(model=other), path)
 
