@@ -173,7 +173,10 @@ class Tar:
                     "can be read."
                 )
         labels = [name for name in self._places if name.endswith(".cls")]
-        self.entries = self._pairs(labels) if labels else self._in_folders()
+        photos = self._photos()
+        if labels:
+            self._check_pairs(photos, labels)
+        self.entries = self._pairs(photos, labels) if labels else self._in_folders(photos)
 
     def _add(self, member: tarfile.TarInfo) -> None:
         left = self._end - member.offset_data
@@ -217,9 +220,9 @@ class Tar:
                 self.passed_over.append(Passed(name, told))
         return sorted(found, key=lambda name: name.rpartition("/")[::2])
 
-    def _in_folders(self) -> list[Entry]:
+    def _in_folders(self, names: Sequence[str]) -> list[Entry]:
         """Photos in class folders, below train/ and so on if there are such folders."""
-        photos = [tuple(name.split("/")) for name in self._photos()]
+        photos = [tuple(name.split("/")) for name in names]
         above = {  # the folders in which a train folder is, with classes below it
             parts[:depth]
             for parts in photos
@@ -245,22 +248,45 @@ class Tar:
                 found.append(Entry(split, place[0], name, "/".join(place)))
         return found
 
-    def _pairs(self, labels: Sequence[str]) -> list[Entry]:
+    def _check_pairs(self, photos: Sequence[str], labels: Sequence[str]) -> None:
+        """Raise a `ValueError` if photos are in class folders as well: one rule has to decide."""
+        samples = {_key(name) for name in labels}
+        paired = sum(_key(name) in samples for name in photos)
+        divided = any("train" in name.split("/")[:-1] for name in photos)
+        if divided or 2 * paired < len(photos):
+            raise ValueError(
+                f"{self.path!r} should have class folders and no .cls file, or a .cls file beside "
+                f"most photos and no folder named train. Received {paired} of {len(photos)} photos "
+                f"with a .cls file{', and a folder named train' * divided}."
+            )
+
+    def _pairs(self, photos: Sequence[str], labels: Sequence[str]) -> list[Entry]:
         """Photos with a label beside them: `000.jpg` and `000.cls`."""
         told = {}
         for name in labels:
             size = self._places[name][1]
             if size > _LARGEST_LABEL:
                 raise ValueError(f"{self.path!r}: {name!r} has {size:,} bytes, and is no label.")
-            told[_key(name)] = self.read(name).decode("utf-8", "replace").strip()
+            label = self.read(name).decode("utf-8", "surrogateescape").strip()
+            # A byte that is not UTF-8 is kept, so that two labels stay two.
+            if _CONTROLS.search(label):
+                raise ValueError(
+                    f"{self.path!r}: {name!r} should be one line that names a class. "
+                    f"Received {label!r}."
+                )
+            told[_key(name)] = label
         found = []
-        for name in self._photos():
+        for name in photos:
             label = told.get(_key(name), "")
             if label:
                 found.append(Entry("", label, name, f"{label}/{name}"))
             else:
                 self.passed_over.append(Passed(name, "without a label in a .cls file"))
         return found
+
+
+# What ends a line, or what a terminal obeys.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def _key(name: str) -> str:

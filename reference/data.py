@@ -299,8 +299,8 @@ def _packed(found: dict[str, list[Path]], folder: Path) -> Splits:
                 )
     if others := beside(found, folder):
         more = f" and {len(others) - 5} more" if len(others) > 5 else ""
-        names = ", ".join(path.name for path in others[:5])
-        say(f"  Passed over beside the archives: {names}{more}.")
+        first = ", ".join(path.name for path in others[:5])
+        say(f"  Passed over beside the archives: {first}{more}.")
     made = {}
     for split, photos in rows.items():
         names = archives.class_names([entry for entry, _ in photos])

@@ -103,6 +103,37 @@ def test_pairs_of_photos_and_labels_as_webdataset_has_them(clothes, tmp_path, ca
     assert "59 photos used, 61 files passed over" in capsys.readouterr().out
 
 
+def test_pairs_and_class_folders_are_not_mixed(clothes, tmp_path):
+    for folder, words in (
+        (clothes, "2 of 220 photos with a .cls file, and a folder named train"),
+        (clothes / "test", r"2 of 40 photos with a .cls file\."),
+    ):
+        path = pack(tmp_path / "photos.tar", folder)
+        with tarfile.open(path, "a") as archive:
+            for photo in sorted(folder.rglob("*.jpg"))[:2]:
+                add(archive, photo.relative_to(folder).with_suffix(".cls").as_posix(), b"7")
+        with pytest.raises(ValueError, match=words):
+            data.find(path)
+
+
+def test_a_label_in_a_tar_is_one_line_and_keeps_its_bytes(tmp_path):
+    path = tmp_path / "shard.tar"
+
+    def write(*labels):
+        with tarfile.open(path, "w") as archive:
+            for number, label in enumerate(labels):
+                add(archive, f"{number}.jpg")
+                add(archive, f"{number}.cls", label)
+        archives._indexed.cache_clear()
+        return archives.opened(path, data.endings())
+
+    found = write(b"caf\xe8\n", b"caf\xe9\n").entries
+    assert [entry.label for entry in found] == ["caf\udce8", "caf\udce9"]
+    for label in (b"a\nb", b"a\x1b[2Jb"):
+        with pytest.raises(ValueError, match=r"0\.cls' should be one line that names a class"):
+            write(label)
+
+
 def test_everything_else_in_a_tar_is_passed_over_and_named(clothes, tmp_path, capsys):
     folder = shutil.copytree(clothes, tmp_path / "clothes")
     path = pack(tmp_path / "photos.tar", folder)
@@ -309,7 +340,7 @@ def test_a_column_named_split_divides_a_parquet_file(clothes, tmp_path):
     with pytest.raises(ValueError, match=r"or none\. Received 40 photos without a split"):
         data.find(tmp_path)
     write_parquet(path, [*rows[:-1], (*rows[-1][:3], "val")])
-    with pytest.raises(ValueError, match="one of train, validation, test. Received 'val'"):
+    with pytest.raises(ValueError, match=r"one of train, validation, test\. Received 'val'"):
         data.find(path)
 
 
