@@ -126,6 +126,8 @@ def command(options: argparse.Namespace) -> None:
     start = time.perf_counter()
 
     def begun() -> None:
+        if not options.resume:
+            _remove_results(options.output)
         config.write(parser(), options, machine.made_with)
         chosen = {**dict(config.written(parser(), options)), "made-with": machine.made_with}
         for logger in told:
@@ -148,6 +150,16 @@ def command(options: argparse.Namespace) -> None:
         if machine.processes is not None and isinstance(error, Exception):
             machine.processes.end_if_lost(error)
         raise
+
+
+def _remove_results(folder: Path) -> None:
+    """Remove what the run before said of its model: it would be read as this run's."""
+    for name in (
+        "run.json", "curves.png", "probabilities-*.csv", "evaluation.*", "report.txt",
+        "confused.csv", "confusion.png", "mistakes.png", "calibration.png",
+    ):  # fmt: skip
+        for path in folder.glob(name):
+            path.unlink()
 
 
 def _report(

@@ -219,6 +219,24 @@ def test_a_damaged_model_is_not_resumed(trained, tmp_path):
         models.check_whole(path)
 
 
+def test_a_new_run_removes_what_the_one_before_said_of_its_model(options, tmp_path, monkeypatch):
+    """If it is interrupted, reference.compare would take its options with the other's photos."""
+    said = ["run.json", "probabilities-validation.csv", "evaluation.html", "report.txt"]
+    for name in [*said, "mine.csv"]:
+        (tmp_path / name).write_text("old")
+
+    def interrupted(*args, begun, **more):
+        begun()
+        raise ValueError("interrupted")
+
+    monkeypatch.setattr(training, "train", interrupted)
+    told = [*options, "--output", str(tmp_path)]
+    assert training.run([*told, "--resume"]) == 2
+    assert all((tmp_path / name).exists() for name in said)
+    assert training.run(told) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.toml", "mine.csv"]
+
+
 def test_a_missing_gpu_is_refused(options, capsys, monkeypatch):
     monkeypatch.setattr("reference.on_tensorflow.gpus", lambda: [])
     assert training.run([*options, "--device", "gpu"]) == 2
