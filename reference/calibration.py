@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn._support.terminal import say
+
 Array = np.ndarray
 
 BINS = 10
@@ -46,7 +48,10 @@ def error(p: Array, labels: Array, count: int = BINS) -> float:
 
 
 def temperature(logits: Array, labels: Array) -> float:
-    """The temperature that makes the mean cross-entropy of these photos the lowest."""
+    """The temperature that makes the mean cross-entropy of these photos the lowest.
+
+    It is 1 if there is none: where all photos are right, it falls the further the colder it gets.
+    """
     from scipy.optimize import minimize_scalar
 
     z = np.asarray(logits, np.float64)
@@ -57,8 +62,16 @@ def temperature(logits: Array, labels: Array) -> float:
         log_sum = np.log(np.exp(scaled).sum(axis=1))
         return float((log_sum - scaled[np.arange(len(z)), labels]).mean())
 
-    limits = (np.log(COLDEST), np.log(HOTTEST))
-    return float(np.exp(minimize_scalar(loss, bounds=limits, method="bounded").x))
+    if (z.argmax(axis=1) != labels).any():
+        limits = (np.log(COLDEST), np.log(HOTTEST))
+        found = float(np.exp(minimize_scalar(loss, bounds=limits, method="bounded").x))
+        if COLDEST * 1.01 < found < HOTTEST / 1.01:
+            return found
+    say(
+        f"No temperature from {COLDEST:g} to {HOTTEST:g} makes the loss of these {len(z)} photos "
+        "the lowest, as where all of them are right: probabilities stay as they are."
+    )
+    return 1.0
 
 
 def picture(p: Array, labels: Array, title: str) -> Any:

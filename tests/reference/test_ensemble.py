@@ -99,4 +99,11 @@ def test_the_temperature_makes_probabilities_as_sure_as_they_are_right():
     logits = 5 * np.array([[1.0, -1.0]] * 4)
     labels = np.array([0, 0, 0, 1])
     assert calibration.temperature(logits, labels) == pytest.approx(10 / np.log(3), rel=1e-3)
-    assert calibration.COLDEST <= calibration.temperature(logits, labels * 0) < 0.5
+
+
+def test_no_temperature_is_made_of_photos_that_are_all_right(capsys):
+    """The colder, the lower their loss: the limit of the search says nothing of other photos."""
+    logits = np.array([[9.0, -9.0], [5.0, -5.0]])
+    assert calibration.temperature(logits, np.array([0, 0])) == 1
+    assert "as where all of them are right" in capsys.readouterr().out
+    assert calibration.temperature(logits, np.array([1, 1])) == 1, "nor of those all wrong"
