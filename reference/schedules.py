@@ -35,7 +35,7 @@ def of(
     start, rising = (rate * _START, _RISING) if schedule == "one-cycle" else (0.0, warmup / epochs)
     if schedule == "constant" and not warmup:
         return rate
-    before = round(rising * whole)
+    before = min(round(rising * whole), whole - 1)  # the wave needs a step
     lowest = 1.0 if schedule == "constant" else 0.0  # where the wave ends, as a share of the rate
     if not before:
         return keras.optimizers.schedules.CosineDecay(rate, whole, lowest)

@@ -33,6 +33,12 @@ def test_schedules_by_hand():
                                atol=1e-6)  # fmt: skip
 
 
+def test_a_warm_up_may_be_nearly_as_long_as_the_run():
+    np.testing.assert_allclose(
+        rates("cosine", 1.0, 2, steps=2, warmup=1.99), [0, 1 / 3, 2 / 3, 1, 0], atol=1e-6
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
