@@ -311,7 +311,7 @@ def _thumbnail(path: str) -> Image.Image:
 
 def write_findings(made: Audit, path: Path) -> None:
     """Write all findings as CSV."""
-    lists.write_csv(path, Finding._fields, made.findings)
+    lists.write_table(path, Finding._fields, made.findings)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -81,13 +81,14 @@ def _judged(folder: Path, split: str) -> tuple[tuple[tuple[str, str], ...], Arra
     try:
         with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             table = csv.reader(file, strict=True)
-            names = next(table)[2:]
+            names = [lists.from_table(name) for name in next(table)[2:]]
             for photo, label, *p in table:
                 values = np.array(p, np.float64)
                 if values.shape != (len(names),) or not np.isfinite(values).all():
                     raise ValueError(f"line {table.line_num} has other columns")
-                photos.append((Path(photo).name, label))
-                right.append(names[int(values.argmax())] == label)
+                truth = lists.from_table(label)
+                photos.append((Path(lists.from_table(photo)).name, truth))
+                right.append(names[int(values.argmax())] == truth)
         if not right:
             raise ValueError("there is no photo in it")
     except (csv.Error, ValueError, StopIteration) as error:
@@ -236,7 +237,7 @@ def command(options: argparse.Namespace) -> None:
     if histories:
         page.picture(plots.sweep(histories), "Accuracy by epoch of each run")
     options.output.mkdir(parents=True, exist_ok=True)
-    lists.write_csv(options.output / "compare.csv", head, rows)
+    lists.write_table(options.output / "compare.csv", head, rows)
     page.write(options.output / "compare.html")
     say(in_columns(head, rows))
     say(told)

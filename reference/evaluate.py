@@ -270,8 +270,9 @@ def write(judged: Judged, folder: Path) -> list[str]:
     }
     for file, text in texts.items():
         with replacing(folder / file) as temporary:
-            temporary.write_text(text + "\n", "utf-8")
-    lists.write_csv(folder / "confused.csv", *insight.pair_table(judged))
+            # A byte of a class's name that is no text appears as in Python, "\\udce9".
+            temporary.write_text(text + "\n", "utf-8", "backslashreplace")
+    lists.write_table(folder / "confused.csv", *insight.pair_table(judged))
     insight.write_probabilities(judged, folder / f"probabilities-{name}.csv")
     plots.save(confusion_picture(judged), folder / "confusion.png")
     plots.save(contact_sheet(judged), folder / "mistakes.png")

@@ -71,7 +71,7 @@ def pair_table(judged: "Judged") -> tuple[list[str], list[list[str]]]:
 def write_probabilities(judged: "Judged", path: Path) -> None:
     """Write path, class and the probability of each class, a line for each photo, as CSV."""
     names = judged.photos.class_names
-    lists.write_csv(
+    lists.write_table(
         path,
         ["path", "label", *names],
         (

@@ -10,6 +10,7 @@ import csv
 import hashlib
 import io
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -52,6 +53,24 @@ def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[str]]) ->
         table.writerows(rows)
 
 
+# What a spreadsheet takes for a formula, which may run commands; no number, and no range of them.
+_FORMULA = re.compile(r"'*(?:[=@\t\r]|[-+](?![\d.]+(?:e[-+]?\d+)?(?: to [-+]?[\d.]+)?\Z))")
+
+
+def write_table(path: Path, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a table for people: an apostrophe before each cell that a spreadsheet would compute."""
+    write_csv(path, _in_table(head), map(_in_table, rows))
+
+
+def _in_table(cells: Sequence[str]) -> list[str]:
+    return [f"'{cell}" if _FORMULA.match(cell) else cell for cell in cells]
+
+
+def from_table(cell: str) -> str:
+    """The text of a cell that `write_table` has written."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
 def read(path: Path, splits: Sequence[str]) -> Rows:
     """Read a list of photos: the class and the path of each, by split.
 
@@ -67,7 +86,7 @@ def read(path: Path, splits: Sequence[str]) -> Rows:
         rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
         raise ValueError(f"{str(path)!r} is no list of photos: {error}.") from None
-    places = _places(rows[0]) if rows else {}
+    places = _places(path, rows[0]) if rows else {}
     if not {"class", "path"} <= places.keys():
         raise ValueError(
             f"{str(path)!r} is no list of photos: its first line should be {','.join(COLUMNS)}, or "
@@ -93,12 +112,17 @@ def read(path: Path, splits: Sequence[str]) -> Rows:
     return found
 
 
-def _places(head: Sequence[str]) -> dict[str, int]:
-    """The column of each of `COLUMNS` that the head names, once."""
+def _places(path: Path, head: Sequence[str]) -> dict[str, int]:
+    """The column of each of `COLUMNS` that the head names; `ValueError` if two do."""
     found = {}
     for name, called in _CALLED.items():
         columns = [i for i, cell in enumerate(head) if cell.strip().lower() in called]
-        if len(columns) == 1:
+        if len(columns) > 1:
+            cells = " and ".join(head[i].strip() for i in columns)
+            raise ValueError(
+                f"{str(path)!r} should have one column for the {name} of a photo. Received {cells}."
+            )
+        if columns:
             found[name] = columns[0]
     return found
 

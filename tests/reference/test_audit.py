@@ -263,7 +263,10 @@ HEAD = "split,class,path\n"
     [
         ("", "first line should be split,class,path"),
         ("path\na.jpg\n", "first line should be"),
-        ("path,label,class\na.jpg,x,y\n", "first line should be"),
+        (
+            "path,label,class\na.jpg,x,y\n",
+            "one column for the class of a photo. Received label and",
+        ),
         ("path,label\na.jpg,\n", "line 2, should name a class and a path. Received 'a.jpg,'"),
         ("path,label\na.jpg,x\n", r"Each class needs 3 photos.*x \(1\)"),
         (HEAD + "train,hat\n", "line 2, should name"),

@@ -15,7 +15,7 @@ from judgements import judged
 
 import minicnn.commands
 from minicnn.models import load_model
-from reference import ensemble, evaluate, insight, tuning
+from reference import compare, ensemble, evaluate, insight, tuning
 from reference import model as models
 from reference.data import Photos
 from reference.evaluate import Judged
@@ -39,6 +39,20 @@ def test_probabilities_are_written_whatever_names_consist_of(tmp_path):
             ['a,"b.jpg', "é", "0.25", "0.75"],
             ["caf\udce9\n.jpg", "x,y", "1", "0"],
         ]
+
+
+def test_names_that_are_formulas_or_no_text_are_written_for_people(tmp_path):
+    names = ("=1+1", "'=1+1", "@SUM(A1)", "-1e5", "caf\udce9")
+    found = Judged(Photos("test", tuple("abcde"), np.arange(5), names), np.eye(5))
+    evaluate.write(found, tmp_path)
+    assert "caf\\udce9" in (tmp_path / "report.txt").read_text("utf-8")
+    path = tmp_path / "probabilities-test.csv"
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        head = next(csv.reader(file))
+    assert head[2:] == ["'=1+1", "''=1+1", "'@SUM(A1)", "-1e5", "caf\udce9"]
+    run = compare.read(tmp_path, "test")
+    assert run.accuracy == 1
+    assert run.photos == tuple(zip("abcde", names, strict=True))
 
 
 @pytest.fixture(scope="module")
