@@ -7,13 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from minicnn._support import terminal
-from minicnn._support.arguments import count, non_negative, positive, seed
+from minicnn._support.arguments import count, positive, seed
 from minicnn._support.atomic import check_folder
 from minicnn._support.progress import Bar
-from reference import config, schedules
+from reference import config
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -207,14 +206,6 @@ def add_base_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where to keep features between commands; default: runs/features",
     )
-
-
-def add_schedule_options(add: Callable[..., Any]) -> None:
-    add("--schedule", choices=schedules.SCHEDULES, default="constant",
-        help="how a learning rate changes in the course of a run: constant (default); cosine, down "
-        "to 0; one-cycle, up and then down")  # fmt: skip
-    add("--warmup", type=non_negative, default=0.0, metavar="EPOCHS",
-        help="let the learning rate rise from 0 at first; default: 0, not at all")  # fmt: skip
 
 
 def add_backend_options(parser: argparse.ArgumentParser) -> None:

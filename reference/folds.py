@@ -26,14 +26,13 @@ from reference.console import (
     add_backend_options,
     add_base_options,
     add_data_options,
-    add_schedule_options,
     main,
     make_parser,
     progress,
 )
 from reference.features import Features
 from reference.fitting import Settings
-from reference.starting import prepare
+from reference.starting import add_schedule_options, prepare
 from reference.sweep import try_head
 
 Array = np.ndarray

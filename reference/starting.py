@@ -1,18 +1,28 @@
 """What commands start with, made from options: the machine, the photos, the base, settings."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
+from typing import Any
 
+from minicnn._support.arguments import non_negative
 from minicnn._support.terminal import say
 from minicnn.images import BadImageError
-from reference import backend, data
+from reference import backend, data, schedules
 from reference import model as models
 from reference.backend import Machine
 from reference.console import IMAGE_SIZE
 from reference.data import Reader, Splits
 from reference.fitting import Settings
 from reference.model import Base
+
+
+def add_schedule_options(add: Callable[..., Any]) -> None:
+    add("--schedule", choices=schedules.SCHEDULES, default="constant",
+        help="how a learning rate changes in the course of a run: constant (default); cosine, down "
+        "to 0; one-cycle, up and then down")  # fmt: skip
+    add("--warmup", type=non_negative, default=0.0, metavar="EPOCHS",
+        help="let the learning rate rise from 0 at first; default: 0, not at all")  # fmt: skip
 
 
 def settings_from(options: argparse.Namespace) -> Settings:

@@ -36,7 +36,6 @@ from reference.console import (
     add_backend_options,
     add_base_options,
     add_data_options,
-    add_schedule_options,
     main,
     make_parser,
     progress,
@@ -48,7 +47,7 @@ from reference.fitting import History, Settings
 from reference.model import About, Base
 from reference.report import in_columns
 from reference.sizes import told as told_sizes
-from reference.starting import base_of, prepare, reader_of
+from reference.starting import add_schedule_options, base_of, prepare, reader_of
 
 Array = np.ndarray
 

@@ -28,13 +28,12 @@ from reference.console import (
     add_backend_options,
     add_base_options,
     add_data_options,
-    add_schedule_options,
     main,
     make_parser,
 )
 from reference.data import Splits
 from reference.running import Result, train
-from reference.starting import prepare, settings_from
+from reference.starting import add_schedule_options, prepare, settings_from
 
 
 def parser() -> argparse.ArgumentParser:
