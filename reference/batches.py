@@ -21,6 +21,11 @@ Mix = Callable[[Array, Array, np.random.Generator], tuple[Array, Array]]
 LARGEST_KEPT = 2 * 2**30  # bytes of decoded photos that are kept in memory
 
 
+def steps_of_epoch(photos: int, batch_size: int, processes: int = 1) -> int:
+    """The number of batches in an epoch; the processes share all but the last few photos."""
+    return math.ceil(photos // processes * processes / batch_size)
+
+
 class Batches(keras.utils.PyDataset):
     """Batches of `x` and `y`; with a seed, in a new order in each epoch.
 
@@ -51,7 +56,7 @@ class Batches(keras.utils.PyDataset):
 
     def __len__(self) -> int:
         count = 1 if self.group is None else self.group.count
-        return math.ceil((len(self.y) // count * count) / self.batch_size)
+        return steps_of_epoch(len(self.y), self.batch_size, count)
 
     def order(self, epoch: int) -> Array:
         """The row numbers of an epoch, in training order."""

@@ -8,7 +8,6 @@ was killed at any moment goes on to the same history and the same best model.
 
 import csv
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,9 +64,8 @@ class Settings:
         stages = [self.epochs] if self.fine_tune is None else [self.epochs, self.fine_tune_epochs]
         schedules.check(self.schedule, self.warmup, min(stages))
 
-    def varying(self, rate: float, epochs: int, photos: int) -> Any:
+    def varying(self, rate: float, epochs: int, steps: int) -> Any:
         """The learning rate in the course of these epochs: a number, or Keras's schedule."""
-        steps = math.ceil(photos / self.batch_size)
         return schedules.of(self.schedule, rate, epochs, steps, self.warmup)
 
     @property

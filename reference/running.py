@@ -17,7 +17,7 @@ from minicnn._support.terminal import pip_install, say
 from reference import augmenting, backend, calibration, ensemble, features, fitting, tuning
 from reference import model as models
 from reference.backend import Machine
-from reference.batches import LARGEST_KEPT, Batches, pixels
+from reference.batches import LARGEST_KEPT, Batches, pixels, steps_of_epoch
 from reference.data import Reader, Splits
 from reference.fitting import History, Settings
 from reference.model import About, Base
@@ -322,10 +322,12 @@ class _Run:
             else:
                 learner = tuning.behind(self.whole, self.base, cut)
             epochs = settings.fine_tune_epochs if self.stages else settings.epochs
+            count = 1 if self.machine.processes is None else self.machine.processes.count
+            steps = steps_of_epoch(len(self.splits.train), settings.batch_size, count)
             fitting.compile_learner(
                 learner,
                 settings,
-                settings.varying(learning_rate, epochs, len(self.splits.train)),
+                settings.varying(learning_rate, epochs, steps),
                 self.machine,
                 len(self.splits.train) // settings.batch_size if rows and cut is None else None,
                 tuning.factors(learner, self.base.network, settings.block_decay),

@@ -30,7 +30,7 @@ from minicnn._support.terminal import say
 from reference import config, features, fitting, schedules
 from reference import model as models
 from reference.backend import Machine
-from reference.batches import Batches
+from reference.batches import Batches, steps_of_epoch
 from reference.console import (
     IMAGE_SIZE,
     add_backend_options,
@@ -80,9 +80,9 @@ def try_head(settings: Settings, train: Features, validation: Features, machine:
     keras.utils.set_random_seed(settings.seed)
     with machine.scope():
         head = make_head(settings, train)
-        steps = len(train) // settings.batch_size
-        varying = settings.varying(settings.learning_rate, settings.epochs, len(train))
-        fitting.compile_learner(head, settings, varying, machine, steps)
+        steps = steps_of_epoch(len(train), settings.batch_size)
+        varying = settings.varying(settings.learning_rate, settings.epochs, steps)
+        fitting.compile_learner(head, settings, varying, machine, len(train) // settings.batch_size)
     best, history = fitting.BestWeights(), fitting.empty_history()
     fitting.run_epochs(
         head,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from reference.augmenting import Mixing, augmented
-from reference.batches import Batches
+from reference.batches import Batches, steps_of_epoch
 
 X = np.random.default_rng(0).uniform(0, 255, (6, 8, 10, 3)).astype("f4")
 Y = np.eye(6, dtype="f4")
@@ -73,6 +73,12 @@ class Group:
 
     def share(self, total):
         return slice(total * self.index // 2, total * (self.index + 1) // 2)
+
+
+def test_processes_have_the_steps_that_a_schedule_counts_on():
+    """Of 5 photos two processes share 4: two steps of 2, not three."""
+    assert steps_of_epoch(5, 2) == len(Batches(X[[0] * 5], Y[[0] * 5], 2)) == 3
+    assert steps_of_epoch(5, 2, 2) == len(Batches(X[[0] * 5], Y[[0] * 5], 2, 0, Group(0))) == 2
 
 
 def test_processes_mix_the_batch_that_one_process_mixes():
