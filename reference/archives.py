@@ -18,7 +18,7 @@ import tarfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -34,7 +34,7 @@ T = TypeVar("T")
 _SPLITS = ("train", "validation", "test")
 ENDINGS = (".tar", ".parquet")
 _OTHERS = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip")
-_KEPT = 256 * 2**20  # bytes of photos of a Parquet file that are kept in memory
+_KEPT = 2**30  # bytes of photos of all Parquet files that are kept in memory
 _LARGEST_GROUP = 2 * 2**30  # bytes of photos in a row group, which is read as a whole
 _LARGEST_LABEL = 1024  # bytes
 
@@ -95,7 +95,7 @@ def opened(path: Path, endings: tuple[str, ...]) -> Archive:
     return _indexed(str(path), found.st_mtime_ns, found.st_size, endings)
 
 
-@lru_cache(64)
+@cache  # of all archives: a data set may have thousands, and each photo asks for one
 def _indexed(path: str, changed: int, size: int, endings: tuple[str, ...]) -> Archive:
     made: Archive = Parquet(path) if path.lower().endswith(".parquet") else Tar(path, endings)
     if not made.entries:
@@ -303,8 +303,12 @@ def _key(name: str) -> str:
 class Parquet:
     """A Parquet file with a column of images and one of labels.
 
-    Photos are stored in groups of rows, of which a few are kept in memory.
+    Photos are stored in groups of rows. Those used last are kept in memory, as far as those of all
+    files fit, and a file is open only while it is read.
     """
+
+    _lock = threading.Lock()
+    _kept: OrderedDict[tuple["Parquet", int], list[bytes | None]] = OrderedDict()
 
     def __init__(self, path: str) -> None:
         try:
@@ -313,13 +317,13 @@ class Parquet:
             raise ImportError(f"{path!r} needs pyarrow: {pip_install('pyarrow')}") from None
         self.path = path
         self.passed_over: list[Passed] = []
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[int, list[bytes | None]] = OrderedDict()
+        self._open = pyarrow.parquet.ParquetFile
         try:
-            self._file: Any = pyarrow.parquet.ParquetFile(path)
-            self._image, self._label = self._columns()
-            self.entries, self._rows = self._index()
-            groups = map(self._file.metadata.row_group, range(self._file.num_row_groups))
+            with self._open(path) as self._file:
+                self._image, self._label = self._columns()
+                self.entries, self._rows = self._index()
+            self._about = self._file.metadata
+            groups = map(self._about.row_group, range(self._about.num_row_groups))
             self._sizes = [self._size_of(group) for group in groups]
         except Exception as error:  # Arrow's are of many kinds
             raise ValueError(f"{path!r} is no Parquet file of photos: {error}.") from None
@@ -419,8 +423,9 @@ class Parquet:
         return content
 
     def _group(self, number: int) -> list[bytes | None]:
-        """The photos of a row group; those used last are kept, as far as they fit."""
-        if number not in self._kept:
+        """The photos of a row group, which are kept from now on."""
+        kept = self._kept
+        if (self, number) not in kept:
             size = self._sizes[number]
             if size > _LARGEST_GROUP:
                 raise BadImageError(
@@ -430,22 +435,20 @@ class Parquet:
             column = self._image.removesuffix(".bytes")
             inner = column != self._image
             try:
-                table = self._file.read_row_group(number, columns=[self._image])
+                with self._open(self.path, metadata=self._about) as file:
+                    table = file.read_row_group(number, columns=[self._image])
                 values = table.column(column).to_pylist()
             except Exception as error:  # Arrow's are of many kinds
                 raise BadImageError(f"{self.path!r} is damaged: {error}.") from None
-            self._kept[number] = [
+            kept[self, number] = [
                 (value or {}).get("bytes") if inner else value for value in values
             ]
-        self._kept.move_to_end(number)
-        while len(self._kept) > 1 and self._size() > _KEPT:
-            self._kept.popitem(last=False)
-        return self._kept[number]
+        kept.move_to_end((self, number))
+        while len(kept) > 1 and sum(one._sizes[group] for one, group in kept) > _KEPT:
+            kept.popitem(last=False)
+        return kept[self, number]
 
     def _size_of(self, group: Any) -> int:
         """The bytes of the photos in a row group."""
         columns = map(group.column, range(group.num_columns))
         return sum(c.total_uncompressed_size for c in columns if c.path_in_schema == self._image)
-
-    def _size(self) -> int:
-        return sum(len(photo or b"") for group in self._kept.values() for photo in group)

@@ -84,6 +84,18 @@ def test_a_folder_may_have_a_tar_for_each_split(clothes, tmp_path, capsys):
         data.find(tmp_path)
 
 
+def test_the_index_of_each_of_many_shards_is_read_once(clothes, tmp_path):
+    photo = next((clothes / "test/hat").iterdir()).read_bytes()
+    for number in range(70):
+        with tarfile.open(tmp_path / f"{number:03d}.tar", "w") as archive:
+            for label in "ab":
+                add(archive, f"{label}/{number}.jpg", photo)
+    archives._indexed.cache_clear()
+    for photos in data.find(tmp_path):
+        photos.sha256()
+    assert archives._indexed.cache_info().misses == 70
+
+
 def test_pairs_of_photos_and_labels_as_webdataset_has_them(clothes, tmp_path, capsys):
     photos = sorted((clothes / "train").rglob("*.jpg"))[:60]
     path = tmp_path / "shard.tar"
