@@ -18,18 +18,15 @@ from minicnn.datasets.drawing import GARMENTS, make_pose, photograph, rasterize
 keras = pytest.importorskip("keras")
 pytestmark = [pytest.mark.keras, pytest.mark.slow]
 
-SIZE = 32
 
-
-@pytest.fixture(scope="module")
-def clothes() -> tuple[np.ndarray, np.ndarray]:
-    """Return 40 photos (40, 32, 32, 3) of drawn clothes, from 0 to 1, and masks (40, 32, 32, 1)."""
+def clothes(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return photos (40, size, size, 3) of drawn clothes, 0 to 1, and masks (40, size, size, 1)."""
     rng = np.random.default_rng(0)
     photos, masks = [], []
     for number in range(5 * BATCH):
         sketch = GARMENTS[CLOTHING_CLASSES[number % len(CLOTHING_CLASSES)]](rng)
-        pose = make_pose(sketch, rng, SIZE, SIZE)
-        shares, light = rasterize(sketch, pose, SIZE, SIZE)
+        pose = make_pose(sketch, rng, size, size)
+        shares, light = rasterize(sketch, pose, size, size)
         photos.append(np.asarray(photograph(rng, shares, light, pose)) / 255)
         masks.append(shares.sum(axis=0) > 0.5)
     return np.stack(photos).astype(np.float32), np.stack(masks)[..., None].astype(np.float32)
@@ -48,7 +45,7 @@ def u_net(module: Any, up: str) -> Any:
             return layers.Conv2DTranspose(filters, 3, strides=2, padding="same")(x)
         return layers.UpSampling2D(interpolation="bilinear")(x)
 
-    inputs = module.Input((SIZE, SIZE, 3))
+    inputs = module.Input((16, 16, 3))
     fine = block(inputs, 8)
     middle = block(layers.MaxPooling2D()(fine), 12)
     coarse = block(layers.MaxPooling2D()(middle), 16)
@@ -62,7 +59,7 @@ def autoencoder(module: Any) -> Any:
     layers = module.layers
     return module.Sequential(
         [
-            module.Input((SIZE, SIZE, 3)),
+            module.Input((32, 32, 3)),
             layers.Conv2D(12, 3, strides=2, padding="same", activation="relu"),
             layers.Conv2D(16, 3, strides=2, padding="same", activation="relu"),
             layers.Conv2D(4, 3, padding="same"),
@@ -89,9 +86,7 @@ def follow(models: tuple[Any, Any], x: np.ndarray, y: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("loss", "up"), [("Dice", "Conv2DTranspose"), ("BinaryCrossentropy", "UpSampling2D")]
 )
-def test_200_steps_of_a_u_net_follow_keras(
-    clothes: tuple[np.ndarray, np.ndarray], loss: str, up: str
-) -> None:
+def test_200_steps_of_a_u_net_follow_keras(loss: str, up: str) -> None:
     models = pair_of_models(lambda module: u_net(module, up))
     compile_both(
         models,
@@ -101,17 +96,17 @@ def test_200_steps_of_a_u_net_follow_keras(
         },
         many_steps=True,
     )
-    losses = follow(models, *clothes)
+    losses = follow(models, *clothes(16))
     assert losses[-5:].mean() < 0.4 * losses[:5].mean()
 
 
-def test_200_steps_of_an_autoencoder_follow_keras(clothes: tuple[np.ndarray, np.ndarray]) -> None:
+def test_200_steps_of_an_autoencoder_follow_keras() -> None:
     models = pair_of_models(autoencoder)
     compile_both(
         models,
         lambda module: {"optimizer": module.optimizers.SGD(0.2, momentum=0.9), "loss": "mse"},
         many_steps=True,
     )
-    x, _ = clothes
+    x, _ = clothes(32)
     losses = follow(models, x, x)
     assert losses[-5:].mean() < 0.4 * losses[:5].mean()

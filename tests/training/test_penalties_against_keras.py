@@ -23,7 +23,7 @@ import minicnn
 keras = pytest.importorskip("keras")
 pytestmark = [pytest.mark.keras, pytest.mark.slow]
 
-STEPS = 10
+STEPS = 6
 
 
 def restrained(module: Any, last: str | None = None) -> Any:

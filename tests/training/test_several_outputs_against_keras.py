@@ -113,7 +113,7 @@ def test_a_fit_follows_keras(name: str) -> None:
     held_x, held_y = data(16, seed=2)  # equal batches: Keras weights unequal ones alike
     if name != "dicts":
         y, held_y = listed(y), listed(held_y)  # type: ignore[assignment]
-    options: dict[str, Any] = {"epochs": 3, "batch_size": 8, "verbose": 0, "shuffle": False}
+    options: dict[str, Any] = {"epochs": 2, "batch_size": 8, "verbose": 0, "shuffle": False}
     options["validation_data"] = (held_x, held_y)
     expected = theirs.fit(x, y, **options).history
     found = ours.fit(x, y, **options).history
