@@ -32,6 +32,8 @@ class Batches(keras.utils.PyDataset):
     `x` is an array, or a function from row numbers to an array. If several processes train together
     (`group`), each takes its own slice of every batch; the few photos of the last batch that do not
     divide evenly among them wait for another epoch. `mix` changes the arrays of a whole batch.
+    With `weights`, one for each class, there is a third array: how much each photo counts, which is
+    the weights' mean where classes are mixed.
     """
 
     def __init__(
@@ -42,9 +44,11 @@ class Batches(keras.utils.PyDataset):
         seed: int | None = None,
         group: Any = None,
         mix: Mix | None = None,
+        weights: Array | None = None,
     ) -> None:
         super().__init__()
         self.x, self.y, self.batch_size, self.mix = x, y, batch_size, mix
+        self.weights = weights
         self.seed, self.epoch, self.group = seed, 0, group
         if group is not None and batch_size % group.count:
             raise ValueError(
@@ -74,7 +78,12 @@ class Batches(keras.utils.PyDataset):
         count = 1 if self.group is None else self.group.count
         return rows[: len(rows) // count * count]
 
-    def __getitem__(self, batch: int) -> tuple[Array, Array]:
+    def __getitem__(self, batch: int) -> tuple[Array, ...]:
+        x, y = self._mixed(batch)
+        # Keras's class_weight would take a photo of two classes for one of the larger part.
+        return (x, y) if self.weights is None else (x, y, y @ self.weights)
+
+    def _mixed(self, batch: int) -> tuple[Array, Array]:
         if self.mix is None:
             return self._read(self.rows(batch))
         # Photos are mixed with those of other processes, too: each process mixes the whole batch.

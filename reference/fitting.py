@@ -118,10 +118,10 @@ def best_epoch(history: Mapping[str, Sequence[float]]) -> int:
     return int(np.argmax(history["val_accuracy"]))
 
 
-def balanced(y: Array) -> dict[int, float]:
+def balanced(y: Array) -> Array:
     """Weights that make all classes count the same: photos / (classes · photos of the class)."""
     counts = y.sum(axis=0)
-    return {index: float(len(y) / (len(counts) * n)) for index, n in enumerate(counts)}
+    return np.asarray(len(y) / (len(counts) * counts), np.float32)
 
 
 def scores(logits: Array, y: Array, label_smoothing: float = 0.0) -> tuple[float, float]:
@@ -292,7 +292,6 @@ def run_epochs(
     validation: Batches | None,
     epochs: range,
     callbacks: Sequence[keras.callbacks.Callback],
-    class_weight: dict[int, float] | None = None,
     verbose: int = 0,
 ) -> None:
     """Keras's `fit` over these epochs."""
@@ -306,7 +305,6 @@ def run_epochs(
         epochs=epochs.stop,
         shuffle=False,
         callbacks=[InOrder(training), *([] if swap is None else [swap]), *callbacks],
-        class_weight=class_weight,
         verbose=verbose,
     )
 

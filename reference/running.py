@@ -188,9 +188,9 @@ class _Run:
             "interpolation": reader.interpolation,
             "precision": machine.precision,
         }
-        self.class_weight = None
+        self.class_weights = None
         if settings.class_weights:
-            self.class_weight = fitting.balanced(splits.train.one_hot())
+            self.class_weights = fitting.balanced(splits.train.one_hot())
         # The features come first: each process computes its own, before they become one.
         self.computed = False  # the features: in this run, not in an earlier one
         self.found: _Rows | None = None
@@ -350,7 +350,7 @@ class _Run:
         mix = None
         if settings.mixup or settings.cutmix:
             mix = augmenting.Mixing(settings.mixup, settings.cutmix)
-        training = Batches(x, y, settings.batch_size, settings.seed, group, mix)
+        training = Batches(x, y, settings.batch_size, settings.seed, group, mix, self.class_weights)
         validation: Batches | None = Batches(validation_x, validation_y, settings.batch_size)
         callbacks: list[keras.callbacks.Callback] = []
         if group is not None:
@@ -373,7 +373,6 @@ class _Run:
             validation,
             range(done, last),
             callbacks,
-            self.class_weight,
             self.verbose,
         )
 

@@ -83,14 +83,14 @@ def try_head(settings: Settings, train: Features, validation: Features, machine:
         steps = steps_of_epoch(len(train), settings.batch_size)
         varying = settings.varying(settings.learning_rate, settings.epochs, steps)
         fitting.compile_learner(head, settings, varying, machine, len(train) // settings.batch_size)
+    weights = fitting.balanced(train.y) if settings.class_weights else None
     best, history = fitting.BestWeights(), fitting.empty_history()
     fitting.run_epochs(
         head,
-        Batches(train.x, train.y, settings.batch_size, settings.seed),
+        Batches(train.x, train.y, settings.batch_size, settings.seed, weights=weights),
         Batches(validation.x, validation.y, settings.batch_size),
         range(settings.epochs),
         [best, fitting.Record(history, settings.patience)],
-        fitting.balanced(train.y) if settings.class_weights else None,
     )
     head.set_weights(best.weights)
     logits = keras.ops.convert_to_numpy(head(validation.x))

@@ -109,7 +109,14 @@ def test_weight_decay_shrinks_kernels_and_no_biases(machine):
 
 def test_balanced_weights_by_hand():
     y = np.eye(2)[[0, 0, 0, 1]]
-    assert fitting.balanced(y) == {0: 4 / (2 * 3), 1: 4 / (2 * 1)}
+    weights = fitting.balanced(y)
+    np.testing.assert_allclose(weights, [4 / (2 * 3), 4 / (2 * 1)], rtol=1e-6)
+
+    def mix(x, y, rng):
+        return x, np.array([[0.25, 0.75], [1, 0]])
+
+    _, _, found = batches.Batches(y, y, 2, mix=mix, weights=weights)[0]
+    np.testing.assert_allclose(found, [0.25 * 2 / 3 + 0.75 * 2, 2 / 3], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
