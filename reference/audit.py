@@ -355,7 +355,9 @@ def parser() -> argparse.ArgumentParser:
 def _kinds(text: str) -> tuple[str, ...]:
     kinds = tuple(text.split(","))
     if not set(kinds) <= set(KINDS):
-        raise argparse.ArgumentTypeError(f"of {', '.join(KINDS)}. Received {text}.")
+        raise argparse.ArgumentTypeError(
+            f"expected some of {', '.join(KINDS)}, separated by commas, not {text!r}"
+        )
     return kinds
 
 

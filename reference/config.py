@@ -19,7 +19,7 @@ from typing import Any
 
 from minicnn._support.atomic import replacing
 from minicnn._support.reading import read_regular
-from minicnn._support.terminal import python, quoted, say
+from minicnn._support.terminal import printable, python, quoted, say
 
 _LARGEST = 2**20  # bytes
 _MADE_WITH = "made-with"  # not an option: the backend and the versions of the run
@@ -59,9 +59,10 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> a
     found = read(path)
     made_with = found.pop(_MADE_WITH, None)
     told: list[str] = []
+    actions = {name: one for name, one in actions.items() if one.dest not in ("help", "config")}
     for key, value in found.items():
         action = actions.get(key.replace("_", "-"))
-        if action is None or action.dest in ("help", "config"):
+        if action is None:
             near = difflib.get_close_matches(key, actions, 1)
             hint = f" Is {near[0]!r} meant?" if near else ""
             raise ValueError(f"{path}: {parser.prog} has no option {key!r}.{hint}")
@@ -121,7 +122,10 @@ def _words(path: Path, name: str, action: argparse.Action, value: Any) -> list[s
 def write(parser: argparse.ArgumentParser, options: argparse.Namespace, made_with: str) -> None:
     """Write all options of a run into its --output, so that `--config` repeats it."""
     path = options.output / "config.toml"
-    again = quoted("-m", parser.prog.split()[-1], "--config", path, "--output", "runs/again")
+    # A comment ends with its line, and a name may have several.
+    again = printable(
+        quoted("-m", parser.prog.split()[-1], "--config", path, "--output", "runs/again")
+    )
     lines = [f"# The same run again: {python()} {again}", f"{_MADE_WITH} = {_toml(made_with)}"]
     for name, value in written(parser, options):
         lines.append(f"{name} = {_toml(value)}")

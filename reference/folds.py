@@ -190,10 +190,12 @@ def command(options: argparse.Namespace) -> None:
             table.writerow([part.name, len(part.train), len(part.judged), accuracy])
             say(f"  {part.name}: {accuracy:.3f} of {len(part.judged)} photos")
     told = estimate(accuracies, parts)
-    say(f"Accuracy of {settings} after {settings.epochs} epochs: {told}.")
+    # A schedule names its epochs itself.
+    after = f" after {settings.epochs} epochs" if settings.schedule == "constant" else ""
+    say(f"Accuracy of {settings}{after}: {told}.")
     low, high = told.naive
     say(
-        f"As if all {len(parts)} were independent, the interval would be {low:.3f} to {high:.3f}: "
+        f"If all {len(parts)} were independent, the interval would be {low:.3f} to {high:.3f}: "
         "too narrow, since they share training photos. The test photos have not been touched."
     )
     say(f"Wrote {path}.")

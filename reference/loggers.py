@@ -156,7 +156,9 @@ def chosen(text: str) -> list[str]:
     """The names in an option such as `mlflow,wandb`."""
     names = text.split(",")
     if not set(names) <= set(LOGGERS):
-        raise argparse.ArgumentTypeError(f"of {', '.join(LOGGERS)}. Received {text}.")
+        raise argparse.ArgumentTypeError(
+            f"expected {' or '.join(LOGGERS)}, or both separated by a comma, not {text!r}"
+        )
     return list(dict.fromkeys(names))
 
 

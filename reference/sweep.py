@@ -192,9 +192,9 @@ class Sweep:
             "is that of the best epoch, and so a little too good."
         ]
         if clear:
-            parts.append(f"Worse beyond luck (p below 0.05): {', '.join(clear)}.")
+            parts.append(f"Worse beyond luck (p below 0.05): {_labels(clear)}.")
         if unclear:
-            parts.append(f"Not told apart from the best by these photos: {', '.join(unclear)}.")
+            parts.append(f"Not told apart from the best by these photos: {_labels(unclear)}.")
         chosen = next(row for row in self.rows if self.chosen in row.trials)
         if chosen is not best:
             parts.append(
@@ -205,6 +205,11 @@ class Sweep:
     def figure(self) -> Any:
         """Training and validation accuracy side by side, of each row's first seed."""
         return plots.sweep({row.label: row.trials[0].history for row in self.rows})
+
+
+def _labels(labels: Sequence[str]) -> str:
+    """A list of labels; one that has a comma of its own is in quotes."""
+    return ", ".join(f'"{label}"' if "," in label else label for label in labels)
 
 
 def sweep(

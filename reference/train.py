@@ -75,7 +75,8 @@ def parser() -> argparse.ArgumentParser:
     add("--mixup", type=non_negative, default=0.0, metavar="A",
         help="blend each photo with another, by a share from Beta(A, A); default: 0")  # fmt: skip
     add("--cutmix", type=non_negative, default=0.0, metavar="A",
-        help="paste a part of another photo into each, in the same way")  # fmt: skip
+        help="paste a part of another photo into each, a share of its area from Beta(A, A); "
+        "default: 0")  # fmt: skip
     add("--fine-tune", metavar="LAYER,…",
         help="then also train the base, from this layer or block on, such as block14; several are "
         "stages, as in block14,block13")  # fmt: skip

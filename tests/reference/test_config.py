@@ -46,7 +46,7 @@ def test_an_option_of_the_command_line_drops_those_of_the_file_that_exclude_it(t
     ("text", "words"),
     [
         ("learnig-rate = 1.0", "no option 'learnig-rate'. Is 'learning-rate' meant?"),
-        ("config = 'x'", "no option 'config'"),
+        ("config = 'x'", "no option 'config'.\n"),
         ("[training]\nepochs = 3", "no option 'training'"),
         ("augment = 1", "augment should be true or false. Received 1."),
         ("epochs = true", "epochs should be a number, a text, or a list of them. Received True."),
@@ -99,7 +99,8 @@ def test_what_is_written_is_read_again(tmp_path_factory, text, number, several, 
     told = [f"--text={text}", f"--number={number!r}", "--several", ",".join(map(repr, several))]
     told += ["--more", *map(repr, several), "--output", "x", *(["--switch"] if switch else [])]
     options = config.parse(parser, told)
-    options.output = tmp_path_factory.mktemp("config")
+    options.output = tmp_path_factory.mktemp("config") / "two\nlines"
+    options.output.mkdir()
     config.write(parser, options, "Keras 3")
     path = options.output / "config.toml"
     assert tomllib.loads(path.read_text("utf-8"))["made-with"] == "Keras 3"

@@ -21,7 +21,7 @@ def trial(accuracies, right):
 def test_a_sweep_s_judgement_by_hand():
     best = sweep.Row("0.001", [trial([0.5, 0.9], [1] * 9 + [0]), trial([0.8], [1] * 8 + [0] * 2)])
     close = sweep.Row("0.01", [trial([0.8], [1] * 8 + [0] * 2), trial([0.8], [0] * 10)])
-    poor = sweep.Row("0.1", [trial([0.1], [0] * 9 + [1]), trial([0.2], [0] * 10)])
+    poor = sweep.Row("0.1, slow", [trial([0.1], [0] * 9 + [1]), trial([0.2], [0] * 10)])
     found = sweep.Sweep("learning rate", [close, best, poor], 10)
     assert (best.mean, close.mean) == (pytest.approx(0.85), pytest.approx(0.8))
     assert best.spread == pytest.approx(np.std([0.9, 0.8], ddof=1))
@@ -34,10 +34,10 @@ def test_a_sweep_s_judgement_by_hand():
     told = found.sentence()
     assert "Best by validation accuracy: 0.001 (0.850)" in told
     assert f"{100 * np.sqrt(0.85 * 0.15 / 10):.1f} points" in told
-    assert "Worse beyond luck (p below 0.05): 0.1." in told
+    assert 'Worse beyond luck (p below 0.05): "0.1, slow".' in told
     assert "Not told apart from the best by these photos: 0.01." in told
     head, rows = found.table()
-    assert [row[0] for row in rows] == ["0.01", "0.001", "0.1"]
+    assert [row[0] for row in rows] == ["0.01", "0.001", "0.1, slow"]
     assert all(len(row) == len(head) for row in rows)
 
 
