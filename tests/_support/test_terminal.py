@@ -353,7 +353,14 @@ def test_output_may_be_closed_or_without_unicode():
 
 # The source of a library whose import is interrupted, and of one whose import fails.
 INTERRUPTED = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nimport time; time.sleep(5)\n"
-MISSING = "raise ModuleNotFoundError(\"No module named 'keras'\", name='keras')\n"
+# Before it fails, it logs as TensorFlow does, and says something else.
+MISSING = """import os, sys
+os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called\\n")
+os.write(2, b"I0000 00:00:1 cpu_feature_guard.cc:227] This binary is optimized\\n")
+os.write(2, b"To enable the following instructions: AVX512F\\n")
+print("what it said", file=sys.stderr, flush=True)
+raise ModuleNotFoundError("No module named 'keras'", name="keras")
+"""
 
 
 def _run_with(library, code, words, folder):
@@ -398,7 +405,8 @@ def test_an_interrupt_of_another_program_is_left_to_it(module, tmp_path):
 @pytest.mark.slow
 def test_a_missing_library_of_the_reference_ends_in_one_line(tmp_path):
     done = _run_with("keras", MISSING, ["-m", "reference.train", "--data", "x"], tmp_path)
-    (line,) = done.stderr.splitlines()
+    said, line = done.stderr.splitlines()
+    assert said == "what it said", "noise of the import is left out, and all else stays"
     assert line.startswith("python -m reference.train needs keras: ")
     assert "-m pip install" in line or "uv pip install" in line
     assert '"scikit-learn>=1.5"' in line

@@ -44,7 +44,7 @@ def course(keras: Any, photos: Path, work: Path) -> dict[str, Any]:
             preprocessing_function=preprocess_input, **augmentation
         )
         return generator.flow_from_directory(
-            photos / part, target_size=(SIZE, SIZE), batch_size=8, seed=1, shuffle=shuffle
+            photos / part, target_size=(SIZE, SIZE), batch_size=16, seed=1, shuffle=shuffle
         )
 
     train, validation = flow("train", shuffle=True), flow("validation")

@@ -1,9 +1,17 @@
-"""`python -m killed 3 …` is `python -m reference.train …` in a process that dies after 3 epochs."""
+"""`python -m killed 3 …` is `python -m reference.train …` in a process that dies after 3 epochs.
+
+It imports Keras as such a command does: nothing else may write to its stderr.
+"""
 
 import os
 import signal
 import sys
 from typing import Any
+
+import reference
+
+if __name__ == "__main__":
+    reference._import_keras()
 
 from reference import fitting, train
 

@@ -5,7 +5,6 @@ import importlib
 import json
 import re
 import shutil
-import subprocess
 import sys
 import threading
 import time
@@ -154,16 +153,6 @@ def test_without_a_terminal_lines_say_how_far_the_work_is(monkeypatch, capsys):
     with console.progress("Reading", 4, show=False) as advance:
         advance(1)
     assert capsys.readouterr().out == ""
-
-
-@pytest.mark.slow
-def test_commands_begin_without_noise_on_stderr():
-    """TensorFlow logs lines while it is imported; what else is written there stays."""
-    command = [sys.executable, "-m", "reference.train", "--data", "nowhere"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith("python -m reference.train: There is no folder 'nowhere'")
-    assert done.stderr.count("\n") == 1
 
 
 def named(*names):
