@@ -175,6 +175,14 @@ def test_a_histogram_has_axes(long_page, opened):
     assert "in one of 41 equal intervals" in name
 
 
+def test_sums_are_in_sight_beside_their_products(long_page, opened):
+    tab = opened(long_page)
+    tab.evaluate("page.openLayer(2)")
+    assert tab.locator(".group-sum").count() > 1
+    taps = tab.locator(".taps")
+    assert taps.evaluate("taps => taps.scrollWidth - taps.clientWidth") <= 0
+
+
 @pytest.mark.parametrize("size", [(1280, 720), (1920, 1080)])
 def test_presenting_makes_all_larger_and_the_mouse_still_finds_cells(tmp_path, opened, size):
     tab = opened(build(residual(), photo((16, 16, 3)), tmp_path / "page.html"), *size)
