@@ -115,10 +115,28 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def _check_fine_tuning(options: argparse.Namespace) -> None:
+    """Raise a `ValueError` for what says how to fine-tune, where nothing is fine-tuned."""
+    if options.fine_tune is not None and not options.fine_tune.strip():
+        raise ValueError(
+            "--fine-tune names blocks of the base, such as block14. "
+            f"Received {options.fine_tune!r}."
+        )
+    for name in ("fine_tune_epochs", "fine_tune_rate", "block_decay"):
+        value = getattr(options, name)
+        # A config.toml has all options, also those that say nothing.
+        if options.fine_tune is None and value != parser().get_default(name):
+            raise ValueError(
+                f"--{name.replace('_', '-')} is for the blocks that --fine-tune names. Received "
+                f"{value:g}, and no --fine-tune."
+            )
+
+
 def command(options: argparse.Namespace) -> None:
+    _check_fine_tuning(options)
     told = loggers.make(options.logger)
     if options.preset is not None:
-        options = preset.choose(options, parser())
+        options = preset.choose(options)
     machine, splits, reader, base = prepare(options)
     settings = settings_from(options)
     if settings.renews and machine.is_first:

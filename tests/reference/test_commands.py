@@ -81,6 +81,9 @@ def test_impossible_options_are_refused_before_anything_is_read(told, capsys):
         (["--base", "nothing"], ["keras.applications", "xception"]),
         (["--image-size", "12"], ["16 to 2048", "12"]),
         (["--fine-tune", "block7"], ["block7", "block1, block2"]),
+        (["--fine-tune", ""], ["such as block14", "''"]),
+        (["--block-decay", "0.5"], ["Received 0.5, and no --fine-tune"]),
+        (["--fine-tune-epochs", "3"], ["--fine-tune-epochs is for", "Received 3"]),
     ],
 )
 def test_bad_input_ends_in_one_sentence(told, words, options, tmp_path, capsys):
