@@ -41,18 +41,19 @@ def add_option(parser: argparse.ArgumentParser) -> None:
 def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse the arguments, and before them those of the file that `--config` names.
 
+    `given` of the result has the names of all options that one of them has, also with a default.
     Raises `ValueError` for a file that is no TOML, or has a key that is no option of the command;
     what is wrong with a value the parser says.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     actions = {_name(action): action for action in parser._actions if action.option_strings}
     if "config" not in actions:
-        return parser.parse_args(given)
+        return _parsed(parser, given)
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--config", type=Path)
     path = finder.parse_known_args(given)[0].config
     if path is None:
-        options = parser.parse_args(given)
+        options = _parsed(parser, given)
         if options.config is not None:
             parser.error("--config should be written in full")
         return options
@@ -73,8 +74,17 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> a
             given = [word for word in given if word != off]
             continue
         told += _words(path, _name(action), action, value)
-    options = parser.parse_args([*told, *given])
+    options = _parsed(parser, [*told, *given])
+    options.given |= {actions[key.replace("_", "-")].dest for key in found}
     options.made_with = made_with
+    return options
+
+
+def _parsed(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
+    options = parser.parse_args(words)
+    # The parser puts no default where there is something already.
+    marked = parser.parse_args(words, argparse.Namespace(**dict.fromkeys(vars(options), parser)))
+    options.given = {name for name, value in vars(marked).items() if value is not parser}
     return options
 
 

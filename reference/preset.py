@@ -6,7 +6,7 @@ A preset is a list of parts, each a few options. This trains with the first part
 two, and so on, each with several seeds, and prints what each adds (an ablation). `reference.train`
 then trains with those parts that were the best on the validation photos; nothing else is asked.
 
-Options of the command line count more than those of the preset, unless they are the defaults.
+Options of the command line, or of --config, count more than those of the preset.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import keras
 import numpy as np
 
 from minicnn._support.terminal import say
-from reference import features, fitting, sizes
+from reference import features, fitting, sizes, tuning
 from reference import sweep as sweeps
 from reference.backend import Machine
 from reference.data import Splits
@@ -41,11 +41,11 @@ class Part(NamedTuple):
     options: dict[str, Any]
 
 
-def parts(seen: Sequence[int]) -> list[Part]:
-    """The parts of the preset "best", for photos that the base sees at these sizes."""
+def parts(seen: Sequence[int], reading: str) -> list[Part]:
+    """The parts of the preset "best", for the sizes that the base sees and how photos are read."""
     small, large = min(seen), max(seen)
     found = [
-        Part(f"{small} pixels, bilinear", {"image_size": small, "image_sizes": None}),
+        Part(f"{small} pixels, {reading}", {"image_size": small, "image_sizes": None}),
         Part("antialiased reading", {"antialias": True}),
     ]
     if len(seen) > 1:
@@ -75,7 +75,7 @@ class Ablation(Sweep):
         return head, rows
 
 
-def choose(options: argparse.Namespace, defaults: argparse.ArgumentParser) -> argparse.Namespace:
+def choose(options: argparse.Namespace) -> argparse.Namespace:
     """Compare the parts of the preset on validation, and return the options that were the best.
 
     Writes ablation.html and ablation.csv into `options.output`. Finished rows are kept there, and
@@ -89,8 +89,16 @@ def choose(options: argparse.Namespace, defaults: argparse.ArgumentParser) -> ar
             "--preset best learns from features that are computed once: no --augment, "
             "--randaugment, --erasing, --mixup, --cutmix."
         )
-    candidates = with_parts(options, defaults)
-    machine, splits, _, _ = prepare(candidates[0][1])
+    candidates = with_parts(options)
+    # What is wrong with a later part, or with the training behind all, is said before the work.
+    for label, chosen in candidates:
+        try:
+            settings_from(chosen)
+        except ValueError as error:
+            raise ValueError(f"--preset best, {label}: {error}") from None
+    machine, splits, _, base = prepare(options, _seen(options))
+    if options.fine_tune:
+        tuning.stages(base.network, options.fine_tune)
     rows: list[Row] = []
     for number, (label, chosen) in enumerate(candidates):
         read = _features(chosen, splits, machine)
@@ -105,18 +113,18 @@ def choose(options: argparse.Namespace, defaults: argparse.ArgumentParser) -> ar
     return candidates[found.best_row][1]
 
 
-def with_parts(
-    options: argparse.Namespace, defaults: argparse.ArgumentParser
-) -> list[tuple[str, argparse.Namespace]]:
+def _seen(options: argparse.Namespace) -> Sequence[int]:
+    return options.image_sizes or ([options.image_size] if options.image_size else IMAGE_SIZES)
+
+
+def with_parts(options: argparse.Namespace) -> list[tuple[str, argparse.Namespace]]:
     """The options with one part, with two, and so on, each with the name of the last part."""
-    given = {
-        name for name, value in vars(options).items() if value != defaults.get_default(name)
-    } - {"image_size", "image_sizes"}
-    seen = options.image_sizes or ([options.image_size] if options.image_size else IMAGE_SIZES)
+    given, seen = options.given - {"image_size", "image_sizes"}, _seen(options)
+    reading = reader_of(options, seen).interpolation.replace("antialias", "antialiased")
     current = copy.copy(options)
     current.preset = None
     found = []
-    for part in parts(seen):
+    for part in parts(seen, reading):
         added = {name: value for name, value in part.options.items() if name not in given}
         if not added or ("antialias" in added and options.course_compatible):
             continue

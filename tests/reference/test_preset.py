@@ -6,18 +6,18 @@ import tomllib
 import numpy as np
 import pytest
 
-from reference import data, evaluate, fitting, preset, sweep
+from reference import config, data, evaluate, fitting, preset, sweep
 from reference import model as models
 from reference import train as training
 from reference.features import Features
 
 
 def options_of(*told):
-    return training.parser().parse_args(["--data", "x", "--preset", "best", *told])
+    return config.parse(training.parser(), ["--data", "x", "--preset", "best", *told])
 
 
 def parts_of(*told):
-    return preset.with_parts(options_of(*told), training.parser())
+    return preset.with_parts(options_of(*told))
 
 
 def test_each_row_has_the_parts_of_those_above():
@@ -41,9 +41,11 @@ def test_each_row_has_the_parts_of_those_above():
 def test_options_of_the_command_line_count_more():
     found = parts_of("--image-size", "299", "--epochs", "7", "--course-compatible")
     assert [label for label, _ in found] == [
-        "299 pixels, bilinear", "one-cycle, 7 epochs", "5 seeds in one model",
+        "299 pixels, nearest", "one-cycle, 7 epochs", "5 seeds in one model",
     ]  # fmt: skip
     assert {o.image_size for _, o in found} == {299}
+    labels = [label for label, _ in parts_of("--antialias", "--image-size", "64", "--epochs", "10")]
+    assert labels == ["64 pixels, antialiased", "one-cycle, 10 epochs", "5 seeds in one model"]
     labels = [label for label, _ in parts_of("--image-sizes", "64", "32", "--schedule", "cosine")]
     assert labels[2:5] == ["64 pixels instead", "64 + 32 side by side", "cosine, 40 epochs"]
 
@@ -82,7 +84,31 @@ def test_heads_together_by_hand():
 )
 def test_what_a_preset_cannot_do_is_refused(told, words):
     with pytest.raises(ValueError, match=words):
-        preset.choose(options_of(*told), training.parser())
+        preset.choose(options_of(*told))
+
+
+def test_a_default_in_the_command_line_or_a_file_is_given(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text("ensemble = 1\nantialias = false\n")
+    found = parts_of("--config", str(path), "--image-size", "64", "--schedule", "constant")
+    assert [label for label, _ in found] == ["64 pixels, bilinear", "constant, 40 epochs"]
+    assert found[-1][1].ensemble == 1
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (["--warmup", "1"], "--preset best, one-cycle, 40 epochs: one-cycle begins with a warm-up"),
+        (["--image-sizes", "48", "48"], "sizes of a photo should differ"),
+        (["--fine-tune", "block9"], "has none called 'block9'"),
+    ],
+)
+def test_a_later_part_s_mistake_is_said_before_the_work(told, words, options, tmp_path, capsys):
+    at = options.index("--image-size")
+    some = [*options[:at], *options[at + 2 :], "--image-sizes", "32", "48", "--preset", "best"]
+    assert training.run([*some, *told, "--output", str(tmp_path)]) == 2
+    assert words in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
@@ -116,6 +142,6 @@ def test_the_best_parts_are_trained_and_finished_ones_are_kept(
     ), "seed 0's, or of both"
     with monkeypatch.context() as patch:
         patch.setattr(sweep, "try_head", None)  # would fail if it were called
-        again = training.parser().parse_args([*options, *told, "--resume"])
-        assert preset.choose(again, training.parser()).antialias == chosen["antialias"]
+        again = config.parse(training.parser(), [*options, *told, "--resume"])
+        assert preset.choose(again).antialias == chosen["antialias"]
     assert list(csv.DictReader((tmp_path / "ablation.csv").open())) == rows
