@@ -60,6 +60,32 @@ def find_rate(
     return finder
 
 
+def advice(finder: LearningRateFinder) -> tuple[float | None, str]:
+    """The finder's suggestion, if the losses bear it out, and a sentence for the user.
+
+    The rates of the first steps are too small to change the loss: what it does there is noise.
+    """
+    smoothed = np.array(finder.smoothed)
+    first = finder.losses[: max(5, len(finder.losses) // 10)]
+    fall = np.mean(first) - np.nanmin(smoothed, initial=np.inf)
+    if finder.suggestion is None or not fall > 2 * np.std(first):
+        return None, (
+            "No rate from --lowest to --highest makes the loss fall by more than the first steps "
+            "differ, so none is suggested."
+        )
+    at = int(np.nanargmin(smoothed))
+    if at == len(smoothed) - 1:
+        return None, (
+            f"The loss still falls at --highest, {finder.rates[at]:.2g}: only with a higher one is "
+            "it seen where it begins to rise."
+        )
+    return finder.suggestion, (
+        f"The loss is lowest at a learning rate of {finder.rates[at]:.2g}, and then rises. "
+        f"Suggested: a tenth, --learning-rate {finder.suggestion:.2g}; with --schedule one-cycle "
+        "or cosine two or three times as much."
+    )
+
+
 def parser() -> argparse.ArgumentParser:
     made = make_parser(
         "find_rate",
@@ -100,16 +126,10 @@ def command(options: argparse.Namespace) -> None:
         table = csv.writer(f)
         table.writerow(["learning rate", "loss", "smoothed"])
         table.writerows(zip(finder.rates, finder.losses, finder.smoothed, strict=True))
-    plots.save(finder.plot(), options.output / "rate.png")
-    if finder.suggestion is None:
-        say("The loss never falls: no rate from --lowest to --highest is of use.")
-    else:
-        lowest = finder.rates[int(np.nanargmin(finder.smoothed))]
-        say(
-            f"The loss is lowest at a learning rate of {lowest:.2g}, and then rises. Suggested: a "
-            f"tenth, --learning-rate {finder.suggestion:.2g}; with --schedule one-cycle or cosine "
-            "two or three times as much."
-        )
+    suggestion, sentence = advice(finder)
+    figure = plots.learning_rates(finder.rates, finder.losses, finder.smoothed, suggestion)
+    plots.save(figure, options.output / "rate.png")
+    say(sentence)
     say(f"Wrote rate.png and rates.csv into {options.output}.")
 
 

@@ -91,6 +91,25 @@ def test_the_finder_tries_rates_from_the_lowest_to_the_highest(found):
     assert again.losses == finder.losses
 
 
+@pytest.mark.parametrize(
+    ("losses", "suggestion", "words"),
+    [
+        ([2.0, 2.1] * 5 + [1.5, 0.5, 0.4, 3.0], 0.01, "lowest at a learning rate of 0.1, and"),
+        ([2.0, 2.1] * 5 + [1.5, 1.0, 0.5, 0.4], None, "still falls at --highest, 1:"),
+        ([2.1, 2.0] * 5 + [2.03, 2.04, 3.0, 4.0], None, "by more than the first steps differ"),
+        ([2.0, 2.1] * 5 + [2.5, 2.6, 3.0, 4.0], None, "by more than the first steps differ"),
+        ([math.nan] * 14, None, "by more than the first steps differ"),
+    ],
+)
+def test_the_finder_suggests_only_what_it_has_seen(losses, suggestion, words):
+    finder = find_rate.LearningRateFinder(1e-13, 1.0, 14, smoothing=0.0)
+    finder.rates = [10.0 ** (k - 13) for k in range(14)]
+    finder.losses = finder.smoothed = losses
+    found, sentence = find_rate.advice(finder)
+    assert words in sentence
+    assert found == pytest.approx(suggestion)
+
+
 def test_the_finder_s_command(options, tmp_path, capsys):
     told = ["--steps", "12", "--highest", "10", "--output", str(tmp_path)]
     assert find_rate.run([*options, *told]) == 0
