@@ -8,7 +8,15 @@ import pytest
 
 def few_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let Keras put at most two equal blocks in a row: more would be more of the same."""
-    from keras.src.applications import convnext, densenet, efficientnet, efficientnet_v2, resnet
+    from keras.src.applications import (
+        convnext,
+        densenet,
+        efficientnet,
+        efficientnet_v2,
+        inception_resnet_v2,
+        nasnet,
+        resnet,
+    )
 
     def fewer(blocks: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
         return [{**block, key: min(block[key], 2)} for block in blocks]
@@ -18,6 +26,12 @@ def few_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in ("stack_residual_blocks_v1", "stack_residual_blocks_v2"):
         replace(resnet, name, lambda stack: lambda x, f, n, **more: stack(x, f, min(n, 2), **more))
+    replace(
+        inception_resnet_v2,
+        "inception_resnet_block",
+        lambda block: lambda x, **more: x if more["block_idx"] > 2 else block(x, **more),
+    )
+    replace(nasnet, "NASNet", lambda build: lambda **more: build(**more | {"num_blocks": 2}))
     replace(densenet, "dense_block", lambda block: lambda x, n, name: block(x, min(n, 2), name))
     replace(efficientnet, "DEFAULT_BLOCKS_ARGS", lambda blocks: fewer(blocks, "repeats"))
     replace(
