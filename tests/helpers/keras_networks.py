@@ -31,7 +31,9 @@ def few_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
         "inception_resnet_block",
         lambda block: lambda x, **more: x if more["block_idx"] > 2 else block(x, **more),
     )
-    replace(nasnet, "NASNet", lambda build: lambda **more: build(**more | {"num_blocks": 2}))
+    replace(
+        nasnet, "NASNet", lambda build: lambda *a, **more: build(*a, **more | {"num_blocks": 2})
+    )
     replace(densenet, "dense_block", lambda block: lambda x, n, name: block(x, min(n, 2), name))
     replace(efficientnet, "DEFAULT_BLOCKS_ARGS", lambda blocks: fewer(blocks, "repeats"))
     replace(
