@@ -53,7 +53,7 @@ def block(x, number, kind, normalized):
 
 
 def make_model(depth, kind, normalized=True):
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(1)
     inputs = keras.Input((16, 16, 3))
     stem = layers.Conv2D(16, 3, strides=2, padding="same", activation="relu", name="stem")
     features = stem(inputs)
@@ -171,7 +171,7 @@ lesson.show(figure)
 # networks have batch normalization after each convolution; otherwise the deep ones would not learn
 # at all.
 #
-# **Before you run this:** networks of 6 and 30 layers, plain and with shortcuts, learn for 12
+# **Before you run this:** networks of 6 and 30 layers, plain and with shortcuts, learn for 8
 # epochs. Order the four by their loss on the training images.
 
 # %%
@@ -179,9 +179,9 @@ losses = {}
 for kind, name in (("plain", "plain"), ("after", "with shortcuts")):
     for depth in (6, 30):
         model = make_model(depth, kind)
-        losses[f"{depth}, {name}"] = model.fit(x, y, epochs=12, verbose=0).history["loss"]
+        losses[f"{depth}, {name}"] = model.fit(x, y, epochs=8, verbose=0).history["loss"]
 for name, values in losses.items():
-    print(f"{name:18}: loss {values[-1]:.2f} after 12 epochs")
+    print(f"{name:18}: loss {values[-1]:.2f} after 8 epochs")
 lesson.show(draw.lines(losses, None, "Deeper is worse, unless there are shortcuts", y_label="loss"))
 
 # %% [markdown]
@@ -289,7 +289,7 @@ lesson.show(draw.lines(means, None, "The mean after each block", "block", "mean"
 
 # %%
 for kind in ("inside", "before"):
-    losses[kind] = make_model(30, kind).fit(x, y, epochs=12, verbose=0).history["loss"]
+    losses[kind] = make_model(30, kind).fit(x, y, epochs=8, verbose=0).history["loss"]
 losses["after"] = losses.pop("30, with shortcuts")
 orders = {kind: losses[kind] for kind in ("after", "inside", "before")}
 print({kind: f"{values[-1]:.2f}" for kind, values in orders.items()})

@@ -189,8 +189,8 @@ assert np.linalg.norm(shortcut) > np.linalg.norm(through)
 assert np.allclose(shortcut + through, before.dy)
 assert 1 < compared["with shortcuts"][0] / compared["with shortcuts"][-1] < 10
 ends = {name: values[-1] for name, values in losses.items()}
-assert ends["30, plain"] > 2 > 1.5 > ends["6, plain"] > ends["6, with shortcuts"]
-assert ends["before"] < 0.4 < ends["after"] < 1.1 < 1.4 < ends["inside"]
+assert ends["30, plain"] > 2 > 1.8 > ends["6, plain"] > ends["6, with shortcuts"] > ends["after"]
+assert ends["before"] < ends["after"] - 0.35 and ends["after"] < ends["inside"] - 0.6
 assert normalized[0] / normalized[-1] > 100 and (len(adds), len(projections)) == (12, 4)
 assert projection.count_params() == 512 and round(with_shortcuts, 2) == 6.73
 assert means["inside"][-1] > 2 * means["after"][-1] > 6 * means["after"][0] > 1
