@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.explain import show
-from minicnn.explain.matching import Place, matched
+from minicnn.explain.matching import Place, matched, weight_pairs
 from minicnn.explain.trace import Trace
 from minicnn.layers import Layer
 from minicnn.models import Model
@@ -86,8 +86,9 @@ class NetworkComparison:
 def compare_networks(first: Model, second: Model, x: Any) -> NetworkComparison:
     """Return in which layers two networks differ when they look at the same batch.
 
-    Layers are matched by name, kind and shape, or by their places if the networks are alike but for
-    names. Outputs are compared over the whole batch, weights together for each layer.
+    Layers are matched by name, kind and shape, wherever automatic names begin to count, or by their
+    places if the networks are alike but for names. Outputs are compared over the whole batch,
+    weights together for each layer.
 
     Args:
         first, second: models that take the same input, such as before and after a training.
@@ -129,10 +130,8 @@ def _places(trace: Trace) -> list[Place]:
 
 
 def _weights(first: Layer, second: Layer) -> float | None:
-    theirs = {variable.name: variable.numpy() for variable in second.weights}
-    pairs = [(v.numpy(), theirs[v.name]) for v in first.weights if v.name in theirs]
-    pairs = [(a, b) for a, b in pairs if a.shape == b.shape]
-    return _apart([a for a, _ in pairs], [b for _, b in pairs]) if pairs else None
+    pairs = weight_pairs(first, second)
+    return _apart([a.value for a, _ in pairs], [b.value for _, b in pairs]) if pairs else None
 
 
 def _apart(a: Iterable[Array], b: Iterable[Array]) -> float:

@@ -1,7 +1,16 @@
 """Which layers of two networks stand for the same: where their outputs can be compared."""
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+
+from minicnn._support.settings import snake_case
+from minicnn.layers import Layer, Variable
+
+_MODELS = ("sequential", "functional")  # as nested models are named
+
+_Key = tuple[str, str, tuple[int, ...]]  # name, kind, shape
 
 
 class Place(NamedTuple):
@@ -16,10 +25,74 @@ class Place(NamedTuple):
 def matched(first: Sequence[Place], second: Sequence[Place]) -> list[tuple[int, int]]:
     """Return the pairs of layers that stand for the same, as numbers in both networks, in order.
 
-    Of two networks that are alike but for their layers' names, as a function makes them that is
-    called twice, all layers do; otherwise those of the same name, kind and shape.
+    These are the layers of the same name, kind and shape. The numbers in automatic names, which
+    count the layers of a process, are those of the network if that matches more layers. Networks
+    that are alike but for the names that a user gave are matched by place.
     """
-    if [place[1:] for place in first] == [place[1:] for place in second]:
+    exact = _pairs(first, second)
+    counted = _pairs(_counted(first), _counted(second))
+    pairs = counted if len(counted) > len(exact) else exact
+    alike = [place[1:] for place in first] == [place[1:] for place in second]
+    if alike and len(pairs) < len(first):
         return [(number, number) for number in range(len(first))]
-    known = {place[:3]: number for number, place in enumerate(second)}
-    return [(number, known[place[:3]]) for number, place in enumerate(first) if place[:3] in known]
+    return pairs
+
+
+def weight_pairs(first: Layer, second: Layer) -> list[tuple[Variable, Variable]]:
+    """Return the weights of one shape that stand for the same in both layers.
+
+    They have one name, and one place among those of that name: a layer of layers has two kernels.
+    """
+    known = {key: variable for variable, key in _named(second)}
+    pairs = [(variable, known[key]) for variable, key in _named(first) if key in known]
+    return [(a, b) for a, b in pairs if a.shape == b.shape]
+
+
+def _named(layer: Layer) -> list[tuple[Variable, tuple[str, int]]]:
+    seen: Counter[str] = Counter()
+    named = []
+    for variable in layer.weights:
+        named.append((variable, (variable.name, seen[variable.name])))
+        seen[variable.name] += 1
+    return named
+
+
+def _pairs(first: Iterable[Place], second: Iterable[Place]) -> list[tuple[int, int]]:
+    known = {key: number for number, key in enumerate(_keys(second))}
+    return [(number, known[key]) for number, key in enumerate(_keys(first)) if key in known]
+
+
+def _keys(places: Iterable[Place]) -> list[tuple[_Key, int]]:
+    """Return the name, kind and shape of each layer, and which use of it this is."""
+    seen: Counter[_Key] = Counter()
+    keys = []
+    for place in places:
+        keys.append((place[:3], seen[place[:3]]))
+        seen[place[:3]] += 1
+    return keys
+
+
+def _counted(places: Sequence[Place]) -> list[Place]:
+    """Return the places with automatic names that count from 0: of dense_5, dense_6 as of dense."""
+    least: dict[str, int] = {}
+    for place in places:
+        for base, number in _parts(place):
+            least[base] = min(number, least.get(base, number))
+    return [
+        place._replace(name="/".join(f"{b}_{n - least[b]}" for b, n in _parts(place)))
+        for place in places
+    ]
+
+
+def _parts(place: Place) -> list[tuple[str, int]]:
+    """Return each part of a name, as of "sequential_1/dense_2", without its number, and that.
+
+    A name that a user chose stays as it is, with 0.
+    """
+    *models, own = place.name.split("/")
+    parts = []
+    for part, kinds in [*((m, _MODELS) for m in models), (own, (snake_case(place.kind),))]:
+        found = re.fullmatch(r"(.+?)(?:_(\d+))?(?::\d+)?", part)
+        automatic = found is not None and found[1] in kinds
+        parts.append((found[1], int(found[2] or 0)) if found and automatic else (part, 0))
+    return parts

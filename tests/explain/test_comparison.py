@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from minicnn import Input, Sequential, explain, layers
+from minicnn import Input, Model, Sequential, explain, layers
+from minicnn.explain.matching import Place, matched
 
 
 def network(weights, name, middle=(), names=("double", "last")):
@@ -69,3 +70,64 @@ def test_zeros_and_a_batch_that_does_not_fit():
     assert [layer.outputs for layer in found.layers] == [1, 1]
     with pytest.raises(ValueError, match="expects"):
         explain.compare_networks(network(KERNELS, "a"), network(KERNELS, "b"), np.ones((1, 3)))
+
+
+class Two(layers.Layer):
+    """Two layers in one, whose weights have the same names."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.parts = [layers.Dense(2), layers.Dense(2)]
+
+    def call(self, x):
+        return self.parts[1](self.parts[0](x))
+
+
+def test_weights_of_one_name_in_a_layer_of_layers():
+    one, other = (Sequential([Input((2,)), Two(name="two")]) for _ in range(2))
+    other.set_weights(one.get_weights())
+    assert explain.compare_networks(one, other, np.ones((1, 2))).layers[-1].weights == 0
+    kernel, *rest = one.get_weights()
+    other.set_weights([-kernel, *rest])
+    weights = np.sqrt(sum(np.sum(w**2) for w in one.get_weights()))
+    found = explain.compare_networks(one, other, np.ones((1, 2))).layers[-1].weights
+    assert found == pytest.approx(np.linalg.norm(kernel) / weights)  # 2‖kernel‖ / 2‖all‖
+
+
+def test_branches_in_another_order_match_by_name():
+    def network(names):
+        x = Input((2,))
+        parts = {name: layers.Dense(2, name=name)(x) for name in names}
+        return Model(x, layers.Add(name="sum")([parts["left"], parts["right"]]))
+
+    one, other = network(["left", "right"]), network(["right", "left"])
+    for name in ("left", "right"):
+        other.get_layer(name).set_weights(one.get_layer(name).get_weights())
+    found = explain.compare_networks(one, other, np.ones((1, 2)))
+    assert {layer.name: layer.outputs for layer in found.layers} == {
+        "left": 0, "right": 0, "sum": 0
+    }  # fmt: skip
+
+
+def test_automatic_names_match_wherever_they_begin_to_count():
+    def network(units):
+        return Sequential([Input((2,)), layers.Dense(3), layers.ReLU(), layers.Dense(units)])
+
+    one, other = network(2), network(4)
+    other.layers[0].set_weights(one.layers[0].get_weights())
+    found = explain.compare_networks(one, other, np.ones((1, 2)))
+    names = [layer.name for layer in one.layers]
+    assert [(layer.name, layer.outputs) for layer in found.layers] == [(n, 0) for n in names[:2]]
+    assert found.alone == (names[2:], [other.layers[2].name])
+
+
+def test_exact_names_match_though_some_of_them_are_missing():
+    def place(name, units=2):
+        return Place(name, "Dense", (units,))
+
+    first = [place("base/dense"), place("base/dense_1"), place("base/dense_1"), place("head", 3)]
+    assert matched(first, first[1:]) == [(1, 0), (2, 1), (3, 2)]
+    later = [place("sequential_3/dense_7"), place("sequential_3/dense_8:2"), place("new", 4)]
+    assert matched([place("sequential/dense"), place("sequential/dense_1:2")], later) == [
+        (0, 0), (1, 1)
+    ]  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.explain.classes import kind_of
-from minicnn.explain.matching import Place, matched
+from minicnn.explain.matching import Place, matched, weight_pairs
 from minicnn.explain.page.document import pixel_range
 from minicnn.explain.page.given import check_finite, images_of, one_output, reading_of
 from minicnn.explain.page.others import Others
@@ -183,18 +183,13 @@ def _places(uses: list[Use]) -> list[Place]:
 
 
 def _equal_weights(first: Layer, second: Layer) -> list[str]:
-    known = {variable.name: variable.value for variable in first.weights}
-    return [
-        v.name for v in second.weights if v.name in known and np.array_equal(known[v.name], v.value)
-    ]
+    return [b.name for a, b in weight_pairs(first, second) if np.array_equal(a.value, b.value)]
 
 
 def _norms(first: Layer, second: Layer) -> dict[str, list[float]]:
     """Return ‖a‖, ‖b‖ and ‖b − a‖ of each weight that both layers have."""
-    theirs = {variable.name: variable.value for variable in second.weights}
-    pairs = {v.name: (v.value, theirs[v.name]) for v in first.weights if v.name in theirs}
+    pairs = {a.name: (a.value, b.value) for a, b in weight_pairs(first, second)}
     return {
         name: [float(np.linalg.norm(x.astype(np.float64))) for x in (a, b, b - a)]
         for name, (a, b) in pairs.items()
-        if a.shape == b.shape
     }
