@@ -6,6 +6,7 @@ each epoch, as long as nothing random (augmentation, dropout, learning) is befor
 Validation does so even with augmentation, which leaves its images as they are.
 """
 
+import hashlib
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ import numpy as np
 
 from minicnn._support import progress
 from minicnn.graph import Network
-from minicnn.training.batches import Batches
+from minicnn.training.batches import Batches, LimitedBatches
 
 Array = np.ndarray
 
@@ -26,13 +27,31 @@ _STEP = 32  # examples computed at a time
 class Source(NamedTuple):
     """What training or validation reads, and the part of the model that runs on it.
 
-    `given` are the user's batches. `names` are those of the layers that are computed once.
+    `given` are the user's batches. `names` are those of the layers that are computed once, and
+    `digest` is that of their weights.
     """
 
     given: Batches
     batches: Batches
     model: Network
     names: tuple[str, ...] = ()
+    digest: bytes = b""
+
+
+def digest(body: Network) -> bytes:
+    """Return bytes that are others as soon as any weight of the body is."""
+    found = hashlib.blake2b()
+    for weight in body.weights:
+        found.update(weight.numpy().tobytes())
+    return found.digest()
+
+
+def pay(batches: Batches, passes: int) -> bool:
+    """Return whether `passes` over the batches read more of them than there are."""
+    whole = batches.batches if isinstance(batches, LimitedBatches) else batches
+    if batches.steps is None or whole.steps is None:
+        return passes > 1
+    return passes * min(batches.steps, whole.steps) > whole.steps
 
 
 def can_repeat(batches: Batches) -> bool:

@@ -83,7 +83,9 @@ class Trainer(Evaluating):
             reuse_features: compute the layers before the first one that learns only once, if they
                 and the images are the same in each epoch (`features.py`): arrays, `flow`,
                 `flow_from_directory` and `image_dataset_from_directory` without augmentation. The
-                numbers are the same; `history.computed_once` names the layers.
+                numbers are the same; `history.computed_once` names the layers. An epoch before
+                which a callback has changed the weights of these layers, or unfrozen some, computes
+                all layers, as do the epochs after it. A callback must not change the images.
 
         Returns:
             `History`: `history.history` maps "loss", "accuracy", "val_loss", … to a list.
@@ -126,11 +128,12 @@ class Trainer(Evaluating):
         self.stop_training, self.first_epoch = False, initial_epoch
         events.call("on_train_begin")
         first, logs = self.first_epoch, {}
-        reuse, show = reuse_features and epochs - first > 1, verbose != 0
-        train_on = self._source(training, True, reuse, show)
+        passes, show = epochs - first if reuse_features else 0, verbose != 0
+        train_on = self._source(training, True, passes, show)
         validate_on = None
         if validation is not None:
-            validate_on = self._source(validation, False, reuse, show, train_on.names)
+            passes = epochs // validation_freq - first // validation_freq if reuse_features else 0
+            validate_on = self._source(validation, False, passes, show, train_on.names)
         history.computed_once = train_on.names
         try:
             for epoch in range(first, epochs):
@@ -169,16 +172,16 @@ class Trainer(Evaluating):
         self,
         batches: Batches,
         training: bool,
-        reuse: bool,
+        passes: int,
         show: bool,
         told: tuple[str, ...] = (),
     ) -> features.Source:
         """Return batches of features and the part of the model that follows, if possible.
 
-        Otherwise, and without `reuse`, return the batches and the model as they are. Nothing is
-        printed of the layers that the user was `told` of.
+        Otherwise, and if `passes` over the batches read no example twice, return the batches and
+        the model as they are. Nothing is printed of the layers that the user was `told` of.
         """
-        parts = self._parts(training) if reuse else None
+        parts = self._parts(training) if features.pay(batches, passes) else None
         count = batches.example_count() or 0
         if (
             parts is None
@@ -195,16 +198,27 @@ class Trainer(Evaluating):
                 f"Computed once, {why}: {names} ({len(parts.names)} layers; "
                 f"{bytes_text(made.nbytes)} of features kept)."
             )
-        return features.Source(batches, batches.with_features(made), parts.head, parts.names)
+        return features.Source(
+            batches, batches.with_features(made), parts.head, parts.names, features.digest(body)
+        )
 
     def _parts(self, training: bool) -> FeatureSplit | None:
         """Return what is computed once, and what is not; what training repeats, validation does."""
         return self.split_at_features(training) or (None if training else self.split_at_features())
 
     def _current(self, source: features.Source, training: bool) -> features.Source:
-        """Return the source, or that of the whole model if a callback has unfrozen something."""
-        parts = self._parts(training) if source.names else None
-        if not source.names or (parts is not None and parts.names == source.names):
+        """Return the source, or that of the whole model if its features are no longer true.
+
+        A callback may have unfrozen layers that were computed once, or changed their weights.
+        """
+        if not source.names:
+            return source
+        parts = self._parts(training)
+        if (
+            parts is not None
+            and parts.names == source.names
+            and features.digest(parts.body) == source.digest
+        ):
             return source
         source.given.catch_up(source.batches)
         return features.Source(source.given, source.given, self)

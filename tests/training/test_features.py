@@ -222,6 +222,50 @@ def test_validation_follows_a_callback_that_unfreezes() -> None:
     np.testing.assert_allclose(history.history["val_loss"], told, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("make", "name"), [(transfer, "base"), (flipped_and_zoomed, "frozen")])
+def test_a_callback_may_change_the_weights_of_a_frozen_base(
+    make: Callable[[], Model], name: str
+) -> None:
+    def change(epoch: int, logs: Any) -> None:
+        if epoch == 2:
+            base = model.get_layer(name)
+            base.set_weights([2 * weight for weight in base.get_weights()])
+
+    model, data = make(), examples(20)
+    told: list[Any] = []
+    callback = minicnn.callbacks.LambdaCallback(
+        on_epoch_begin=change,
+        on_epoch_end=lambda epoch, logs: told.append(model.evaluate(*data, verbose=0)),
+    )
+    options = {"validation_data": data, "callbacks": callback, "verbose": 0}
+    found = model.fit(*data, epochs=4, **options).history
+    losses = [np.atleast_1d(each)[0] for each in told]
+    np.testing.assert_allclose(found["val_loss"], losses, rtol=1e-5)
+    assert abs(losses[2] - losses[1]) > 0.01  # the callback changed something
+    if make is transfer:  # whose training reuses features, too
+        model = make()
+        assert model.fit(*data, epochs=4, reuse_features=False, **options).history == found
+
+
+@pytest.mark.parametrize(
+    ("options", "seen"),
+    [
+        ({"validation_steps": 1}, 3 * 8),
+        ({"validation_steps": 2}, 40),  # 48, if each validation read them
+        ({"validation_freq": 3}, 40),
+        ({"validation_freq": 4}, 0),
+        ({"validation_freq": 2, "validation_steps": 5}, 40),
+    ],
+)
+def test_validation_computes_no_more_examples_than_it_reads(
+    options: dict[str, Any], seen: int
+) -> None:
+    model = transfer()
+    data = {"validation_data": examples(40), "validation_batch_size": 8, "verbose": 0}
+    model.fit(*examples(8), epochs=3, **data, **options)
+    assert model.get_layer("counting").seen == 8 + seen
+
+
 def test_a_fit_of_one_epoch_keeps_no_features() -> None:
     assert transfer().fit(*examples(), epochs=1, verbose=0).computed_once == ()
 
