@@ -268,10 +268,9 @@ def _node_arguments(
     if layer.takes_list and len(args) > 1:
         args = [args]  # Keras's `x + y` is an Add called with two arguments
     for key, value in kwargs.items():
-        masks = (
-            value if isinstance(value, list) else [value]
-        )  # a model of several inputs has a list
-        if key not in ("training", "mask") or (key == "mask" and set(masks) != {None}):
+        masks = value if isinstance(value, list) else [value]  # a list if there are several inputs
+        given = key == "mask" and any(mask is not None for mask in masks)
+        if given or key not in ("training", "mask"):
             raise ValueError(f"{layer.label} is called with {key}={value!r}: not supported.")
     if len(args) != 1:
         raise ValueError(f"{layer.label} is called with {len(args)} arguments: not supported.")

@@ -112,6 +112,19 @@ def test_a_sum_in_a_keras_config_is_read_as_add() -> None:
         Model.from_config(config)
 
 
+def test_a_keras_config_may_say_that_a_layer_has_no_mask() -> None:
+    inputs = Input((3,))
+    config = Model(inputs, layers.Dense(3)(inputs)).get_config()
+    (node,) = config["layers"][-1]["inbound_nodes"]
+    for none in (None, [None], [None, None]):
+        node["kwargs"]["mask"] = none
+        assert Model.from_config(config)(random(2, 3)).shape == (2, 3)
+    for mask in (node["args"][0], [node["args"][0]], [None, [None]]):  # {"class_name": …}, …
+        node["kwargs"]["mask"] = mask
+        with pytest.raises(ValueError, match=r'Dense "dense.*" is called with mask=.*: not supp'):
+            Model.from_config(config)
+
+
 @pytest.mark.parametrize(
     ("x", "message"),
     [
