@@ -79,7 +79,7 @@ def add_to(commands: Any) -> None:
         "--language",
         choices=["en", "de"],
         default="en",
-        help="the language in which the page begins; it has both to choose from. default: en",
+        help="the language in which the page begins; a button on the page switches. default: en",
     )
     add_model_options(command)
     command.set_defaults(run=run)

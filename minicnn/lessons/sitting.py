@@ -59,7 +59,8 @@ def check(
         said = fault or f"{count} of {count} exercises solved"
         say(f"{name_of(script):{width}}  {time.perf_counter() - start:6.1f} s  {said}")
     count = len(scripts)
-    say(f"{count - failed} of {count} are well, in {time.perf_counter() - begin:.0f} seconds.")
+    seconds = time.perf_counter() - begin
+    say(f"{count - failed} of {count} ran as they should, in {seconds:.0f} seconds.")
     return not failed
 
 

@@ -65,5 +65,5 @@ def test_it_says_what_went_wrong(code, solution, said, script, tmp_path, monkeyp
     assert commands.main(["lessons", "--check", "--only", "2"]) == (0 if well else 1)
     first, last = capsys.readouterr().out.splitlines()
     assert re.fullmatch(rf"Lesson 2: Cats +\d+\.\d s  {said}", first)
-    assert re.fullmatch(rf"{well:d} of 1 are well, in \d+ seconds\.", last)
+    assert re.fullmatch(rf"{well:d} of 1 ran as they should, in \d+ seconds\.", last)
     assert (tmp_path / "runs" / "lessons" / "figures").is_dir()

@@ -87,7 +87,7 @@ def build(
             side, and in which layers and weights they differ. Layers are matched by name, kind and
             shape. A model that takes other numbers: {name: (model, images)}.
         name: what the page calls the model beside others; by default its own name.
-        language: "en" or "de", in which the page begins; it has both to choose from.
+        language: "en" or "de", in which the page begins; a button on the page switches.
         limit: how many characters the page's numbers may take; the page leaves out what does not
             fit.
 

@@ -79,7 +79,7 @@ def german_page(tmp_path_factory):
 def test_a_page_speaks_german_and_says_so(german_page, opened):
     tab = opened(german_page)
     assert tab.evaluate("document.documentElement.lang") == "de"
-    assert tab.title() == "Netz · hineingeschaut"
+    assert tab.title() == "Netz · von innen"
     assert "Vorwärts: vom Foto zur Ausgabe" in tab.locator(".caption").inner_text()
     open_layer(tab, "second")
     assert "sucht überall nach kleinen mustern" in tab.locator(".purpose").inner_text().lower()

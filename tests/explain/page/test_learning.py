@@ -410,7 +410,7 @@ def test_a_rate_that_is_too_large_is_seen_and_undone(tmp_path, opened):
     choose(tab, rate=1000)
     tab.evaluate("page.course.go(40)")
     wait(tab, "page.course.step === 40", seconds=60)
-    assert "The loss is no number any more" in tab.locator(".learn-curves").inner_text()
+    assert "The loss is no longer a number" in tab.locator(".learn-curves").inner_text()
     tab.get_by_role("button", name="Back to the start").click()
     wait(tab, "page.course.step === 0")
     choose(tab, rate=0.01)

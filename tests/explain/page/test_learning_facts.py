@@ -78,7 +78,7 @@ def test_the_page_begins_with_the_compiled_optimizer_if_it_has_it(optimizer, nam
         (model_of(), "", "trains classifiers, and this model does not end in one score per class"),
         (model_of(layers.RandomInvert(name="c")), "logits", "c .RandomInvert. draws random"),
         (model_of(layers.RandomRotation(0.1, interpolation="nearest")), "logits",
-         "takes the nearest pixels, and the page's sines round otherwise"),
+         "takes the nearest pixels, and the page rounds sines differently"),
         (model_of(layers.RandomCrop(4, 3)), "logits", "resizes the images in training"),
         (model_of(layers.Dropout(0.5, (None, 1, 1, 1))), "logits", "has a noise_shape"),
         (model_of(activity_regularizer="l2"), "logits", "has an activity_regularizer"),
