@@ -1,7 +1,7 @@
 """What helps a new reader: a tour, what each layer is for, hints that go away, and the help."""
 
 import pytest
-from pages import open_layer, photo, small_cnn, with_a_large_dense
+from pages import open_layer, photo, small_cnn, wait, with_a_large_dense
 
 from minicnn import Input, Sequential, layers
 from minicnn.explain.page import build
@@ -91,6 +91,7 @@ def test_each_layer_says_what_it_is_for_and_its_formula(small_page, opened):
     said.locator("summary").press("Enter")
     said.locator("pre").wait_for()
     assert said.locator("pre").inner_text().endswith("y = activation(z)")
+    wait(tab, "page.state.formula")  # the browser reports an open formula a moment later
     tab.evaluate("page.openLayer(5)")
     assert "y[n, c] = the mean of x[n, :, :, c]" in tab.locator(".purpose details").inner_text()
     every = [*layers.LAYERS, *OPERATIONS, *APPLICATIONS]
