@@ -19,7 +19,7 @@ from pathlib import Path
 
 from minicnn import plots
 from minicnn._support.arguments import count, non_negative, positive, rate, share
-from minicnn._support.atomic import replacing
+from minicnn._support.atomic import check_spares, replacing
 from minicnn._support.terminal import python, quoted, say
 from reference import config, evaluate, fitting, insight, loggers, preset
 from reference import model as models
@@ -137,6 +137,8 @@ def command(options: argparse.Namespace) -> None:
     told = loggers.make(options.logger)
     if options.preset is not None:
         options = preset.choose(options)
+    if Path(options.base).is_file():
+        check_spares(options.output / "model.keras", [options.base])
     machine, splits, reader, base = prepare(options)
     settings = settings_from(options)
     if settings.renews and machine.is_first:

@@ -3,7 +3,7 @@
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -56,6 +56,27 @@ def check_place(path: str | os.PathLike[str]) -> Path:
         kind = IsADirectoryError if path.is_dir() else OSError
         raise kind(f"{str(path)!r} is a folder or a device: no file can take its place.")
     return path
+
+
+def check_spares(path: Path, inputs: Iterable[str | os.PathLike[str] | None]) -> None:
+    """Raise `ValueError` if a file at `path` would replace one of a command's inputs.
+
+    An input may be a folder: then `path` may not replace a file in it, other than a page. One that
+    is None was not given.
+    """
+    place = path.resolve()
+    for given in inputs:
+        if given is None:
+            continue
+        source = Path(given).resolve()
+        same = source == place or (place.exists() and source.exists() and place.samefile(source))
+        page = place.suffix.lower() in (".html", ".htm")
+        if same or (source.is_dir() and source in place.parents and place.exists() and not page):
+            what = f"{'' if same else 'a file in '}{str(given)!r}"
+            raise ValueError(
+                f"The output {str(path)!r} would replace {what}, which the command needs: "
+                "name another."
+            )
 
 
 def check_folder(folder: Path) -> None:

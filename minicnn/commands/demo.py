@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from minicnn._support.arguments import positive, seed
-from minicnn._support.atomic import check_place, make_folder
+from minicnn._support.atomic import check_place, check_spares, make_folder
 from minicnn._support.terminal import quoted, say, this_program
 from minicnn.commands import explain
 from minicnn.commands.networks import small_cnn
@@ -48,6 +48,8 @@ def run(options: argparse.Namespace) -> int:
     make_folder(output)
     if options.page is not None:
         check_place(options.page)
+        names = ("model.keras", "history.csv", "curves.png", "clothes")
+        check_spares(options.page, [output / name for name in names])
     start = time.perf_counter()
     counts = {"train": 100, "validation": 20, "test": 30}
     data = datasets.write_clothing_sample(output / "clothes", counts, size=64, seed=options.seed)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minicnn._support.arguments import local_path
-from minicnn._support.atomic import check_place
+from minicnn._support.atomic import check_place, check_spares
 from minicnn._support.terminal import say, this_program
 from minicnn.commands.checkpoints import checkpoints_in
 from minicnn.commands.learning import photos_to_learn_from
@@ -93,6 +93,8 @@ def run(options: argparse.Namespace) -> int:
     for path in options.images:
         check_photo(path)
     check_place(options.output)
+    read = [options.model, *options.images, *(options.checkpoints or []), options.against]
+    check_spares(options.output, [*read, options.data])
     model = load_model(options.model, compile=False)
     shape = model.input_shape if model.built else None
     if not isinstance(shape, tuple) or len(shape) != 4:

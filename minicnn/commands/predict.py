@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn._support.arguments import local_path, positive
-from minicnn._support.atomic import make_folder
+from minicnn._support.atomic import check_spares, make_folder
 from minicnn._support.terminal import printable, say, this_program
 from minicnn.commands.photos import add_model_options, check_photo, photo_size, read_photo
 
@@ -53,6 +53,8 @@ def run(options: argparse.Namespace) -> int:
         check_photo(path)
     if options.heatmaps is not None:
         _check_heatmaps(options.heatmaps, options.images)
+        for path in options.images:
+            check_spares(options.heatmaps / f"{path.stem}.png", [options.model, *options.images])
     model = load_model(options.model, compile=False)
     names = options.classes or model.metadata.get("class_names")
     size = photo_size(model, options)

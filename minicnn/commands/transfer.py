@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from minicnn._support.arguments import count, listed, local_path, non_negative
-from minicnn._support.atomic import check_folder, make_folder, replacing
+from minicnn._support.atomic import check_folder, check_spares, make_folder, replacing
 from minicnn._support.terminal import say, this_program
 from minicnn.commands.training import add_data_options, class_folders, draw, fit_keeping_best
 
@@ -88,6 +88,9 @@ def run(options: argparse.Namespace) -> int:
     check_folder(output)
     combinations = itertools.product(options.learning_rate, options.inner, options.dropout)
     settings = [transfer.Settings(*values) for values in combinations]
+    if options.base not in transfer.NETWORKS:
+        for name in ("model.keras", *(setting.file_name for setting in settings)):
+            check_spares(output / name, [options.base])
     seeding.set_random_seed(options.seed)
     # The photos need not stay in memory: the features do, and augmented photos are new each time.
     train, validation, test = class_folders(options, keep=False)

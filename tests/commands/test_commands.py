@@ -402,6 +402,41 @@ def test_explain_writes_a_page(photos, trained, tmp_path, capsys):
     assert facts["title"] == title
 
 
+def test_an_output_does_not_replace_what_the_command_reads(photos, trained, base, tmp_path, capsys):
+    for name in ("model.keras", "other.keras", "epoch_1.keras"):
+        (tmp_path / "runs").mkdir(exist_ok=True)
+        shutil.copyfile(trained / "model.keras", tmp_path / "runs" / name)
+    model, other, epoch = sorted(
+        (tmp_path / "runs").iterdir(), key=lambda p: "moe".index(p.name[0])
+    )
+    shutil.copytree(photos / "test", tmp_path / "test")
+    photo, second = (tmp_path / "test" / "day" / name for name in ("0.png", "1.png"))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    told = ("explain", model, photo, second)
+    (tmp_path / "link.html").symlink_to(other)
+    for output, *more in (
+        (model,),
+        (second,),
+        (photo.parent / ".." / "day" / "0.png",),
+        (other, "--against", other),
+        (tmp_path / "link.html", "--against", other),
+        (epoch, "--checkpoints", epoch),
+        (epoch, "--checkpoints", tmp_path / "runs"),
+        (tmp_path / "test" / "night" / "1.png", "--data", tmp_path / "test"),
+    ):
+        assert_fails(capsys, "would replace", *told, "-o", output, *more)
+    assert_fails(capsys, "would replace", "predict", model, photo, "--heatmaps", photo.parent)
+    for name in ("model.keras", "history.csv", "clothes"):
+        output = tmp_path / "demo"
+        assert_fails(capsys, "would replace", "demo", "--output", output, "--page", output / name)
+    assert not (tmp_path / "demo" / "clothes").exists()
+    shutil.copyfile(base, tmp_path / "runs" / "model.keras")
+    before[model] = base.read_bytes()
+    assert transfer(photos, model, tmp_path / "runs") == 2
+    assert "would replace" in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in before}
+
+
 def test_explain_shows_the_output_and_the_number_that_were_asked_for(photos, tmp_path):
     inputs = layers.Input((8, 8, 3))
     maps = layers.Conv2D(2, 3, name="maps")(inputs)
