@@ -98,6 +98,8 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("--base goes with --data.")
     if options.only is not None and options.teacher is None and not options.check:
         raise ValueError("--only goes with --teacher or --check.")
+    if options.overwrite and options.notebooks is None and options.teacher is None:
+        raise ValueError("--overwrite goes with --notebooks or --teacher.")
     if options.number is not None:
         seconds = lessons.run(options.number, options.output, options.data, options.base)
         say(f"Computed for {seconds:.0f} seconds. Figures: {options.output / 'figures'}")

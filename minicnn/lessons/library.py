@@ -19,6 +19,7 @@ from minicnn._support import terminal
 from minicnn._support.atomic import make_folder, replacing
 from minicnn._support.reading import TooLargeError, read_regular
 from minicnn.applications import transfer
+from minicnn.lessons.bases import PHOTO_SIZE
 from minicnn.lessons.checking import HOMEWORK
 from minicnn.lessons.photos import check_photos
 
@@ -156,13 +157,29 @@ def with_photos(
     )
 
 
-def where_it_can(
-    script: Script, data: str | os.PathLike[str], base: str | os.PathLike[str] | None = None
-) -> Script:
-    """The lesson with the photos and the base if it takes them, otherwise as it is."""
-    if not script.takes_photos:
-        return script
-    return with_photos(script, data, base if script.takes_base else None)
+def where_they_can(
+    given: Sequence[Script],
+    data: str | os.PathLike[str],
+    base: str | os.PathLike[str] | None = None,
+) -> list[Script]:
+    """The lessons, those that take photos and a base with them, the others as they are.
+
+    Raises, besides the errors of `with_photos`, `ValueError` if none of them takes what is given,
+    and the errors of `transfer.load_base` for a file that is no base.
+    """
+    if not any(script.takes_photos for script in given):
+        raise ValueError("None of these lessons uses the images of clothes, or can take photos.")
+    if base is not None:
+        if not any(script.takes_base for script in given):
+            raise ValueError("None of these lessons reuses a network's base, or can take one.")
+        if transfer.check_base(base) not in transfer.NETWORKS:
+            transfer.load_base(base, PHOTO_SIZE)  # raises now, not in each of the lessons
+    return [
+        with_photos(script, data, base if script.takes_base else None)
+        if script.takes_photos
+        else script
+        for script in given
+    ]
 
 
 def print_list() -> None:
@@ -250,19 +267,20 @@ def write_notebooks(
     """Write the lessons and the homework as `.ipynb` files into a folder; make it if need be.
 
     With `data`, a folder of photos, the lessons that can take photos use them, and with `base`
-    those that can take a base use it (see `with_photos`, also for errors). Raises
+    those that can take a base use it (see `where_they_can`, also for errors). Raises
     `NotADirectoryError` if `directory` is a file, and `FileExistsError`, before anything is
     written, if a notebook there has other content (a learner's work) and `overwrite` is not set.
     """
     directory = Path(directory)
+    written = [*scripts(), homework()]
+    if data is not None:
+        written = where_they_can(written, data, base)
     texts = {
         directory / script.path.with_suffix(".ipynb").name: json.dumps(
-            notebook(script if data is None else where_it_can(script, data, base)),
-            ensure_ascii=False,
-            indent=1,
+            notebook(script), ensure_ascii=False, indent=1
         )
         + "\n"
-        for script in [*scripts(), homework()]
+        for script in written
     }
     make_folder(directory)
     if not overwrite:

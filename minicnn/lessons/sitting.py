@@ -45,7 +45,7 @@ def check(
     """
     scripts = [library.find(n) for n in numbers] or [*library.scripts(), library.homework()]
     if data is not None:
-        scripts = [library.where_it_can(script, data, base) for script in scripts]
+        scripts = library.where_they_can(scripts, data, base)
     directory = Path(directory)
     make_folder(directory / "figures")
     width = max(len(name_of(script)) for script in scripts)

@@ -234,11 +234,24 @@ def test_a_lesson_runs_with_photos_and_with_a_base(base, tmp_path, monkeypatch, 
         (["--run", "10", "--data", "photos"], "Lesson 10 does not use the images of clothes"),
         (["--run", "5", "--data", "nowhere"], "'nowhere' has no folder train/dress."),
         (["--notebooks", "nb", "--data", "nowhere"], "'nowhere' has no folder train/dress."),
+        (["--check", "--only", "10,11", "--data", "photos"], "None of these lessons uses the ima"),
+        (
+            ["--check", "--only", "2", "--data", "photos", "--base", "mobilenet"],
+            "None of these lessons reuses a network's base",
+        ),
+        (["--notebooks", "nb", "--data", "photos", "--base", "photos/text.keras"], "text.keras"),
+        (
+            ["--check", "--only", "2,5", "--data", "photos", "--base", "photos/text.keras"],
+            "text.keras",
+        ),
+        (["--notebooks", "nb", "--data", "photos", "--base", "photos/flat.keras"], "cannot be a b"),
     ],
 )
 def test_bad_photos_are_one_sentence(arguments, sentence, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_photos(tmp_path / "photos", {"train": 1})
+    (tmp_path / "photos" / "text.keras").write_text("no model")
+    minicnn.Sequential([layers.Input((4,)), layers.Dense(2)]).save(tmp_path / "photos/flat.keras")
     assert commands.main(["lessons", *arguments]) == 2
     said = capsys.readouterr().err
     assert sentence in said

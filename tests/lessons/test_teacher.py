@@ -290,6 +290,7 @@ def test_a_file_of_someone_else_is_left_as_it_is(name, ran, capsys):
     ("arguments", "sentence"),
     [
         (["--only", "2"], "--only goes with --teacher or --check."),
+        (["--check", "--overwrite"], "--overwrite goes with --notebooks or --teacher."),
         (["--teacher", "pack", "--only", "99"], "There are lessons 1 to "),
         (["--teacher", "file"], "'file' cannot be a folder: there is a file in its place"),
         (
