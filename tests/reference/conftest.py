@@ -7,6 +7,12 @@ import pytest
 from reference import train as training
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    """Leave what commands write by default, such as runs/, in no checkout."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(scope="session")
 def options(clothes, tiny_base, tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
