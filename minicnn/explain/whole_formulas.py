@@ -83,13 +83,14 @@ def _lamb(optimizer: Any, given: Given) -> UpdateSum:
         Step("u", f"m / (1 - {b1:g}^{t}) / (√(v / (1 - {b2:g}^{t})) + ε)", float(u[at])),
         Step("‖w‖", "of the whole weight", lengths[0]),
         Step("‖u‖", "", lengths[1]),
-        Step("update", "-rate·‖w‖ / ‖u‖·u", update),
+        Step("ratio", "‖w‖ / ‖u‖, or 1 if one of them is 0", ratio),
+        Step("update", "-rate·ratio·u", update),
     ]
     below = float(v[at])
     lost = (1 - b2) * (float(v0[at]) + given.g**2) / below if below else 0.0
     parts = (abs(float(m0[at])) + abs(given.g)) / (1 - b1**t) / float(spread[at])
     size = given.rate * ratio * parts * (2 + lost)
-    formula = "w += update,  update = -rate·‖w‖ / ‖u‖·u,  u = m̂ / (√v̂ + ε)"
+    formula = "w += update,  update = -rate·ratio·u,  ratio = ‖w‖ / ‖u‖,  u = m̂ / (√v̂ + ε)"
     return UpdateSum(formula, steps, update, size, _NOTE)
 
 

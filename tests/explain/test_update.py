@@ -208,6 +208,17 @@ def test_a_clipped_gradient_may_be_clipped_because_of_other_weights() -> None:
     assert abs(update.difference) <= update.tolerance
 
 
+def test_the_quotient_of_lengths_is_1_where_a_weight_is_zero() -> None:
+    model = minicnn.Sequential([minicnn.Input((1,)), layers.Dense(1, name="line")])
+    model.set_weights([np.array([[1.0]]), np.array([0.0])])
+    optimizer = optimizers.Lamb(0.25, beta_1=0.5, beta_2=0.75, epsilon=0.0)
+    model.compile(optimizer, "mean_squared_error")
+    update = model.trace(np.array([[4.0]]), y=np.zeros((1, 1))).explain_update("line", "bias", 0)
+    found = step_values(update)  # u = 8 / √(8²)
+    parts = {name: found[name] for name in ("‖w‖", "‖u‖", "ratio", "update")}
+    assert parts == pytest.approx({"‖w‖": 0.0, "‖u‖": 1.0, "ratio": 1.0, "update": -0.25})
+
+
 # -- the steps of training -------------------------------------------------------------------------
 
 
