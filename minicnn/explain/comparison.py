@@ -94,9 +94,17 @@ def compare_networks(first: Model, second: Model, x: Any) -> NetworkComparison:
         first, second: models that take the same input, such as before and after a training.
         x: a batch, as `predict` takes it.
 
-    Raises `ValueError` for an x that does not fit one of them.
+    Raises `ValueError` for an x that does not fit one of them or is empty, `TypeError` for what is
+    no model.
     """
+    for model in (first, second):
+        if not isinstance(model, Model):
+            raise TypeError(
+                f"compare_networks expects two models. Received {type(model).__name__}."
+            )
     traces = [Trace(model, x) for model in (first, second)]
+    if not len(traces[0].entries[0].y):
+        raise ValueError("compare_networks expects a batch of one or more. Received 0 examples.")
     pairs = matched(*map(_places, traces))
     entries = [(traces[0].entries[i], traces[1].entries[j]) for i, j in pairs]
     layers = [

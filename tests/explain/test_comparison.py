@@ -70,6 +70,10 @@ def test_zeros_and_a_batch_that_does_not_fit():
     assert [layer.outputs for layer in found.layers] == [1, 1]
     with pytest.raises(ValueError, match="expects"):
         explain.compare_networks(network(KERNELS, "a"), network(KERNELS, "b"), np.ones((1, 3)))
+    with pytest.raises(ValueError, match=r"expects a batch of one or more\. Received 0 examples"):
+        explain.compare_networks(network(KERNELS, "a"), network(KERNELS, "b"), np.ones((0, 2)))
+    with pytest.raises(TypeError, match=r"expects two models\. Received str"):
+        explain.compare_networks(network(KERNELS, "a"), "b", np.ones((1, 2)))
 
 
 class Two(layers.Layer):
