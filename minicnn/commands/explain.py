@@ -76,6 +76,12 @@ def add_to(commands: Any) -> None:
         "photo in both networks, layer by layer, and which layers and weights differ most",
     )
     command.add_argument(
+        "--against-input-range",
+        choices=("signed", "unit", "pixels"),
+        help="the range of pixels that the model of --against expects; default: that of "
+        "--input-range",
+    )
+    command.add_argument(
         "--language",
         choices=["en", "de"],
         default="en",
@@ -95,13 +101,10 @@ def run(options: argparse.Namespace) -> int:
     check_place(options.output)
     read = [options.model, *options.images, *(options.checkpoints or []), options.against]
     check_spares(options.output, [*read, options.data])
+    if options.against_input_range and not options.against:
+        raise ValueError("--against-input-range is of the model of --against, which is missing.")
     model = load_model(options.model, compile=False)
-    shape = model.input_shape if model.built else None
-    if not isinstance(shape, tuple) or len(shape) != 4:
-        raise ValueError(
-            f"{str(options.model)!r} does not take one image, (batch, height, width, channels): "
-            f"its input is {shape}."
-        )
+    _check_takes_an_image(model, options.model)
     size = photo_size(model, options)
     if size is None:
         raise ValueError(f"{str(options.model)!r} takes photos of any size: pass --image-size.")
@@ -124,7 +127,7 @@ def run(options: argparse.Namespace) -> int:
         data=photos_to_learn_from(model, size, options),
         checkpoints=checkpoints_in(options.checkpoints or [], model),
         against=_against(options, model, images),
-        name=options.model.name,
+        name=_names(options)[0],
         title=_title(options),
         language=options.language,
     )
@@ -139,13 +142,33 @@ def _against(options: argparse.Namespace, model: Any, images: np.ndarray) -> Any
     if options.against is None:
         return None
     other = load_model(options.against, compile=False)
-    own = argparse.Namespace(**{**vars(options), "model": options.against})
+    _check_takes_an_image(other, options.against)
+    reading = options.against_input_range or options.input_range
+    own = argparse.Namespace(**{**vars(options), "model": options.against, "input_range": reading})
     size = photo_size(other, own)
     if size is None:
         size = images.shape[1:3]
     photos = np.stack([read_photo(path, size, other, own) for path in options.images])
     same = photos.shape == images.shape and np.array_equal(photos, images)
-    return {options.against.name: other if same else (other, photos)}
+    return {_names(options)[1]: other if same else (other, photos)}
+
+
+def _check_takes_an_image(model: Any, path: Path) -> None:
+    shape = model.input_shape if model.built else None
+    if not isinstance(shape, tuple) or len(shape) != 4:
+        raise ValueError(
+            f"{str(path)!r} does not take one image, (batch, height, width, channels): "
+            f"its input is {shape}."
+        )
+
+
+def _names(options: argparse.Namespace) -> tuple[str, str]:
+    """Return what the page calls both models: their files, from the first folder that differs."""
+    first, second = options.model.absolute(), (options.against or options.model).absolute()
+    count = 1
+    while first != second and first.parts[-count:] == second.parts[-count:]:
+        count += 1
+    return "/".join(first.parts[-count:]), "/".join(second.parts[-count:])
 
 
 def _title(options: argparse.Namespace) -> Any:

@@ -28,7 +28,7 @@ from minicnn.explain.page.others import Others
 from minicnn.explain.page.passes import Use, backward, check_outputs, uses_of
 from minicnn.explain.page.plan import best_plan, is_cut, says
 from minicnn.explain.page.rivals import Rival, rivals_of
-from minicnn.explain.page.wording import LANGUAGES, Message, message, wording
+from minicnn.explain.page.wording import LANGUAGES, Message, message, tables, wording
 from minicnn.layers.base import Array
 from minicnn.models import Model
 
@@ -99,6 +99,11 @@ def build(
     if language not in LANGUAGES:
         raise ValueError(
             f"A page speaks {' or '.join(map(repr, LANGUAGES))}. Received language={language!r}."
+        )
+    known = isinstance(title, dict) and title.get("key") in tables()[language]
+    if not (title is None or isinstance(title, str) or known):
+        raise TypeError(
+            f"A page expects title to be a text, or a message of its words. Received {title!r}."
         )
     images = images_of(model, x)
     pictures = pictures_of(images, photo)
@@ -176,11 +181,11 @@ def _planned(
             return found, half
         listed = " and ".join(repr(rival.name) for rival in rivals)
         raise ValueError(
-            f"{model.label} and {listed} do not fit into a page of {limit / 1e6:.0f} million "
+            f"{model.label} and {listed} do not fit into a page of {limit / 1e6:g} million "
             "characters: pass smaller or fewer images."
         )
     raise ValueError(
-        f"{model.label} is too big for a page of {limit / 1e6:.0f} million characters, even "
+        f"{model.label} is too big for a page of {limit / 1e6:g} million characters, even "
         "with four kernels per layer: pass a smaller image, or show a part of the model with "
         "Model(model.input, model.get_layer(name).output)."
     )

@@ -113,12 +113,13 @@ def rivals_of(
 def _rival(
     name: str, given: Any, uses: list[Use], images: Array, names: list[str], output: Any
 ) -> Rival:
-    own = isinstance(given, (tuple, list)) and len(given) == 2
+    own = isinstance(given, (tuple, list)) and len(given) == 2 and not isinstance(given[1], Model)
     model, x = given if own else (given, images)
-    if not isinstance(model, Model):
+    if not isinstance(model, Model) or x is None:
+        received = [type(part).__name__ for part in given] if own else type(given).__name__
         raise TypeError(
             "A page expects against to be a model, or a dict from a name to a model or to (model, "
-            f"images). Received {type(model).__name__}."
+            f"images). Received {received}."
         )
     _check_input(model, name, x, images)
     x = images_of(model, x)
@@ -162,10 +163,18 @@ def _rival(
 
 def _check_input(model: Model, name: str, x: Any, images: Array) -> None:
     taken = model.input_shape if model.built else None
-    given = np.asarray(x).shape[-len(taken) + 1 :] if isinstance(taken, tuple) else ()
-    if taken and any(n not in (None, m) for n, m in zip(taken[1:], given, strict=True)):
+    if taken is None:
+        return
+    if not isinstance(taken, tuple):
         raise ValueError(
-            f"{name!r} takes {taken}, and the page's images are {images.shape}: pass "
+            f"{name!r} has {len(model.inputs)} inputs; a page compares models of one image."
+        )
+    shape = np.shape(x)
+    fits = all(n in (None, m) for n, m in zip(taken[1:], shape[1 - len(taken) :]))
+    if not fits or len(shape) not in (len(taken), len(taken) - 1):
+        received = "the page's images are" if x is images else "its images are"
+        raise ValueError(
+            f"{name!r} takes {taken}, and {received} {shape}: pass "
             f"against={{{name!r}: (model, images)}} with the photos as it takes them."
         )
 

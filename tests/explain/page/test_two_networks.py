@@ -7,7 +7,7 @@ import pytest
 from pages import NAMES, changed, open_layer, photo, seeded, small_cnn, wait, with_a_large_dense
 from PIL import Image
 
-from minicnn import Input, Sequential, commands, functional, layers
+from minicnn import Input, Model, Sequential, commands, functional, layers
 from minicnn.explain.page import build
 
 X = np.concatenate([photo((12, 12, 3), seed) for seed in range(2)])
@@ -257,14 +257,54 @@ def test_the_command_takes_a_network_of_another_size(tmp_path, opened):
     np.testing.assert_allclose(p, functional.softmax(y)[0], rtol=1e-3, atol=1e-6)
 
 
+def test_the_command_tells_two_files_of_one_name_apart_and_reads_each_range(tmp_path, capsys):
+    shown, other = (tmp_path / run / "model.keras" for run in ("1", "2"))
+    small = seeded(Sequential([Input((8, 6, 3)), layers.Flatten(), layers.Dense(3)]))
+    for file in (shown, other):
+        file.parent.mkdir()
+        small.save(file)
+    lines = tmp_path / "lines.keras"
+    Sequential([Input((12, 3)), layers.Flatten(), layers.Dense(3)]).save(lines)
+    Image.fromarray(X[0].astype("uint8")).save(tmp_path / "photo.png")
+    page = tmp_path / "page.html"
+    given = ["explain", *map(str, (shown, tmp_path / "photo.png", "-o", page))]
+    against = ["--against", str(other), "--input-range", "unit", "--against-input-range", "signed"]
+    assert commands.main([*given, *against]) == 0
+    facts = facts_of(page)
+    rival = facts["against"][0]
+    assert (facts["model"], rival["name"]) == ("1/model.keras", "2/model.keras")
+    assert (facts["range"], rival["range"]) == ([255, 0], [127.5, 127.5])
+    capsys.readouterr()
+    assert commands.main([*given, "--against", str(lines)]) != 0
+    assert "lines.keras' does not take one image" in capsys.readouterr().err
+    assert commands.main([*given, "--against-input-range", "unit"]) != 0
+    assert "the model of --against, which is missing" in capsys.readouterr().err
+
+
 def test_what_is_no_network_for_the_photos_is_refused():
     model = small_cnn()
     with pytest.raises(TypeError, match=r"against to be a model.* Received str"):
         build(model, X, against={"b": "after.keras"})
+    for given in ([model, trained()], [model] * 3):
+        with pytest.raises(TypeError, match=r"against to be a model.* Received list\."):
+            build(model, X, against=given)
+    with pytest.raises(TypeError, match=r"Received \['Sequential', 'NoneType'\]"):
+        build(model, X, against={"b": (trained(), None)})
+    pair = [Input((12, 12, 3)), Input((12, 12, 3))]
+    with pytest.raises(ValueError, match=r"'b' has 2 inputs; a page compares models of one image"):
+        build(model, X, against={"b": Model(pair, layers.Add()(pair))})
+    lines = Sequential([Input((12, 3)), layers.Flatten(), layers.Dense(3)])
+    for network in (lines, Sequential([Input((5,)), layers.Dense(3)])):
+        with pytest.raises(
+            ValueError, match=r"'b' takes .* the page's images are \(2, 12, 12, 3\)"
+        ):
+            build(model, X, against={"b": network})
+    with pytest.raises(TypeError, match=r"expects title to be a text.* Received \{'a': 1\}"):
+        build(model, X, title={"a": 1})
     small = seeded(Sequential([Input((8, 6, 3)), layers.Flatten(), layers.Dense(3)]))
     with pytest.raises(ValueError, match=r"'b' takes \(None, 8, 6, 3\), and the page's images are"):
         build(model, X, against={"b": small})
     with pytest.raises(ValueError, match=r"'b' expects an image for each of the page's 2\. "):
         build(model, X, against={"b": (small, np.zeros((1, 8, 6, 3)))})
-    with pytest.raises(ValueError, match="'after' do not fit into a page of 0 million"):
+    with pytest.raises(ValueError, match=r"'after' do not fit into a page of 0\.003 million"):
         build(model, X, against={"after": trained()}, limit=3_000)
