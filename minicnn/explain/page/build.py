@@ -149,6 +149,7 @@ def build(
     numbers = arrays.text()
     notes += says(plan, uses, described)
     notes += [message("note.rival", name=r.name) for r in rivals if r.outputs >= 0]
+    notes += [rival.note for rival in rivals if rival.note]
     facts |= {"nodes": described, "arrays": arrays.table, "notes": notes}
     page = page_of(facts, numbers)
     if path is None:

@@ -17,6 +17,7 @@ from minicnn.explain.page.given import check_finite, images_of, one_output, read
 from minicnn.explain.page.others import Others
 from minicnn.explain.page.passes import Use, check_outputs, is_exact_half, uses_of
 from minicnn.explain.page.plan import Arrays, Weights, describe_lean, is_light
+from minicnn.explain.page.wording import Message, message
 from minicnn.layers.base import Array, Layer
 from minicnn.models import Model
 
@@ -36,6 +37,7 @@ class Rival:
     norms: dict[int, dict[str, list[float]]]  # by the page's use and weight: ‖a‖, ‖b‖, ‖b − a‖
     outputs: int = -1  # of the largest layer whose outputs the page has; -1: it computes them
     taken: int = 0  # the characters that these take
+    note: Message | None = None  # about its classes, if they are not the page's
 
     def characters(self, half: bool) -> int:
         """How many characters of a page its numbers take."""
@@ -129,7 +131,7 @@ def _rival(
             f"Received x.shape={x.shape}."
         )
     check_finite(model, x)
-    told, reading = model.metadata.get("class_names") or [], reading_of(model)
+    told, reading = list(model.metadata.get("class_names") or []), reading_of(model)
     model, _ = one_output(model, output if len(model.outputs) > 1 else None)
     scores, tape = model.forward(x[:1])
     theirs, places = uses_of(model, tape, x[:1])
@@ -143,12 +145,13 @@ def _rival(
     pairs = matched(_places(uses), _places(theirs))
     kind = kind_of(model, scores)
     classes = 2 if kind == "sigmoid" else scores.shape[-1]
+    own_names = told if len(told) == classes else []
     facts = {
         "name": name,
         "kind": kind,
         "target": 0,
         "output": places[id(tape)][id(model.outputs[0])],
-        "classes": next((n for n in (list(told), names) if len(n) == classes), []),
+        "classes": next((n for n in (own_names, names) if len(n) == classes), []),
         "range": pixel_range(x),
         "interpolation": reading,
     }
@@ -158,7 +161,17 @@ def _rival(
         for name in _equal_weights(uses[i].layer, theirs[j].layer)
     }
     norms = {i: _norms(uses[i].layer, theirs[j].layer) for i, j in pairs if uses[i].layer.weights}
-    return Rival(name, x, theirs, pairs, facts, own, shared, model, norms)
+    note = _note_of_classes(name, names, own_names, classes)
+    return Rival(name, x, theirs, pairs, facts, own, shared, model, norms, note=note)
+
+
+def _note_of_classes(name: str, names: list[str], theirs: list[str], count: int) -> Message | None:
+    """Return what readers must know of a network of as many classes as the page's."""
+    if len(names) != count or theirs == names:
+        return None
+    if not theirs:
+        return message("note.rival_unnamed", name=name)
+    return message("note.rival_classes", name=name, classes=", ".join(theirs))
 
 
 def _check_input(model: Model, name: str, x: Any, images: Array) -> None:

@@ -257,6 +257,20 @@ def test_the_command_takes_a_network_of_another_size(tmp_path, opened):
     np.testing.assert_allclose(p, functional.softmax(y)[0], rtol=1e-3, atol=1e-6)
 
 
+def test_a_page_says_that_the_classes_of_both_are_not_the_same():
+    names = NAMES[:3]
+    turned, bare, same = trained(), trained(), trained()
+    turned.metadata["class_names"], same.metadata["class_names"] = names[::-1], names
+    rivals = {"turned": turned, "bare": bare, "same": same}
+    text = build(small_cnn(), X, class_names=names, against=rivals)
+    facts = json.loads(text.split('id="data">')[1].split("</script>")[0])
+    assert [rival["classes"] for rival in facts["against"]] == [names[::-1], names, names]
+    assert [note for note in facts["notes"] if note["key"].startswith("note.rival")] == [
+        {"key": "note.rival_classes", "name": "turned", "classes": ", ".join(names[::-1])},
+        {"key": "note.rival_unnamed", "name": "bare"},
+    ]
+
+
 def test_the_command_tells_two_files_of_one_name_apart_and_reads_each_range(tmp_path, capsys):
     shown, other = (tmp_path / run / "model.keras" for run in ("1", "2"))
     small = seeded(Sequential([Input((8, 6, 3)), layers.Flatten(), layers.Dense(3)]))
