@@ -35,7 +35,7 @@ from reference.model import Base
 from reference.report import Page
 from reference.running import Result, train
 from reference.sizes import told as sizes_told
-from reference.starting import base_of, prepare, reader_of
+from reference.starting import base_of, check_base_stays, prepare, reader_of
 from reference.sweep import Sweep, print_sweep, three_sweeps, write_trials, write_winner
 
 SECTIONS = {
@@ -201,6 +201,7 @@ def parser() -> argparse.ArgumentParser:
 def command(options: argparse.Namespace) -> None:
     if options.processes is not None:
         raise ValueError("The course runs in one process: no --processes.")
+    check_base_stays(options)
     machine, splits, reader, base = prepare(options)
     settings = Settings(epochs=options.epochs, batch_size=options.batch_size, seed=options.seed)
     larger = None

@@ -3,9 +3,11 @@
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from minicnn._support.arguments import non_negative
+from minicnn._support.atomic import check_spares
 from minicnn._support.terminal import say
 from minicnn.images import BadImageError
 from reference import backend, data, schedules
@@ -43,6 +45,12 @@ def base_of(options: argparse.Namespace, sizes: Sequence[int], machine: Machine)
         return models.load_base(
             options.base, max(sizes), options.weights, options.input_range, sizes
         )
+
+
+def check_base_stays(options: argparse.Namespace) -> None:
+    """Raise `ValueError` if the model that the command writes would replace its base."""
+    files = [name for name in (options.base, options.weights) if Path(name).is_file()]
+    check_spares(options.output / "model.keras", files)
 
 
 def prepare(

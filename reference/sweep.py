@@ -47,7 +47,7 @@ from reference.fitting import History, Settings
 from reference.model import About, Base
 from reference.report import in_columns
 from reference.sizes import told as told_sizes
-from reference.starting import add_schedule_options, base_of, prepare, reader_of
+from reference.starting import add_schedule_options, base_of, check_base_stays, prepare, reader_of
 
 Array = np.ndarray
 
@@ -534,6 +534,7 @@ def command(options: argparse.Namespace) -> None:
     choices = [[size] for size in options.image_size or ()]
     if options.image_sizes or not choices:
         choices.append(options.image_sizes or [IMAGE_SIZE])
+    check_base_stays(options)
     machine, splits, reader, base = prepare(options, choices[0])
     settings = Settings(
         epochs=options.epochs, batch_size=options.batch_size, seed=options.seed,

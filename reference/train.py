@@ -19,7 +19,7 @@ from pathlib import Path
 
 from minicnn import plots
 from minicnn._support.arguments import count, non_negative, positive, rate, share
-from minicnn._support.atomic import check_spares, replacing
+from minicnn._support.atomic import replacing
 from minicnn._support.terminal import python, quoted, say
 from reference import config, evaluate, fitting, insight, loggers, preset
 from reference import model as models
@@ -33,7 +33,7 @@ from reference.console import (
 )
 from reference.data import Splits
 from reference.running import Result, train
-from reference.starting import add_schedule_options, prepare, settings_from
+from reference.starting import add_schedule_options, check_base_stays, prepare, settings_from
 
 
 def parser() -> argparse.ArgumentParser:
@@ -137,8 +137,7 @@ def command(options: argparse.Namespace) -> None:
     told = loggers.make(options.logger)
     if options.preset is not None:
         options = preset.choose(options)
-    if Path(options.base).is_file():
-        check_spares(options.output / "model.keras", [options.base])
+    check_base_stays(options)
     machine, splits, reader, base = prepare(options)
     settings = settings_from(options)
     if settings.renews and machine.is_first:

@@ -111,6 +111,16 @@ def test_a_file_where_the_output_should_go_is_named_at_once(name, inside, tmp_pa
     assert path.read_text() == "mine"
 
 
+@pytest.mark.parametrize("name", ["train", "sweep", "course"])
+def test_a_base_that_the_new_model_would_replace_is_named_at_once(name, tmp_path, capsys):
+    path = tmp_path / "model.keras"
+    path.write_text("mine")
+    module = importlib.import_module(f"reference.{name}")
+    assert module.run(["--data", "no", "--base", str(path), "--output", str(tmp_path)]) == 2
+    assert f"'{path}' would replace '{path}', which the command needs" in capsys.readouterr().err
+    assert path.read_text() == "mine"
+
+
 @pytest.mark.parametrize("name", ["best.h5", "xception_{epoch:02d}.keras"])
 def test_a_checkpoint_s_name_in_place_of_the_folder_is_refused(name, tmp_path, capsys):
     assert training.run(["--data", "nowhere", "--output", str(tmp_path / name)]) == 2
