@@ -1,16 +1,17 @@
 """Options that make a run small, and a run that several tests share."""
 
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 
 import pytest
 
 from reference import train as training
 
 
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path, monkeypatch):
+@pytest.fixture(autouse=True, scope="module")
+def _elsewhere(tmp_path_factory):
     """Leave what commands write by default, such as runs/, in no checkout."""
-    monkeypatch.chdir(tmp_path)
+    with chdir(tmp_path_factory.mktemp("elsewhere")):
+        yield
 
 
 @pytest.fixture(scope="session")
