@@ -5,31 +5,44 @@
 
 Rooms, lowest floor first; each imports only from those above it in this list:
 
+    archives       photos in tar and Parquet files
+    calibration    how far probabilities can be believed
     config         options in a file, to and from which a run reads and writes them
+    lists          which photo is in which split, if folders do not say it
+    served         what runs on a server, without this project
+    sizes          a photo at several sizes, inside the model
+    schedules      the learning rate in the course of a run
     console        what the commands share: options, progress bars, errors in one sentence
-    backend        which library computes (TensorFlow, JAX, torch), on which device, how precisely
     on_tensorflow  the only file that imports tensorflow
     on_jax         the only file that imports jax: several processes, one training
-    sizes          a photo at several sizes, inside the model
-    archives       photos in tar and Parquet files
-    lists          which photo is in which split, if folders do not say it
+    backend        which library computes (TensorFlow, JAX, torch), on which device, how precisely
     data           class folders, the download, checks, pixels
-    calibration    how far probabilities can be believed
+    loggers        MLflow and Weights & Biases, where they are installed
     model          the frozen base, the head behind it, and the model file
+    report         pages of text, tables and figures
     tuning         which blocks of the base learn, too, and how fast
-    ensemble       several trained networks, and mirror images, as one model
-    features       the frozen base's output for each photo, computed once and kept
     augmenting     training photos that are new in each epoch
     batches        the order of the training photos, the same after an interruption
-    report         pages of text, tables and figures
-    schedules      the learning rate in the course of a run
-    fitting        one training run: checkpoints, resuming
-    loggers        MLflow and Weights & Biases, where they are installed
-    insight        the page of an evaluation: confused pairs, what the network looked at
-    served         what runs on a server, without this project
+    ensemble       several trained networks, and mirror images, as one model
+    features       the frozen base's output for each photo, computed once and kept
     serve          the folder for a server
-    data (audit), train, sweep, find_rate, folds, evaluate, compare, predict, export, course
-                   the steps; each is a function to import and a command with --help
+    fitting        epochs, the best model so far, the state of an interrupted run
+    audit          what there is to say about the photos: the report of reference.data
+    insight        the page of an evaluation: confused pairs, what the network looked at
+    evaluate       accuracy with interval, and what else an evaluation writes
+    running        one training run, from its features to its model file
+    starting       what commands start with, made from their options
+    predict        names for photos
+    export         other kinds of model files
+    sweep          settings compared, with several seeds
+    find_rate      a learning rate from a short training
+    folds          cross-validation
+    preset         what won on validation, and what each part gives
+    train          the command that trains one model
+    compare        runs in one table
+    course         all experiments of the course, and one report
+
+Those that are commands are functions to import, and have --help.
 
 Keras itself says which backend computes: `KERAS_BACKEND=jax python -m reference.train …`.
 """

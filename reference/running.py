@@ -44,6 +44,21 @@ class Result:
         return self.history["val_accuracy"][fitting.best_epoch(self.history)]
 
 
+@dataclass(frozen=True)
+class _Task:
+    """What a run trains, with what, and where it writes."""
+
+    splits: Splits
+    base: Base
+    settings: Settings
+    output: Path
+    machine: Machine
+    reader: Reader
+    cache: str | Path | None
+    tensorboard: bool
+    verbose: int
+
+
 def train(
     splits: Splits,
     base: Base,
@@ -67,9 +82,9 @@ def train(
     Raises `ValueError` for settings that do not fit, or a state of another run.
     """
     output = Path(output)
+    task = _Task(splits, base, settings, output, machine, reader, cache, tensorboard, verbose)
     if settings.as_it_is:
-        run = _Run(splits, base, settings, output, machine, reader, cache, tensorboard, verbose)
-        return run.go(resume, begun, watching)
+        return _Run(task).go(resume, begun, watching)
     if machine.processes is not None:
         raise ValueError(
             "Several processes train one model, whose best epoch is the result: they take no "
@@ -81,38 +96,29 @@ def train(
         if verbose and settings.ensemble > 1:
             say(f"Seed {seed}, {len(results) + 1} of {settings.ensemble}:")
         alone = replace(settings, seed=seed, ensemble=1, flips=False, calibrate=False)
-        folder = output / f"seed-{seed}"
-        run = _Run(splits, base, alone, folder, machine, reader, cache, tensorboard, verbose)
+        run = _Run(replace(task, settings=alone, output=output / f"seed-{seed}"))
         results.append(run.go(resume, *((lambda: None, ()) if results else (begun, watching))))
         base.network.set_weights(weights)  # fine-tuning has changed them
         base.network.trainable = False
-    return _together(results, splits, base, settings, output, machine, reader, verbose)
+    return _together(results, task)
 
 
-def _together(
-    results: Sequence[Result],
-    splits: Splits,
-    base: Base,
-    settings: Settings,
-    output: Path,
-    machine: Machine,
-    reader: Reader,
-    verbose: int,
-) -> Result:
+def _together(results: Sequence[Result], task: _Task) -> Result:
     """Make one model of the runs' best ones, judge it, and write it."""
+    base, settings, validation = task.base, task.settings, task.splits.validation
     wholes = [models.load(result.path).model for result in results]
     first = None
     if settings.fine_tune:
         first = tuning.stages(base.network, settings.fine_tune)[-1]
     model = ensemble.assemble(wholes, base, first, settings.flips)
-    title = f"Evaluating {splits.validation.name}"
-    logits = features.outputs(model, splits.validation, reader, title, verbose > 0)
+    title = f"Evaluating {validation.name}"
+    logits = features.outputs(model, validation, task.reader, title, task.verbose > 0)
     temperature = 1.0
     if settings.calibrate:
-        temperature = calibration.temperature(logits, splits.validation.labels)
+        temperature = calibration.temperature(logits, validation.labels)
         model = ensemble.assemble(wholes, base, first, settings.flips, temperature)
-    _, accuracy = fitting.scores(logits, splits.validation.one_hot())
-    told = {"val_accuracy": accuracy, "made_with": machine.describe()}
+    _, accuracy = fitting.scores(logits, validation.one_hot())
+    told = {"val_accuracy": accuracy, "made_with": task.machine.describe()}
     about = replace(
         results[0].about,
         training={**asdict(settings), **told},
@@ -121,9 +127,9 @@ def _together(
         flips=settings.flips,
         temperature=temperature,
     )
-    clear(output)
-    fitting.write_history(output / "history.csv", results[0].history)
-    path = output / "model.keras"
+    clear(task.output)
+    fitting.write_history(task.output / "history.csv", results[0].history)
+    path = task.output / "model.keras"
     models.save(model, path, about)
     computed = any(result.computed for result in results)
     alone = tuple(result.best for result in results)
@@ -143,26 +149,17 @@ def clear(folder: Path) -> None:
 class _Run:
     """A training run, step by step."""
 
-    def __init__(
-        self,
-        splits: Splits,
-        base: Base,
-        settings: Settings,
-        output: Path,
-        machine: Machine,
-        reader: Reader,
-        cache: str | Path | None,
-        tensorboard: bool,
-        verbose: int,
-    ) -> None:
+    def __init__(self, task: _Task) -> None:
+        splits, base, settings = task.splits, task.base, task.settings
+        machine, reader, output = task.machine, task.reader, task.output
         self.splits, self.settings, self.machine, self.reader = splits, settings, machine, reader
-        self.output, self.cache = output, cache
-        self.verbose = verbose if machine.is_first else 0  # only one of several processes prints
+        self.output, self.cache = output, task.cache
+        self.verbose = task.verbose if machine.is_first else 0  # only one of several prints
         self.model_path, self.state_path = output / "model.keras", output / "state.npz"
-        self.tensorboard = tensorboard
+        self.tensorboard = task.tensorboard
         if settings.fine_tune:
             tuning.stages(base.network, settings.fine_tune)  # raises for an unknown name
-        if tensorboard:
+        if task.tensorboard:
             # Keras writes the logs with TensorFlow, whichever backend computes.
             needed = ("tensorboard", "tensorflow")
             missing = [package for package in needed if not backend.installed(package)]

@@ -135,7 +135,8 @@ def _check_fine_tuning(options: argparse.Namespace) -> None:
 def command(options: argparse.Namespace) -> None:
     _check_fine_tuning(options)
     told = loggers.make(options.logger)
-    if options.preset is not None:
+    began, compares = time.perf_counter(), options.preset is not None
+    if compares:
         options = preset.choose(options)
     check_base_stays(options)
     machine, splits, reader, base = prepare(options)
@@ -163,6 +164,8 @@ def command(options: argparse.Namespace) -> None:
             names = ("config.toml", "history.csv", "run.json", "curves.png")
             for logger in told:
                 logger.end(values, [options.output / name for name in names])
+            if compares:
+                say(f"With the comparison, it took {time.perf_counter() - began:.0f} s.")
     except BaseException as error:
         for logger in told:
             logger.fail()

@@ -59,10 +59,10 @@ def start(commands, compiled, last=None):
     return subprocess.Popen(
         # On a CPU: two processes cannot share one GPU.
         [sys.executable, "-c", ON_JAX, json.dumps([told, last])],
-        cwd=ROOT,
+        cwd=compiled.parent,
         env={
             **os.environ,
-            "PYTHONPATH": str(ROOT / "tests" / "helpers"),
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests' / 'helpers'}",
             "KERAS_BACKEND": "jax",
             "XLA_FLAGS": QUICKLY_COMPILED,
             "JAX_COMPILATION_CACHE_DIR": str(compiled),
@@ -267,3 +267,11 @@ def test_rooms_import_from_lower_floors_and_backends_stay_in_their_files(path):
 
 def test_every_room_has_a_floor():
     assert set(FLOOR_OF) == {path.stem for path in SOURCES} - {"__init__"} | {"served"}
+
+
+def test_the_list_of_rooms_is_that_of_the_floors():
+    rooms = reference.__doc__.split("in this list:")[1].split("Those that are")[0]
+    listed = re.findall("^    (\\w+)  ", rooms, re.MULTILINE)
+    assert sorted(listed) == sorted(FLOOR_OF)
+    floors = [FLOOR_OF[room] for room in listed]
+    assert floors == sorted(floors)
