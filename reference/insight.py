@@ -113,45 +113,12 @@ class Heat:
     def of(self, x: Array, label: int) -> Array:
         """The map of a photo's pixels for a class, at the size of the photo."""
         if self.by == "minicnn":
-            found = self._model.trace(x[None]).heatmap(class_index=label)
-            heat = np.zeros(x.shape[:2], x.dtype)
-            for entry, mirrored in last_maps(found.trace):
-                weights = entry.dy[0].mean(axis=(0, 1), dtype=np.float64)
-                part = found.enlarged(np.maximum(entry.y[0] @ weights, 0).astype(x.dtype))
-                heat += part[:, ::-1] if mirrored else part
-            return heat
+            pixels: Array = self._model.trace(x[None]).heatmap(class_index=label).pixels
+            return pixels
         maps = keras.ops.convert_to_numpy(self._maps.predict_on_batch(x[None]))[0]
         slope = slope_of(self._layers, maps.mean(axis=(0, 1)), label)
         heat = np.maximum(maps @ (slope / (maps.shape[0] * maps.shape[1])), 0)
         return functional.resize(heat[None, :, :, None], x.shape[:2], "bilinear")[0, :, :, 0]
-
-
-def last_maps(trace: Any) -> list[tuple[Any, bool]]:
-    """The entries whose maps lead to no others, and whether they are of the mirror image."""
-    found: list[tuple[Any, bool]] = []
-    leading: set[str] = set()
-    for entry in reversed(trace.entries):
-        if entry.dy is None or np.ndim(entry.y) != 4 or entry.y.shape[1] * entry.y.shape[2] == 1:
-            continue
-        before = _before(entry)
-        if entry.name not in leading:
-            # Only the mirror image is cut from the model's own input.
-            flips = (e for e in before if type(e.layer).__name__ == "GetItem" and 0 in e.sources)
-            found.append((entry, any(flips)))
-        leading.update(e.name for e in before)
-    return found[::-1]
-
-
-def _before(entry: Any) -> list[Any]:
-    """All entries that an entry's input comes from."""
-    found: dict[str, Any] = {}
-    waiting = [entry]
-    while waiting:
-        for source in waiting.pop().sources:
-            if not isinstance(source, int) and source.name not in found:
-                found[source.name] = source
-                waiting.append(source)
-    return list(found.values())
 
 
 def _parts(model: keras.Model, lacking: str) -> tuple[keras.Model, list[keras.Layer]]:

@@ -40,6 +40,7 @@ from minicnn.explain.explanation import (
     make_terms,
 )
 from minicnn.explain.randomized import SanityCheck, sanity_check
+from minicnn.layers.arithmetic import GetItem
 
 Array = np.ndarray
 
@@ -67,7 +68,7 @@ class Heatmap:
         self.probability = float(of.probabilities(trace.y)[0])
         self.values: Array = self._compute(**chosen)
 
-    def _compute(self) -> Array:
+    def _compute(self, *args: Any, **kwargs: Any) -> Array:
         raise NotImplementedError
 
     def _sum(self, at: tuple[int, ...]) -> tuple[Terms, str, list[Step]]:
@@ -178,10 +179,10 @@ class GradCam(Heatmap):
     heat[r, c] = max(Σ over k of α[k]·A[r, c, k], 0)
     α[k]       = the mean over all places of d score / d A[:, :, k]
 
-    `layer` is a layer with maps; by default the last one that has more than one place. `maps` is A
-    (rows, columns, channels), `gradients` d score / d A, and `weights` α. The surprise: what speaks
-    against the class is cut off, and the map says nothing about places that the layer has already
-    pooled together.
+    `layer` is a layer with maps; by default the last one that has more than one place (of several
+    in which a network ends, `GradCamSum`). `maps` is A (rows, columns, channels), `gradients`
+    d score / d A, and `weights` α. The surprise: what speaks against the class is cut off, and the
+    map says nothing about places that the layer has already pooled together.
     """
 
     method = "grad_cam"
@@ -191,32 +192,21 @@ class GradCam(Heatmap):
     )
     options = ("layer",)
 
-    def _compute(self, layer: Any = None) -> Array:
-        self.entry = self._last_maps() if layer is None else self.trace._leaf(layer)
+    def _compute(self, layer: Any) -> Array:
+        self.entry = self.trace._leaf(layer)
         if np.ndim(self.entry.y) != 4:
             raise ValueError(
                 f"grad_cam expects a layer with maps, (rows, columns, channels). "
                 f"{self.entry.layer.label} gives {self.entry.y_shape}."
             )
-        self.trace.go_backward(*self.of.start(self.trace.y))
+        if self.entry.dy is None:  # of several maps of one trace, the first goes back for all
+            self.trace.go_backward(*self.of.start(self.trace.y))
         if self.entry.dy is None:
             raise ValueError(f"{self.entry.layer.label} does not lead to the score.")
         self.maps: Array = self.entry.y[0]
         self.gradients: Array = self.entry.dy[0]
         self.weights: Array = self.gradients.mean(axis=(0, 1), dtype=np.float64)
         return np.maximum(self.maps @ self.weights, 0).astype(self.maps.dtype)
-
-    def _last_maps(self) -> Any:
-        last = self.trace.output_entry()
-        for entry in reversed(self.trace.entries):
-            if entry is last or np.ndim(entry.y) != 4:
-                continue
-            if entry.y.shape[1] * entry.y.shape[2] > 1:
-                return entry
-        raise ValueError(
-            f"grad_cam needs a layer with maps. {self.trace.model.label} has none with more than "
-            "one place."
-        )
 
     def enlarged(self, values: Array) -> Array:
         """Return a map like `values` at the size of the photo, by linear interpolation."""
@@ -246,6 +236,44 @@ class GradCam(Heatmap):
     def _facts(self) -> list[str]:
         rows, columns, channels = self.maps.shape
         return [f"A: {printable(self.entry.name)}, {channels} maps of {rows}×{columns}"]
+
+
+class GradCamSum(Heatmap):
+    """Grad-CAM of a network that ends in maps of several layers: the sum of theirs.
+
+    heat[r, c] = Σ over these layers of their Grad-CAM, as large as the photo
+
+    Such a network consists of several that decide together, or sees the photo at several sizes, or
+    its mirror image, whose maps are turned back. `parts` has the `GradCam` of each layer, and
+    `turns` says how each is turned: the slices of rows and columns.
+    """
+
+    method = GradCam.method
+    called = GradCam.called
+    formula = "heat[r, c] = Σ over the layers in which the network ends of Grad-CAM[r, c]"
+
+    def _compute(self, layers: list[str], turns: list[tuple[slice, slice]]) -> Array:
+        self.parts = [GradCam(self.trace, self.of, layer=name) for name in layers]
+        self.turns = turns
+        return np.sum(self._turned(), axis=0, dtype=self.photo.dtype)
+
+    def _turned(self) -> list[Array]:
+        return [part.pixels[turn] for part, turn in zip(self.parts, self.turns, strict=True)]
+
+    def _sum(self, at: tuple[int, ...]) -> tuple[Terms, str, list[Step]]:
+        values = [pixels[at] for pixels in self._turned()]
+        places = [(number, *at) for number in range(len(values))]
+        terms = make_terms(np.array(places), values, np.ones(len(values)))
+        place = ", ".join(map(str, at))
+        return terms, f"heat[{place}] = Σ over the layers n of Grad-CAM n[{place}]", []
+
+    def _facts(self) -> list[str]:
+        facts = []
+        for number, (part, turn) in enumerate(zip(self.parts, self.turns, strict=True)):
+            rows, columns = part.values.shape
+            turned = ", turned back" if turn != _AS_IT_IS else ""
+            facts.append(f"{number}: {printable(part.entry.name)}, {rows}×{columns}{turned}")
+        return facts
 
 
 class Occlusion(Heatmap):
@@ -439,6 +467,66 @@ HEATMAPS: Mapping[str, type[Heatmap]] = {
 }
 
 
+_AS_IT_IS = slice(None), slice(None)
+_BACKWARDS = slice(None, None, -1)
+
+
+def _grad_cam(trace: Any, of: ClassScore) -> Heatmap:
+    """Make the map of the last layer with maps, or of all in which the network ends."""
+    trace.go_backward(*of.start(trace.y))
+    found = _last_maps(trace)
+    if len(found) == 1:
+        return GradCam(trace, of, layer=found[0].name)
+    turns = _turns(trace)
+    names, turned = [entry.name for entry in found], [turns[entry.name] for entry in found]
+    return GradCamSum(trace, of, layers=names, turns=turned)
+
+
+def _last_maps(trace: Any) -> list[Any]:
+    """Return the entries with maps that lead to the score and to no other maps, in order."""
+    found: list[Any] = []
+    before: set[str] = set()
+    for entry in reversed(trace.entries):
+        shape = np.shape(entry.y) if isinstance(entry.y, np.ndarray) else ()
+        if len(shape) != 4 or shape[1] * shape[2] == 1 or entry is trace.output_entry():
+            continue
+        if entry.dy is None or entry.name in before:
+            continue
+        found.append(entry)
+        waiting = [entry]
+        while waiting:
+            for source in waiting.pop().sources:
+                if not isinstance(source, int) and source.name not in before:
+                    before.add(source.name)
+                    waiting.append(source)
+    if not found:
+        raise ValueError(
+            f"grad_cam needs a layer with maps. {trace.model.label} has none with more than "
+            "one place."
+        )
+    return found[::-1]
+
+
+def _turns(trace: Any) -> dict[str, tuple[slice, slice]]:
+    """Return how to turn each entry's maps, so that they lie on the photo, not its mirror image."""
+    ways: dict[str | int, set[tuple[bool, bool]]] = {0: {(False, False)}}
+    for entry in trace.entries:
+        own = False, False
+        if isinstance(entry.layer, GetItem) and np.ndim(entry.x) == 4:
+            _, rows, columns, *_ = entry.layer.parts(4)
+            own = rows == _BACKWARDS, columns == _BACKWARDS
+        keys = [s if isinstance(s, int) else s.name for s in entry.sources]
+        before = set().union(*(ways.get(key, set()) for key in keys))
+        ways[entry.name] = {(own[0] ^ rows, own[1] ^ columns) for rows, columns in before}
+    found = {}
+    for name, several in ways.items():
+        # Maps that are of the photo and of its mirror image lie as they do.
+        turn = next(iter(several)) if len(several) == 1 else (False, False)
+        rows, columns = (_BACKWARDS if turned else slice(None) for turned in turn)
+        found[str(name)] = rows, columns
+    return found
+
+
 def make_heatmap(
     trace: Any, method: str, class_index: Any, layer: Any, example: int, options: dict[str, Any]
 ) -> Heatmap:
@@ -464,7 +552,8 @@ def make_heatmap(
         one = type(trace)(trace.model, trace.x[spot.example, None])
     if one.trouble:
         raise ValueError(one.trouble)
-    heat = kind(one, class_score(trace.model, one.y, class_index), **chosen)
+    of = class_score(trace.model, one.y, class_index)
+    heat = _grad_cam(one, of) if kind is GradCam and layer is None else kind(one, of, **chosen)
     heat.example = spot.example
     return heat
 

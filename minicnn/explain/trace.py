@@ -283,7 +283,8 @@ class Trace(LossesOfTrace):
             method: "grad_cam", "occlusion", "gradient_x_input" or "integrated_gradients".
             class_index: a number, or a name of the model's `metadata`; by default the class that
                 is most likely. For an output without classes, a place in it.
-            layer: for "grad_cam", the layer whose maps it weighs; by default the last with maps.
+            layer: for "grad_cam", the layer whose maps it weighs; by default the last with maps,
+                or the sum of all in which a network ends that consists of several.
             example: which photo of the batch.
             options: `size`, `stride`, `fill` of "occlusion"; `steps`, `baseline` of
                 "integrated_gradients".

@@ -69,7 +69,7 @@ def test_the_average_of_logits_is_of_classes_and_that_of_features_is_not() -> No
     alone = members[0].trace(X).heatmap(class_index=0)
     assert heat.of.kind == "logits"
     assert heat.probability == pytest.approx(alone.probability)
-    np.testing.assert_allclose(heat.values, alone.values / 2, rtol=1e-6)  # a member is half of it
+    np.testing.assert_allclose(heat.values, alone.values, rtol=1e-6)  # each member is half of it
     pooled = [layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)]
     features = minicnn.Model(x, layers.Average()(pooled))
     assert features.trace(X).heatmap("occlusion", size=1).of.kind == ""
@@ -94,6 +94,31 @@ def test_grad_cam_weighs_the_maps_by_their_mean_gradients() -> None:
     assert products(alpha) == [-0.0625] * 4
     assert (alpha.total, alpha.value) == (-0.25, -0.25)
     agrees(alpha)
+
+
+def test_grad_cam_of_a_photo_and_its_mirror_image_is_the_sum_of_both() -> None:
+    """The average halves the gradients: α = 0.25, -0.125, and so each map of it is halved."""
+    x, member = minicnn.Input((2, 2, 2)), by_hand(None)
+    both = layers.Average(name="both")([member(x[:, :, ::-1]), member(x)])
+    upside_down = layers.Average(name="all")([both, both, member(x[:, ::-1, ::-1])])
+    x0 = np.array([[[[1, 4], [2, 0]], [[4, 0], [2, 4]]]], np.float32)
+    # 0.25·1 - 0.125·4 < 0, 0.25·2, 0.25·4, 0.25·2 - 0.125·4: from either side the same.
+    trace = minicnn.Model(x, both).trace(x0)
+    heat: Any = trace.heatmap(class_index=0)
+    assert heat.values.tolist() == [[0, 1], [2, 0]]
+    assert [part.values.tolist() for part in heat.parts] == [[[0.5, 0], [0, 1]], [[0, 0.5], [1, 0]]]
+    e = heat.explain(at=(1, 0))
+    assert (products(e), e.total, e.value) == ([1, 1], 2, 2)
+    agrees(e)
+    assert "0: " in str(heat)
+    assert "2×2, turned back" in str(heat)
+    assert trace.heatmap(class_index=0, layer=heat.parts[1].entry.name).values.tolist() == [
+        [0, 0.5],
+        [1, 0],
+    ]
+    three: Any = minicnn.Model(x, upside_down).trace(x0).heatmap(class_index=0)
+    np.testing.assert_allclose(three.values, [[0, 1], [2, 0]], rtol=1e-6)
+    assert three.sanity_check().maps[0].shape == (2, 2)
 
 
 def test_the_shares_of_a_linear_score_add_up_to_it() -> None:

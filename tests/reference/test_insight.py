@@ -100,11 +100,11 @@ def test_the_heat_map_of_several_networks_is_the_sum_of_theirs(tiny_base, tmp_pa
     wanted = [h.of(x, 1) + h.of(x[:, ::-1], 1)[:, ::-1] for h in alone]
     assert not np.allclose(wanted[0] / wanted[0].max(), wanted[1] / wanted[1].max(), atol=0.02)
     np.testing.assert_allclose(found.of(x, 1), sum(wanted) / 4, rtol=1e-4, atol=1e-6)
-    trace = load_model(path).trace(x[None])
-    shown = trace.heatmap(class_index=1).pixels  # what minicnn predict --heatmaps draws
-    np.testing.assert_allclose(shown * 4, alone[1].of(x, 1), rtol=1e-4, atol=1e-6)
-    told = insight.last_maps(trace.heatmap(class_index=1).trace)
-    assert [mirrored for _, mirrored in told] == [True, True, False, False]
+    # minicnn predict --heatmaps draws the same, and the photo's own maps come last.
+    heat = load_model(path).trace(x[None]).heatmap(class_index=1)
+    assert np.array_equal(heat.pixels, found.of(x, 1))
+    assert [turn == np.s_[:, ::-1] for turn in heat.turns] == [True, True, False, False]
+    np.testing.assert_allclose(heat.parts[3].pixels * 4, alone[1].of(x, 1), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.slow
@@ -116,9 +116,9 @@ def test_the_heat_map_of_two_sizes_is_the_sum_of_both(tiny_base, tmp_path):
     found = insight.Heat(models.load(path), path)
     x = np.random.default_rng(0).uniform(0, 255, (48, 48, 3)).astype(np.float32)
     trace = load_model(path).trace(x[None])
-    entries = insight.last_maps(trace.heatmap(class_index=1).trace)
-    assert [entry.y.shape[1] for entry, _ in entries] == [11, 7]
-    parts = [trace.heatmap(class_index=1, layer=entry.name).pixels for entry, _ in entries]
+    heat = trace.heatmap(class_index=1)
+    assert [part.values.shape[0] for part in heat.parts] == [11, 7]
+    parts = [trace.heatmap(class_index=1, layer=part.entry.name).pixels for part in heat.parts]
     np.testing.assert_allclose(found.of(x, 1), sum(parts), rtol=1e-5, atol=1e-7)
 
 
