@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.explain import show
+from minicnn.explain.class_order import in_order
 from minicnn.explain.matching import Place, matched, weight_pairs
 from minicnn.explain.trace import Trace
 from minicnn.layers import Layer
@@ -36,13 +37,15 @@ class NetworkComparison:
     """Two networks, layer by layer: `print` it, or read its fields.
 
     `layers` are those that both have, in the first network's order; `alone` are the names of the
-    others, of the first network and of the second.
+    others, of the first network and of the second. `classes` says how their classes are compared,
+    if the two networks do not name them alike.
     """
 
     first: str
     second: str
     layers: list[LayerComparison]
     alone: tuple[list[str], list[str]]
+    classes: str = ""
 
     @property
     def title(self) -> str:
@@ -63,12 +66,13 @@ class NetworkComparison:
         return ["layer", "kind", "output", "outputs apart", "weights apart"], rows
 
     def notes(self) -> list[str]:
-        """Which layers only one of the two networks has, in sentences."""
-        return [
+        """Which layers only one of the two networks has, and how classes match, in sentences."""
+        alone = [
             f"Only {who} has {', '.join(names)}."
             for who, names in zip((self.first, self.second), self.alone, strict=True)
             if names
         ]
+        return [*alone, self.classes] if self.classes else alone
 
     def __str__(self) -> str:
         header, rows = self.rows()
@@ -88,7 +92,8 @@ def compare_networks(first: Model, second: Model, x: Any) -> NetworkComparison:
 
     Layers are matched by name, kind and shape, wherever automatic names begin to count, or by their
     places if the networks are alike but for names. Outputs are compared over the whole batch,
-    weights together for each layer.
+    weights together for each layer. If both models name the same classes (`class_names` of their
+    `metadata`) in another order, the last layers are compared class by class.
 
     Args:
         first, second: models that take the same input, such as before and after a training.
@@ -102,9 +107,12 @@ def compare_networks(first: Model, second: Model, x: Any) -> NetworkComparison:
             raise TypeError(
                 f"compare_networks expects two models. Received {type(model).__name__}."
             )
-    traces = [Trace(model, x) for model in (first, second)]
+    wanted, own = (list(model.metadata.get("class_names") or []) for model in (first, second))
+    traces = [Trace(first, x)]
     if not len(traces[0].entries[0].y):
         raise ValueError("compare_networks expects a batch of one or more. Received 0 examples.")
+    turned = in_order(second, own, wanted, x)
+    traces.append(Trace(turned, x))
     pairs = matched(*map(_places, traces))
     entries = [(traces[0].entries[i], traces[1].entries[j]) for i, j in pairs]
     layers = [
@@ -121,7 +129,17 @@ def compare_networks(first: Model, second: Model, x: Any) -> NetworkComparison:
         [e.name for k, e in enumerate(trace.entries) if k not in {pair[side] for pair in pairs}]
         for side, trace in enumerate(traces)
     )
-    return NetworkComparison(first.name, second.name, layers, (alone[0], alone[1]))
+    classes = _classes_of(second.name, own, wanted, turned is not second)
+    return NetworkComparison(first.name, second.name, layers, (alone[0], alone[1]), classes)
+
+
+def _classes_of(name: str, own: list[str], wanted: list[str], by_name: bool) -> str:
+    if not own or own == wanted or len(own) != len(wanted):
+        return ""
+    listed = f"The classes of {name} are {', '.join(own)}, in this order"
+    if by_name:
+        return f"{listed}: its last layers are compared class by class."
+    return f"{listed}: its last layers are compared number by number, not class by class."
 
 
 def _places(trace: Trace) -> list[Place]:

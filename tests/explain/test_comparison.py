@@ -135,3 +135,66 @@ def test_exact_names_match_though_some_of_them_are_missing():
     assert matched([place("sequential/dense"), place("sequential/dense_1:2")], later) == [
         (0, 0), (1, 1)
     ]  # fmt: skip
+
+
+def classifier(names, units=3, last="softmax", seed=0):
+    """Return a network whose last layers keep one number for each class, and its pooled Conv2D."""
+    model = Sequential(
+        [
+            Input((4, 4, 2)),
+            layers.Conv2D(units, 1, name="scores"),
+            layers.GlobalAveragePooling2D(name="mean"),
+            layers.Activation(last, name="sure"),
+        ],
+        name="".join(names),
+    )
+    rng = np.random.default_rng(seed)
+    model.set_weights([rng.normal(size=w.shape) for w in model.weights])
+    model.metadata["class_names"] = names
+    return model
+
+
+def test_classes_in_another_order_are_compared_by_name():
+    x = np.random.default_rng(1).normal(size=(3, 4, 4, 2))
+    one, other = classifier(["a", "b", "c"]), classifier(["c", "a", "b"])
+    kernel, bias = one.get_weights()
+    other.set_weights([kernel[..., [2, 0, 1]], bias[[2, 0, 1]]])
+    found = explain.compare_networks(one, other, x)
+    assert [(layer.outputs, layer.weights or 0) for layer in found.layers] == [(0, 0)] * 3
+    said = "The classes of cab are c, a, b, in this order: its last layers are compared "
+    assert found.notes() == [f"{said}class by class."]
+    assert np.array_equal(other.get_weights()[1], bias[[2, 0, 1]])  # the user's own is as it was
+    other.metadata["class_names"] = ["x", "y", "z"]
+    found = explain.compare_networks(one, other, x)
+    assert found.layers[0].weights > 0.1
+    assert found.notes()[0].endswith(
+        "are x, y, z, in this order: its last layers are compared "
+        "number by number, not class by class."
+    )
+    del other.metadata["class_names"]
+    assert explain.compare_networks(one, other, x).notes() == []
+
+
+def test_of_two_classes_in_another_order_the_single_unit_means_the_other_one():
+    x = np.random.default_rng(1).normal(size=(3, 4, 4, 2))
+    one, other = (classifier(names, 1, "sigmoid") for names in (["a", "b"], ["b", "a"]))
+    found = explain.compare_networks(one, other, x)
+    assert [layer.weights for layer in found.layers] == [1, None, None]  # opposite
+    other.set_weights([-w for w in one.get_weights()])
+    assert np.allclose(other.predict(x, verbose=0), 1 - one.predict(x, verbose=0))
+    found = explain.compare_networks(one, other, x)
+    assert [layer.outputs for layer in found.layers] == [0, 0, 0]
+
+
+def test_classes_keep_their_order_where_their_scores_are_used_otherwise():
+    def network(names):
+        x = Input((3,))
+        scores = layers.Dense(3, name="scores")
+        model = Model(x, layers.Softmax(name="sure")(scores(scores(x))))
+        model.set_weights([[[1, 0, 0], [0, 2, 0], [0, 0, 3]], [0, 0.1, 0.2]])
+        model.metadata["class_names"] = names
+        return model
+
+    found = explain.compare_networks(network(["a", "b", "c"]), network(["b", "a", "c"]), np.eye(3))
+    assert {layer.outputs for layer in found.layers} == {0}
+    assert found.notes()[0].endswith("number by number, not class by class.")

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.explain.class_order import in_order
 from minicnn.explain.classes import kind_of
 from minicnn.explain.matching import Place, matched, weight_pairs
 from minicnn.explain.page.document import pixel_range
@@ -132,7 +133,9 @@ def _rival(
         )
     check_finite(model, x)
     told, reading = list(model.metadata.get("class_names") or []), reading_of(model)
-    model, _ = one_output(model, output if len(model.outputs) > 1 else None)
+    whole, _ = one_output(model, output if len(model.outputs) > 1 else None)
+    model = in_order(whole, told, names, x[:1])
+    by_name = model is not whole
     scores, tape = model.forward(x[:1])
     theirs, places = uses_of(model, tape, x[:1])
     check_outputs(theirs)
@@ -145,7 +148,7 @@ def _rival(
     pairs = matched(_places(uses), _places(theirs))
     kind = kind_of(model, scores)
     classes = 2 if kind == "sigmoid" else scores.shape[-1]
-    own_names = told if len(told) == classes else []
+    own_names = names if by_name else told if len(told) == classes else []
     facts = {
         "name": name,
         "kind": kind,
@@ -161,17 +164,20 @@ def _rival(
         for name in _equal_weights(uses[i].layer, theirs[j].layer)
     }
     norms = {i: _norms(uses[i].layer, theirs[j].layer) for i, j in pairs if uses[i].layer.weights}
-    note = _note_of_classes(name, names, own_names, classes)
+    note = _note_of_classes(name, names, told, by_name) if len(names) == classes else None
     return Rival(name, x, theirs, pairs, facts, own, shared, model, norms, note=note)
 
 
-def _note_of_classes(name: str, names: list[str], theirs: list[str], count: int) -> Message | None:
+def _note_of_classes(
+    name: str, names: list[str], theirs: list[str], by_name: bool
+) -> Message | None:
     """Return what readers must know of a network of as many classes as the page's."""
-    if len(names) != count or theirs == names:
+    if theirs == names:
         return None
-    if not theirs:
+    if len(theirs) != len(names):
         return message("note.rival_unnamed", name=name)
-    return message("note.rival_classes", name=name, classes=", ".join(theirs))
+    key = "note.rival_turned" if by_name else "note.rival_classes"
+    return message(key, name=name, classes=", ".join(theirs))
 
 
 def _check_input(model: Model, name: str, x: Any, images: Array) -> None:

@@ -257,18 +257,32 @@ def test_the_command_takes_a_network_of_another_size(tmp_path, opened):
     np.testing.assert_allclose(p, functional.softmax(y)[0], rtol=1e-3, atol=1e-6)
 
 
-def test_a_page_says_that_the_classes_of_both_are_not_the_same():
+def test_classes_in_another_order_are_compared_by_name(tmp_path, opened):
     names = NAMES[:3]
-    turned, bare, same = trained(), trained(), trained()
+    turned, bare, same, strange = (trained() for _ in range(4))
     turned.metadata["class_names"], same.metadata["class_names"] = names[::-1], names
-    rivals = {"turned": turned, "bare": bare, "same": same}
-    text = build(small_cnn(), X, class_names=names, against=rivals)
-    facts = json.loads(text.split('id="data">')[1].split("</script>")[0])
-    assert [rival["classes"] for rival in facts["against"]] == [names[::-1], names, names]
+    strange.metadata["class_names"] = ["a", "b", "c"]
+    scores = turned.get_layer("scores")
+    scores.set_weights([w[..., ::-1] for w in scores.get_weights()])
+    rivals = {"turned": turned, "bare": bare, "same": same, "strange": strange}
+    path = build(
+        *(small_cnn(), X, tmp_path / "page.html"), class_names=names, against=rivals, name="before"
+    )
+    facts = facts_of(path)
+    assert [rival["classes"] for rival in facts["against"]] == [names] * 3 + [["a", "b", "c"]]
     assert [note for note in facts["notes"] if note["key"].startswith("note.rival")] == [
-        {"key": "note.rival_classes", "name": "turned", "classes": ", ".join(names[::-1])},
+        {"key": "note.rival_turned", "name": "turned", "classes": ", ".join(names[::-1])},
         {"key": "note.rival_unnamed", "name": "bare"},
+        {"key": "note.rival_classes", "name": "strange", "classes": "a, b, c"},
     ]
+    tab = opened(path, address="#:compare/against=0")
+    found = told(tab, "data-outputs"), told(tab, "data-weights")
+    p = "document.querySelector(\"[aria-label='Classes of b']\").innerText"
+    bars = tab.evaluate(p)
+    tab.get_by_label("What to compare with").select_option("network same")
+    wait(tab, "page.state.rival === 2")
+    assert (told(tab, "data-outputs"), told(tab, "data-weights")) == found
+    assert tab.evaluate(p) == bars.replace("b: turned", "b: same")
 
 
 def test_the_command_tells_two_files_of_one_name_apart_and_reads_each_range(tmp_path, capsys):
