@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, BinaryIO, NamedTuple, Protocol, TypeVar
 
 from minicnn._support.reading import check_regular, open_regular
 from minicnn._support.terminal import pip_install
@@ -37,6 +37,7 @@ _OTHERS = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip")
 _KEPT = 2**30  # bytes of photos of all Parquet files that are kept in memory
 _LARGEST_GROUP = 2 * 2**30  # bytes of photos in a row group, which is read as a whole
 _LARGEST_LABEL = 1024  # bytes
+_BLOCKS = 2**20  # bytes of a tar that are read at once
 
 
 class Entry(NamedTuple):
@@ -172,6 +173,12 @@ class Tar:
                     f"{path!r} is damaged at byte {place:,}: only the {count} members before it "
                     "can be read."
                 )
+            if (more := _nonzero_block(file)) is not None:
+                raise ValueError(
+                    f"{path!r} ends at byte {place:,} after {count} members, and goes on at byte "
+                    f"{more:,}: archives that were joined as files are read only up to there. "
+                    "Keep them apart, in one folder, or join them with tar --concatenate."
+                )
         labels = [name for name in self._places if name.endswith(".cls")]
         photos = self._photos()
         if labels:
@@ -285,6 +292,15 @@ class Tar:
         return found
 
 
+def _nonzero_block(file: BinaryIO) -> int | None:
+    """The place of the next block of a tar that is not zeros; None if there is none."""
+    while block := file.read(_BLOCKS):
+        if block.count(0) < len(block):
+            start = file.tell() - len(block.lstrip(b"\0"))
+            return start // tarfile.BLOCKSIZE * tarfile.BLOCKSIZE
+    return None
+
+
 # What ends a line, or what a terminal obeys.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -320,7 +336,7 @@ class Parquet:
         self._open = pyarrow.parquet.ParquetFile
         try:
             with self._open(path) as self._file:
-                self._image, self._label = self._columns()
+                self._image, self._label, self._split = self._columns()
                 self.entries, self._rows = self._index()
             self._about = self._file.metadata
             groups = map(self._about.row_group, range(self._about.num_row_groups))
@@ -328,8 +344,8 @@ class Parquet:
         except Exception as error:  # Arrow's are of many kinds
             raise ValueError(f"{path!r} is no Parquet file of photos: {error}.") from None
 
-    def _columns(self) -> tuple[str, str]:
-        """The names of the columns: the image's bytes, and the label."""
+    def _columns(self) -> tuple[str, str, str | None]:
+        """The names of the columns: the image's bytes, the label, and the split if there is one."""
         import pyarrow.types as kinds
 
         schema = self._file.schema_arrow
@@ -340,14 +356,25 @@ class Parquet:
                 images.append(f"{field.name}.bytes")
             elif kinds.is_binary(field.type) or kinds.is_large_binary(field.type):
                 images.append(field.name)
-        labels = [name for name in ("label", "labels", "class") if name in schema.names]
+        labels = [name for one in ("label", "labels", "class") if (name := self._named(one))]
         if len(images) != 1 or not labels:
             raise ValueError(
                 "it should have one column of images (bytes, or a struct with bytes) and one named "
                 f"label. Received columns {', '.join(schema.names)}, of which these may be images: "
                 f"{', '.join(image.removesuffix('.bytes') for image in images) or 'none'}"
             )
-        return images[0], labels[0]
+        return images[0], labels[0], self._named("split")
+
+    def _named(self, wanted: str) -> str | None:
+        """The column of this name, or else the only one whose letters differ in case alone."""
+        names = self._file.schema_arrow.names
+        found = [name for name in names if name == wanted]
+        found = found or [name for name in names if name.strip().lower() == wanted]
+        if len(found) > 1:
+            raise ValueError(
+                f"it should have one column named {wanted}. Received {' and '.join(found)}"
+            )
+        return found[0] if found else None
 
     def _index(self) -> tuple[list[Entry], dict[str, tuple[int, int]]]:
         """All photos by class and name, and the row group and row of each name."""
@@ -355,10 +382,9 @@ class Parquet:
         struct = self._image != column
         inner = self._file.schema_arrow.field(column).type if struct else ()
         named = "path" in {part.name for part in inner}
-        divided = "split" in self._file.schema_arrow.names
         columns = [
             self._label,
-            *(["split"] if divided else []),
+            *([self._split] if self._split else []),
             *([f"{column}.path"] if named else []),
         ]
         labels: list[str | None] = []
@@ -368,7 +394,7 @@ class Parquet:
         for group in range(self._file.num_row_groups):
             table = self._file.read_row_group(group, columns=columns)
             labels += self._in_words(table, self._label)
-            splits += self._in_words(table, "split") if divided else [""] * table.num_rows
+            splits += self._in_words(table, self._split) if self._split else [""] * table.num_rows
             places += [(group, row) for row in range(table.num_rows)]
             paths = table.column(column).to_pylist() if named else [None] * table.num_rows
             names += [re.split(r"[/\\]", (path or {}).get("path") or "")[-1] for path in paths]
@@ -376,7 +402,7 @@ class Parquet:
             names = [f"{row:08d}" for row in range(len(names))]
         found = []
         for name, label, split in zip(names, labels, splits, strict=True):
-            if divided and split not in _SPLITS:
+            if self._split and split not in _SPLITS:
                 raise ValueError(
                     f"the split of each photo is one of {', '.join(_SPLITS)}. Received {split!r}"
                 )

@@ -88,9 +88,10 @@ def read(path: Path, splits: Sequence[str]) -> Rows:
         raise ValueError(f"{str(path)!r} is no list of photos: {error}.") from None
     places = _places(path, rows[0]) if rows else {}
     if not {"class", "path"} <= places.keys():
+        first = ",".join(rows[0])[:200] if rows else ""
         raise ValueError(
             f"{str(path)!r} is no list of photos: its first line should be {','.join(COLUMNS)}, or "
-            "name the columns path and label."
+            f"name the columns path and label. Received {first!r}."
         )
     found: Rows = {}
     seen: set[str] = set()

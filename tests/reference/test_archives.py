@@ -238,6 +238,17 @@ def test_a_header_that_is_damaged_or_cut_is_not_the_end_of_a_tar(clothes, tmp_pa
             data.find(path)
 
 
+def test_an_archive_behind_the_end_of_another_is_not_passed_over_in_silence(clothes, tmp_path):
+    parts = [pack(tmp_path / f"{name}.tar", clothes / name) for name in ("train", "test")]
+    first, second = (part.read_bytes() for part in parts)
+    joined = tmp_path / "joined.tar"
+    joined.write_bytes(first + second)
+    with pytest.raises(ValueError, match=rf"goes on at byte {len(first):,}: archives that were"):
+        data.find(joined)
+    joined.write_bytes(first + bytes(3_000_000))
+    assert sum(map(len, data.find(joined))) == 120
+
+
 @pytest.mark.parametrize("size", [-1024, -1, 2**40])
 def test_a_size_that_is_negative_or_beyond_the_end_is_refused(clothes, tmp_path, size):
     path = pack(tmp_path / "photos.tar", clothes)
@@ -353,6 +364,21 @@ def test_a_column_named_split_divides_a_parquet_file(clothes, tmp_path):
         data.find(tmp_path)
     write_parquet(path, [*rows[:-1], (*rows[-1][:3], "val")])
     with pytest.raises(ValueError, match=r"one of train, validation, test\. Received 'val'"):
+        data.find(path)
+
+
+def test_the_case_of_a_column_s_letters_does_not_matter(clothes, tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    path = write_parquet(tmp_path / "a.parquet", rows_of(clothes / "train"))
+    table = pyarrow.parquet.read_table(path).select(["image", "label"])
+    wanted = data.find(path)
+    pyarrow.parquet.write_table(table.rename_columns(["Image", "LABEL"]), path)
+    same(data.find(path), wanted)
+    both = table.append_column("Label", table["label"])
+    pyarrow.parquet.write_table(both, path)
+    same(data.find(path), wanted)
+    pyarrow.parquet.write_table(both.rename_columns(["image", "Label", "LABEL"]), path)
+    with pytest.raises(ValueError, match=r"one column named label\. Received Label and LABEL"):
         data.find(path)
 
 
