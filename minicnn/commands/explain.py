@@ -6,12 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from minicnn._support.arguments import local_path
+from minicnn._support.arguments import local_path, positive
 from minicnn._support.atomic import check_place, check_spares
 from minicnn._support.terminal import say, this_program
 from minicnn.commands.checkpoints import checkpoints_in
 from minicnn.commands.learning import photos_to_learn_from
-from minicnn.commands.photos import add_model_options, check_photo, photo_size, read_photo
+from minicnn.commands.photos import (
+    add_model_options,
+    check_photo,
+    class_names,
+    photo_size,
+    read_photo,
+)
 
 
 def add_to(commands: Any) -> None:
@@ -75,12 +81,7 @@ def add_to(commands: Any) -> None:
         help="another .keras file, such as the model before its training: the page shows each "
         "photo in both networks, layer by layer, and which layers and weights differ most",
     )
-    command.add_argument(
-        "--against-input-range",
-        choices=("signed", "unit", "pixels"),
-        help="the range of pixels that the model of --against expects; default: that of "
-        "--input-range",
-    )
+    _add_options_of_the_other(command)
     command.add_argument(
         "--language",
         choices=["en", "de"],
@@ -89,6 +90,30 @@ def add_to(commands: Any) -> None:
     )
     add_model_options(command)
     command.set_defaults(run=run)
+
+
+def _add_options_of_the_other(command: Any) -> None:
+    """Add what its file may not say of the model of --against."""
+    command.add_argument(
+        "--against-input-range",
+        choices=("signed", "unit", "pixels"),
+        help="the range of pixels that the model of --against expects; default: that of "
+        "--input-range",
+    )
+    command.add_argument(
+        "--against-image-size",
+        type=positive,
+        metavar="PX",
+        help="the size of its photos, if it takes any size; default: what its file says, or that "
+        "of the other model",
+    )
+    command.add_argument(
+        "--against-classes",
+        type=class_names,
+        metavar="NAME,…",
+        help="its classes in order, if its file does not name them; default: those of the other "
+        "model. Classes of the same names are compared with each other, whatever their order",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -101,8 +126,10 @@ def run(options: argparse.Namespace) -> int:
     check_place(options.output)
     read = [options.model, *options.images, *(options.checkpoints or []), options.against]
     check_spares(options.output, [*read, options.data])
-    if options.against_input_range and not options.against:
-        raise ValueError("--against-input-range is of the model of --against, which is missing.")
+    for what in ("input_range", "image_size", "classes"):
+        if getattr(options, f"against_{what}") is not None and options.against is None:
+            option = f"--against-{what.replace('_', '-')}"
+            raise ValueError(f"{option} is of the model of --against, which is missing.")
     model = load_model(options.model, compile=False)
     _check_takes_an_image(model, options.model)
     size = photo_size(model, options)
@@ -143,11 +170,14 @@ def _against(options: argparse.Namespace, model: Any, images: np.ndarray) -> Any
         return None
     other = load_model(options.against, compile=False)
     _check_takes_an_image(other, options.against)
-    reading = options.against_input_range or options.input_range
-    own = argparse.Namespace(**{**vars(options), "model": options.against, "input_range": reading})
-    size = photo_size(other, own)
-    if size is None:
-        size = images.shape[1:3]
+    if options.against_classes is not None:
+        other.metadata["class_names"] = options.against_classes
+    own = argparse.Namespace(
+        model=options.against,
+        image_size=options.against_image_size,
+        input_range=options.against_input_range or options.input_range,
+    )
+    size = photo_size(other, own) or images.shape[1:3]
     photos = np.stack([read_photo(path, size, other, own) for path in options.images])
     same = photos.shape == images.shape and np.array_equal(photos, images)
     return {_names(options)[1]: other if same else (other, photos)}

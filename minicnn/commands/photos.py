@@ -13,7 +13,7 @@ def add_model_options(command: argparse.ArgumentParser) -> None:
     """Add the options that a model needs whose file does not say its classes, size or range."""
     command.add_argument(
         "--classes",
-        type=lambda text: text.split(","),
+        type=class_names,
         metavar="NAME,…",
         help="the classes in order, for a model file that does not name them",
     )
@@ -30,6 +30,11 @@ def add_model_options(command: argparse.ArgumentParser) -> None:
         help="the range of pixels that the model expects: pixels, from 0 to 255, if the model "
         "rescales them itself (default); unit, from 0 to 1; signed, from -1 to 1",
     )
+
+
+def class_names(text: str) -> list[str]:
+    """Return the names between commas."""
+    return text.split(",")
 
 
 def check_photo(path: Path) -> None:

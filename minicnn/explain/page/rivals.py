@@ -148,7 +148,11 @@ def _rival(
     pairs = matched(_places(uses), _places(theirs))
     kind = kind_of(model, scores)
     classes = 2 if kind == "sigmoid" else scores.shape[-1]
-    own_names = names if by_name else told if len(told) == classes else []
+    if kind and told and len(told) != classes:
+        raise ValueError(
+            f"{name!r} distinguishes {classes} classes. Received {len(told)} class names."
+        )
+    own_names = names if by_name else told
     facts = {
         "name": name,
         "kind": kind,

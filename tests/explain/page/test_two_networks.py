@@ -305,8 +305,53 @@ def test_the_command_tells_two_files_of_one_name_apart_and_reads_each_range(tmp_
     capsys.readouterr()
     assert commands.main([*given, "--against", str(lines)]) != 0
     assert "lines.keras' does not take one image" in capsys.readouterr().err
-    assert commands.main([*given, "--against-input-range", "unit"]) != 0
-    assert "the model of --against, which is missing" in capsys.readouterr().err
+    for option, value in (("input-range", "unit"), ("image-size", "8"), ("classes", "a,b")):
+        assert commands.main([*given, f"--against-{option}", value]) != 0
+        missing = f"--against-{option} is of the model of --against, which is missing"
+        assert missing in capsys.readouterr().err
+
+
+def test_the_command_takes_two_networks_of_any_size_each_with_its_size_and_classes(
+    tmp_path, capsys
+):
+    def of_any_size(pooling):
+        kinds = [layers.Conv2D(4, 3, name="conv"), pooling(), layers.Dense(3, name="scores")]
+        return seeded(Sequential([Input((None, None, 3)), *kinds]))
+
+    files = {"first": of_any_size(layers.GlobalAveragePooling2D)}
+    files |= dict.fromkeys(("bare", "says"), of_any_size(layers.GlobalMaxPooling2D))
+    for name, model in files.items():
+        model.metadata.clear()
+        model.metadata |= {"class_names": ["c", "b", "a"]} if name == "says" else {}
+        model.metadata |= {"image_size": [6, 6]} if name == "says" else {}
+        model.save(tmp_path / f"{name}.keras")
+    Image.fromarray(X[0].astype("uint8")).save(tmp_path / "photo.png")
+    page = tmp_path / "page.html"
+
+    def told_of(against, *options):
+        names = ["first.keras", "photo.png", "-o", "page.html", "--against", f"{against}.keras"]
+        given = [n if n.startswith("-") else str(tmp_path / n) for n in names]
+        assert commands.main(
+            ["explain", *given, "--image-size", "12", "--classes", "a,b,c", *options]
+        ) == 0  # fmt: skip
+        facts = facts_of(page)
+        (rival,) = facts["against"]
+        notes = [note["key"] for note in facts["notes"] if note["key"].startswith("note.rival")]
+        return facts["nodes"][0]["shape"], rival["nodes"][0]["shape"], rival["classes"], notes
+
+    own, names = [12, 12, 3], ["a", "b", "c"]
+    given = ("--against-image-size", "8", "--against-classes", "b,a,c")
+    assert told_of("bare", *given) == (own, [8, 8, 3], names, ["note.rival_turned"])
+    assert told_of("says") == (own, [6, 6, 3], names, ["note.rival_turned"])
+    assert told_of("says", *given[:2])[1] == [8, 8, 3]
+    assert told_of("bare") == (own, own, names, ["note.rival_unnamed"])
+    before = page.read_bytes()
+    arguments = [*("explain", *map(str, (tmp_path / "first.keras", tmp_path / "photo.png"))), "-o"]
+    arguments += [str(page), "--image-size", "9", "--against", str(tmp_path / "bare.keras")]
+    assert commands.main([*arguments, "--against-classes", "a,b"]) != 0
+    says = "'bare.keras' distinguishes 3 classes. Received 2 class names."
+    assert says in capsys.readouterr().err
+    assert page.read_bytes() == before
 
 
 def test_what_is_no_network_for_the_photos_is_refused():
