@@ -157,10 +157,22 @@ def _floor(position):
     return int(position + 2.0) - 2
 
 
+@function
+def _with_fill(x, row, column, top, left, fill, pixel):
+    """Compute a pixel of `sample` near the edge of the image, where `fill` has a share in it."""
+    pixel[:] = 0
+    for r in range(top, top + 2):
+        for s in range(left, left + 2):
+            weight = (1 - abs(row - r)) * (1 - abs(column - s))
+            if weight > 0:
+                inside = 0 <= r < x.shape[0] and 0 <= s < x.shape[1]
+                for c in range(pixel.size):
+                    pixel[c] += weight * (x[r, s, c] if inside else fill)
+
+
 @kernel(
     tasks=lambda x, rows, columns, fill, y: shares(y.shape[0] * y.shape[1], y[0, 0].size),
     writes="y",
-    vectorize=True,
 )
 def sample(task, tasks, x, rows, columns, fill, y):
     """y[n, i, j] = the pixels around (rows[n, i, j], columns[n, i, j]), the nearer the more.
@@ -172,19 +184,18 @@ def sample(task, tasks, x, rows, columns, fill, y):
         n, i = line // height, line % height
         for j in range(width):
             pixel, row, column = y[n, i, j], rows[n, i, j], columns[n, i, j]
-            pixel[:] = 0
             top, left = _floor(row), _floor(column)
-            for r in range(top, top + 2):
-                for s in range(left, left + 2):
-                    weight = (1 - abs(row - r)) * (1 - abs(column - s))
-                    if weight > 0:
-                        if 0 <= r < x.shape[1] and 0 <= s < x.shape[2]:
-                            near = x[n, r, s]
-                            for c in range(channels):
-                                pixel[c] += weight * near[c]
-                        else:
-                            for c in range(channels):
-                                pixel[c] += weight * fill
+            up, down = 1 - abs(row - top), 1 - abs(row - (top + 1))
+            west, east = 1 - abs(column - left), 1 - abs(column - (left + 1))
+            bottom, right = top + int(down > 0), left + int(east > 0)  # without weight: not read
+            if 0 <= top and bottom < x.shape[1] and 0 <= left and right < x.shape[2]:
+                above, below = x[n, top], x[n, bottom]
+                nw, ne, sw, se = above[left], above[right], below[left], below[right]
+                a, b, d, e = up * west, up * east, down * west, down * east
+                for c in range(channels):
+                    pixel[c] = a * nw[c] + b * ne[c] + d * sw[c] + e * se[c]
+            else:
+                _with_fill(x[n], row, column, top, left, fill, pixel)
 
 
 @kernel(tasks=lambda dy, rows, columns, dx: len(dx), writes="dx", vectorize=True)

@@ -195,8 +195,8 @@ lesson.show(figure)
 # * **Any angle** makes everything worse. All labels were right, and yet: the head spent its 100
 #   units on images that never come.
 # * It costs **time**. The features of a training image are no longer the same in each epoch, so the
-#   base has to run each time (for validation, once is still enough); then the changes themselves
-#   take about as long again.
+#   base has to run each time (for validation, once is still enough). The changes themselves take
+#   time, too.
 #
 # **Before you run this:** the last model trained with all three layers ended with a training
 # accuracy that is far below 100%. How many of the training images does it get right if they are

@@ -79,3 +79,12 @@ def test_affine_transform_of_nan() -> None:
     np.testing.assert_array_equal(y, row(np.nan, 1.5, 2.5, 3))
     y = functional.affine_transform(row(1, 2), np.eye(2), (0, 1), mode="constant", cval=np.nan)
     np.testing.assert_array_equal(y, row(2, np.nan))
+
+
+def test_warp_keeps_a_nan_to_its_place() -> None:
+    """A pixel without weight is not read: 0 times NaN would be NaN."""
+    x = row(1, np.nan, 3, 4)[None]
+    here, half = (np.array([[1, 0, start, 0, 1, 0]], np.float32) for start in (0, 0.5))
+    np.testing.assert_array_equal(functional.warp(x, here), x)
+    y = functional.warp(x, half, fill_mode="constant", fill_value=8)
+    np.testing.assert_array_equal(y[0], row(np.nan, np.nan, 3.5, 6))
