@@ -188,7 +188,7 @@ def sample(task, tasks, x, rows, columns, fill, y):
             up, down = 1 - abs(row - top), 1 - abs(row - (top + 1))
             west, east = 1 - abs(column - left), 1 - abs(column - (left + 1))
             bottom, right = top + int(down > 0), left + int(east > 0)  # without weight: not read
-            if 0 <= top and bottom < x.shape[1] and 0 <= left and right < x.shape[2]:
+            if top >= 0 and bottom < x.shape[1] and left >= 0 and right < x.shape[2]:
                 above, below = x[n, top], x[n, bottom]
                 nw, ne, sw, se = above[left], above[right], below[left], below[right]
                 a, b, d, e = up * west, up * east, down * west, down * east
