@@ -10,6 +10,7 @@ from minicnn._support.arguments import listed, local_path, positive
 from minicnn._support.terminal import quoted, say, this_program
 
 HOMEWORK = 0  # as in `minicnn.lessons`, which takes time to import
+OUTPUT = Path("runs/lessons")
 
 
 def add_to(commands: Any) -> None:
@@ -51,8 +52,7 @@ def add_to(commands: Any) -> None:
         "--data",
         type=local_path,
         metavar="DIR",
-        help="for --run, --notebooks and --check: photos, DIR/train/dress/*.jpg and so on, in "
-        "place of the drawn clothes",
+        help="photos, DIR/train/dress/*.jpg and so on, in place of the drawn clothes",
     )
     command.add_argument(
         "--base",
@@ -69,9 +69,8 @@ def add_to(commands: Any) -> None:
     command.add_argument(
         "--output",
         type=Path,
-        default=Path("runs/lessons"),
         metavar="DIR",
-        help="for --run and --check: where to write images and figures; default: runs/lessons",
+        help=f"for --run and --check: where to write images and figures; default: {OUTPUT}",
     )
     command.add_argument(
         "--overwrite",
@@ -90,19 +89,22 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     from minicnn import lessons
 
-    if options.data is not None and (
-        options.number is None and options.notebooks is None and not options.check
-    ):
-        raise ValueError("--data goes with --run, --notebooks or --check.")
+    runs = options.number is not None or options.check
+    writes = options.notebooks is not None or options.teacher is not None
+    if options.data is not None and not runs and not writes:
+        raise ValueError("--data goes with --run, --notebooks, --teacher or --check.")
     if options.base is not None and options.data is None:
         raise ValueError("--base goes with --data.")
     if options.only is not None and options.teacher is None and not options.check:
         raise ValueError("--only goes with --teacher or --check.")
-    if options.overwrite and options.notebooks is None and options.teacher is None:
+    if options.output is not None and not runs:
+        raise ValueError("--output goes with --run or --check.")
+    if options.overwrite and not writes:
         raise ValueError("--overwrite goes with --notebooks or --teacher.")
+    output = OUTPUT if options.output is None else options.output
     if options.number is not None:
-        seconds = lessons.run(options.number, options.output, options.data, options.base)
-        say(f"Computed for {seconds:.0f} seconds. Figures: {options.output / 'figures'}")
+        seconds = lessons.run(options.number, output, options.data, options.base)
+        say(f"Computed for {seconds:.0f} seconds. Figures: {output / 'figures'}")
     elif options.notebooks is not None:
         paths = lessons.write_notebooks(
             options.notebooks, options.overwrite, options.data, options.base
@@ -113,10 +115,12 @@ def run(options: argparse.Namespace) -> int:
             say(f"  {terminal.pip_install('jupyterlab')}")
         say(f"  {terminal.python()} -m jupyterlab {quoted(options.notebooks)}")
     elif options.teacher is not None:
-        paths = lessons.write_pack(options.teacher, options.only or (), options.overwrite)
+        paths = lessons.write_pack(
+            options.teacher, options.only or (), options.overwrite, options.data, options.base
+        )
         say(f"Wrote {len(paths)} pages. Begin with {str(paths[0])!r}.")
     elif options.check:
-        well = lessons.check(options.output, options.only or (), options.data, options.base)
+        well = lessons.check(output, options.only or (), options.data, options.base)
         return 0 if well else 1
     else:
         lessons.print_list()

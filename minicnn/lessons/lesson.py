@@ -20,9 +20,9 @@ from minicnn.lessons import (  # noqa: F401 - they fill EXERCISES
     looking_exercises,
     training_exercises,
 )
-from minicnn.lessons.bases import PHOTO_SIZE, drawn_network, photo_network
+from minicnn.lessons.bases import PHOTO_SIZE, drawn_network, milliseconds, photo_network
 from minicnn.lessons.checking import EXERCISES, verdict
-from minicnn.lessons.photos import WITH_BASE, check_photos, copy_photos, what_changes
+from minicnn.lessons.photos import COMPUTED, WITH_BASE, check_photos, copy_photos, what_changes
 
 COUNTS = {"train": 40, "validation": 20, "test": 20}  # of each kind
 SIZE = 64
@@ -70,7 +70,14 @@ class Lesson:
 
         In both, `block4_pool` is the last maps, and `average` their means: the features.
         """
-        return drawn_network() if self.base is None else photo_network(self.base)
+        if self.base is None:
+            return drawn_network()
+        network = photo_network(self.base)
+        if self.number in COMPUTED:
+            count = COMPUTED[self.number]
+            minutes = count * milliseconds(network) / 60_000
+            print(f"The base computes {count:,} images here: about {minutes:.0f} minutes.")
+        return network
 
     def clothes(
         self,

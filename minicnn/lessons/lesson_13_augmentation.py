@@ -155,7 +155,14 @@ settings = {
     "all three": list(changes.values()),
     "any angle": [layers.RandomRotation(0.5)],
 }
-runs, models, seconds = {}, {}, {}
+runs, models = {}, {}
+
+
+def last(name, key):
+    return np.array([history[key][-1] for history in runs[name]])
+
+
+print("            accuracy: training   validation      loss: validation   seconds")
 for name, augmentation in settings.items():
     begin = time.perf_counter()
     runs[name] = []
@@ -164,20 +171,12 @@ for name, augmentation in settings.items():
         model = make_model(augmentation)
         history = model.fit(x, y, epochs=25, validation_data=validation, verbose=0)
         runs[name].append(history.history)
-    models[name], seconds[name] = model, (time.perf_counter() - begin) / 3
-
-
-def last(name, key):
-    return np.array([history[key][-1] for history in runs[name]])
-
-
-print("            accuracy: training   validation      loss: validation   seconds")
-for name in settings:
+    models[name], seconds = model, (time.perf_counter() - begin) / 3
     unseen, loss = last(name, "val_accuracy"), last(name, "val_loss")
     print(
         f"{name:12}{last(name, 'accuracy').mean():18.3f}   {unseen.mean():.3f} ± "
         f"{unseen.std(ddof=1):.3f}   {loss.mean():8.3f} ± {loss.std(ddof=1):.3f}"
-        f"   {seconds[name]:7.1f}"
+        f"   {seconds:7.1f}"
     )
 figure = draw.spread(
     {name: last(name, "val_loss") for name in settings},

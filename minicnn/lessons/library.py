@@ -21,7 +21,7 @@ from minicnn._support.reading import TooLargeError, read_regular
 from minicnn.applications import transfer
 from minicnn.lessons.bases import PHOTO_SIZE
 from minicnn.lessons.checking import HOMEWORK
-from minicnn.lessons.photos import check_photos
+from minicnn.lessons.photos import COMPUTED, WITH_BASE, Photos, check_photos
 
 FOLDER = Path(__file__).parent
 PREDICT = "**Before you run this:**"  # a lesson asks for a prediction with these words
@@ -45,6 +45,13 @@ class Script(NamedTuple):
     minutes: int  # to read
     seconds: int  # to compute
     cells: tuple[Cell, ...]
+    photos: Photos | None = None  # those that it uses in place of the drawn clothes
+
+    @property
+    def duration(self) -> str:
+        """How long it computes, in words."""
+        slow = self.photos is not None and self.photos.base and self.number in COMPUTED
+        return "several minutes" if slow else f"some {self.seconds} seconds"
 
     @property
     def takes_photos(self) -> bool:
@@ -135,25 +142,26 @@ def with_photos(
     `FileNotFoundError` if the folder does not have the ten kinds, or if there is no such base, and
     `ValueError` for a lesson that does not get its images, or its network, from `Lesson`.
     """
-    words = f"data={str(check_photos(data))!r}"
+    photos = Photos(check_photos(data), None if base is None else transfer.check_base(base))
     if not script.takes_photos:
         if script.number == HOMEWORK:
             raise ValueError("The homework takes no photos: its checks know the drawn clothes.")
         raise ValueError(
             f"Lesson {script.number} does not use the images of clothes, so it cannot take photos."
         )
-    if base is not None:
-        words += f", base={transfer.check_base(base)!r}"
-        if not script.takes_base:
-            raise ValueError(
-                f"Lesson {script.number} does not reuse a network's base, so it cannot take one."
-            )
+    if base is not None and not script.takes_base:
+        raise ValueError(
+            f"Lessons {', '.join(map(str, WITH_BASE))} can take a base that has seen photos. "
+            f"Received lesson {script.number}."
+        )
+    words = f"data={str(photos.folder)!r}" + (f", base={photos.base!r}" if photos.base else "")
     changed = [
         re.sub(r"\bLesson\((\w+)\)", lambda found: f"Lesson({found[1]}, {words})", c.text)
         for c in script.cells
     ]
     return script._replace(
-        cells=tuple(cell._replace(text=text) for cell, text in zip(script.cells, changed))
+        cells=tuple(cell._replace(text=text) for cell, text in zip(script.cells, changed)),
+        photos=photos,
     )
 
 
@@ -172,14 +180,19 @@ def where_they_can(
     if base is not None:
         if not any(script.takes_base for script in given):
             raise ValueError("None of these lessons reuses a network's base, or can take one.")
-        if transfer.check_base(base) not in transfer.NETWORKS:
-            transfer.load_base(base, PHOTO_SIZE)  # raises now, not in each of the lessons
+        _try_base(base)
     return [
         with_photos(script, data, base if script.takes_base else None)
         if script.takes_photos
         else script
         for script in given
     ]
+
+
+def _try_base(base: str | os.PathLike[str]) -> None:
+    """Raise now, and not in a cell of a lesson, for a file that is no base."""
+    if transfer.check_base(base) not in transfer.NETWORKS:
+        transfer.load_base(base, PHOTO_SIZE)
 
 
 def print_list() -> None:
@@ -324,6 +337,8 @@ def run(
     from rich.syntax import Syntax
 
     script = find(number) if data is None else with_photos(find(number), data, base)
+    if base is not None:
+        _try_base(base)
     directory = Path(directory)
     make_folder(directory / "figures")
     console = Console()

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -93,8 +94,26 @@ WITH_BASE: Mapping[int, str] = {
     "leaves 0.46, and a square cut or black borders 0.7.",
 }
 
+# How many images the base computes in the lessons in which that takes minutes: three networks, each
+# for 200 images in 25 epochs, with each of three augmentations; and what is computed once.
+COMPUTED: Mapping[int, int] = {13: 3 * 3 * 25 * 200 + 4_000}
+
 _RECORD = "photos.json"
 _LARGEST_RECORD = 2**16  # bytes
+
+
+class Photos(NamedTuple):
+    """What a lesson uses in place of the drawn clothes: a folder, and a base that has seen photos.
+
+    `base` is what `minicnn transfer --base` takes, or None for the network of the lessons.
+    """
+
+    folder: Path
+    base: str | None = None
+
+    def __str__(self) -> str:
+        base = "" if self.base is None else f" and the base {Path(self.base).name}"
+        return f"photos from {self.folder.name}{base}"
 
 
 def check_photos(data: str | os.PathLike[str]) -> Path:

@@ -187,6 +187,10 @@ def test_a_lesson_says_what_a_base_changes(base, tmp_path, monkeypatch, capsys):
     assert str(base.resolve()) in said
     assert WITH_BASE[8] in said
     assert lesson.base == str(base.resolve())  # a lesson may run in another folder
+    lesson.network()
+    assert capsys.readouterr().out == ""
+    lessons.Lesson(13, data=data, base=base).network()
+    assert re.search(r"computes 49,000 images here: about \d+ minutes", capsys.readouterr().out)
     for number, photos in ((9, data), (8, None)):
         with pytest.raises(ValueError, match=rf"in lessons 5, 6, 7, .*lesson {number}, data="):
             lessons.Lesson(number, data=photos, base=base)
@@ -226,11 +230,14 @@ def test_a_lesson_runs_with_photos_and_with_a_base(base, tmp_path, monkeypatch, 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--data", "photos"], "--data goes with --run, --notebooks or --check."),
+        (["--data", "photos"], "--data goes with --run, --notebooks, --teacher or"),
         (["--run", "5", "--base", "xception"], "--base goes with --data."),
         (["--run", "homework", "--data", "photos"], "The homework takes no photos"),
-        (["--run", "9", "--data", "photos", "--base", "xception"], "Lesson 9 does not reuse"),
+        (["--run", "9", "--data", "photos", "--base", "xception"], "Received lesson 9."),
         (["--run", "5", "--data", "photos", "--base", "no"], "or a model file. Received 'no'."),
+        (["--run", "5", "--data", "photos", "--base", "photos/text.keras"], "text.keras"),
+        (["--run", "5", "--data", "photos", "--base", "photos/flat.keras"], "cannot be a base"),
+        (["--teacher", "pack", "--data", "nowhere"], "'nowhere' has no folder train/dress."),
         (["--run", "10", "--data", "photos"], "Lesson 10 does not use the images of clothes"),
         (["--run", "5", "--data", "nowhere"], "'nowhere' has no folder train/dress."),
         (["--notebooks", "nb", "--data", "nowhere"], "'nowhere' has no folder train/dress."),

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from lesson_cells import ALL
 
-from minicnn import commands
+from minicnn import commands, datasets
 from minicnn.lessons import checking, library, teacher
 from minicnn.lessons.checking import first_of, same
+from minicnn.lessons.photos import CHANGES, WITH_BASE
 from minicnn.lessons.teacher import deck, outline, pages, pieces
 from minicnn.lessons.teacher.results import Figure, Result
 
@@ -275,6 +276,27 @@ def test_an_interrupted_pack_goes_on(ran, capsys):
     assert Path("pack/notes.txt").read_text("utf-8") == "mine"
 
 
+@pytest.mark.slow
+def test_the_pack_takes_photos(ran, capsys):
+    """The pages say so; lessons with photos and with drawings are not mixed in one pack."""
+    for kind in datasets.CLOTHING_CLASSES:
+        Path("photos/train", kind).mkdir(parents=True)
+    pack = ["lessons", "--teacher", "pack", "--only", "2,5,11"]
+    photos = ["--data", "photos", "--base", "mobilenet"]
+    assert commands.main([*pack, *photos]) == 0
+    sheets = {n: Path(f"pack/{n}-worksheet.html").read_text("utf-8") for n in ("02", "05", "11")}
+    assert "With photos from photos.<" in sheets["02"]
+    assert "With photos from photos and the base mobilenet.<" in sheets["05"]
+    assert "With photos" not in sheets["11"]
+    assert html.escape(CHANGES[2]) in Path("pack/02-plan.html").read_text("utf-8")
+    assert html.escape(WITH_BASE[5]) in Path("pack/05-plan.html").read_text("utf-8")
+    Path("pack/index.html").unlink()
+    assert commands.main(pack) == 2
+    assert "'pack/02-plan.html' is there already" in capsys.readouterr().err
+    assert commands.main([*pack, *photos]) == 0
+    assert ran == [2, 5, 11]
+
+
 @pytest.mark.parametrize("name", ["03-plan.html", "03-worksheet.html", "index.html"])
 def test_a_file_of_someone_else_is_left_as_it_is(name, ran, capsys):
     Path("pack").mkdir()
@@ -293,10 +315,7 @@ def test_a_file_of_someone_else_is_left_as_it_is(name, ran, capsys):
         (["--check", "--overwrite"], "--overwrite goes with --notebooks or --teacher."),
         (["--teacher", "pack", "--only", "99"], "There are lessons 1 to "),
         (["--teacher", "file"], "'file' cannot be a folder: there is a file in its place"),
-        (
-            ["--teacher", "pack", "--data", "photos"],
-            "--data goes with --run, --notebooks or --check.",
-        ),
+        (["--teacher", "pack", "--output", "here"], "--output goes with --run or --check."),
     ],
 )
 def test_bad_options_of_the_pack_are_one_sentence(

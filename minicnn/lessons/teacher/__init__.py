@@ -21,12 +21,14 @@ def write_pack(
     directory: str | os.PathLike[str],
     numbers: Sequence[int] = (),
     overwrite: bool = False,
+    data: str | os.PathLike[str] | None = None,
+    base: str | os.PathLike[str] | None = None,
 ) -> list[Path]:
     """Run the lessons and write the pack into a folder; return the paths, the first page first.
 
     `numbers` are the lessons to take; by default all of them, and the homework. The index is
     written last: in a folder without it, which an interrupted call has left, the same call goes on
-    after the lessons that are there.
+    after the lessons that are there. `data` and `base` as in `write_notebooks`, also for errors.
 
     Raises `ValueError` for a number without a lesson, `NotADirectoryError` if `directory` is a
     file, and `FileExistsError`, before anything is run, if `overwrite` is not set and a whole pack
@@ -34,6 +36,8 @@ def write_pack(
     """
     directory = Path(directory)
     scripts = [library.find(n) for n in numbers] or [*library.scripts(), library.homework()]
+    if data is not None:
+        scripts = library.where_they_can(scripts, data, base)
     first = directory / "index.html"
     names = [pages.links(script) for script in scripts]
     make_folder(directory)
@@ -44,7 +48,7 @@ def write_pack(
             if script in done:
                 say(f"There already: {name} ({place})")
                 continue
-            say(f"Running {name} ({place}; some {script.seconds} seconds)")
+            say(f"Running {name} ({place}; {script.duration})")
             try:
                 for page, text in _pages(script, results(script, Path(workplace))).items():
                     _write(directory / page, text)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from minicnn.lessons.checking import HOMEWORK
 from minicnn.lessons.library import Script
+from minicnn.lessons.photos import what_changes
 from minicnn.lessons.teacher import deck
 from minicnn.lessons.teacher.outline import (
     QUESTION_MINUTES,
@@ -79,6 +80,9 @@ def plan(script: Script, found: Mapping[int, Result]) -> str:
         f' <a href="{name}">{kind}</a>'
         for kind, name in zip(Links._fields[1:], links(script)[1:], strict=True)
     )
+    changes = ""
+    if script.photos is not None:
+        changes = f"<p>{html.escape(what_changes(script.number, *script.photos))}</p>\n"
     rows, asked = "", ""
     for part in parts(script):
         rows += (
@@ -93,7 +97,7 @@ def plan(script: Script, found: Mapping[int, Result]) -> str:
     rows += f'<tr class="sum"><td>In all</td><td></td><td>{class_minutes(script)} min</td></tr>'
     body = (
         f"<h1>{html.escape(name_of(script))}</h1>\n<p>{course}{script.minutes} minutes to read, "
-        f"{script.seconds} seconds to compute.{others}</p>\n"
+        f"{script.seconds} seconds to compute.{others}</p>\n{changes}"
         "<h2>Time</h2>\n<table><tr><th>part</th><th>questions</th><th>in class</th></tr>"
         f"{rows}</table>\n<p><small>Reading time is shared out by the number of words; a question "
         f"adds {QUESTION_MINUTES} minute, an exercise takes {TASK_MINUTES}.</small></p>\n"
@@ -153,6 +157,8 @@ def worksheet(script: Script) -> str:
         f"<h1>{html.escape(name_of(script))}</h1>\n"
         '<p class="who">Name: <span></span> Date: <span></span></p>\n'
     )
+    if script.photos is not None:
+        body += f"<p><small>With {html.escape(str(script.photos))}.</small></p>\n"
     asked = questions(script)
     if asked:
         body += "<h2>Predict, then run</h2>\n"
