@@ -23,7 +23,7 @@ Array = np.ndarray
 
 TOLERANCE = 1e-4
 
-_NO_THINGS = ("deserialize", "get", "serialize")  # names of functions about the others
+_NO_THINGS = ("deserialize", "get", "serialize")  # functions that look up the others
 
 
 class Case(NamedTuple):
@@ -240,7 +240,7 @@ def _element_cases() -> Iterator[Case]:
         yield Case("Dense", {"units": 10, "activation": "softmax", "use_bias": False}, shape)
     for activation in ACTIVATIONS:
         yield Case("Activation", {"activation": activation})
-        if activation != "celu":  # at 0, where the slope is 1, TensorFlow adds up both sides
+        if activation != "celu":  # at 0, the slope is 1; TensorFlow adds both sides' slopes
             yield Case("Activation", {"activation": activation}, (4, 10), "ties")
     for layer in ("Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract"):
         for values in ("normal", "ties"):
@@ -496,7 +496,7 @@ def import_keras() -> Any:
 def keras_names(keras: Any, modules: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Return the public classes and functions of these modules of Keras, each thing once.
 
-    Of several names for the same thing, its own counts: AveragePooling2D, not AvgPool2D.
+    A thing with several names is listed under its own: AveragePooling2D, not AvgPool2D.
     """
     found = {}
     for path in modules:

@@ -33,7 +33,7 @@ _line = 0  # length of the text now on stderr
 def show(on: bool) -> bool:
     """Choose whether stderr says that kernels are being compiled when no progress bar does.
 
-    Returns the choice before.
+    Returns the previous choice.
     """
     global _show
     before, _show = _show, bool(on)
@@ -89,4 +89,4 @@ def _say(text: str) -> None:
         sys.stderr.flush()
         _line = len(text)
     elif count == 1 and text:
-        print("minicnn compiles kernels for this machine, once: some seconds", file=sys.stderr)
+        print("minicnn compiles kernels for this machine, once: a few seconds", file=sys.stderr)

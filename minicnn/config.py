@@ -1,7 +1,7 @@
 """The default number type, as in `keras.config`, and what a computation may use.
 
-Numbers are float32 unless you ask for float64; threads are as many as the process has cores;
-`predict` may keep packed weights of any size.
+Numbers are float32 unless you ask for float64; each core of the process runs one thread; `predict`
+may keep packed weights of any size.
 """
 
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ def set_floatx(value: str) -> None:
 
 
 def epsilon() -> float:
-    """Return 1e-7, as Keras: how far a loss keeps probabilities from 0 and 1 in a logarithm."""
+    """Return 1e-7, as Keras does: losses keep probabilities this far from 0 and 1."""
     return 1e-7
 
 
@@ -42,26 +42,26 @@ def program_bytes() -> int | None:
 
 
 def set_program_bytes(n: int | None) -> None:
-    """Have `predict` do without a program where a network has more than `n` bytes of weights.
+    """Make `predict` run without a program if a network has more than `n` bytes of weights.
 
-    A program (`Model.inference_program`) has all weights once more, packed. With 0 there is none,
-    and predictions have the same numbers, only later. None, the default, is no limit. Raises
-    `ValueError` if `n` is neither None nor a whole number from 0 on.
+    A program (`Model.inference_program`) holds a packed copy of all weights. With 0, no program is
+    made: predictions are the same numbers, but take longer. None, the default, sets no limit.
+    Raises `ValueError` if `n` is neither None nor a whole number >= 0.
     """
     global _program_bytes
     whole = isinstance(n, (int, np.integer)) and not isinstance(n, bool)
     if n is not None and (not whole or n < 0):
         raise ValueError(
-            f"set_program_bytes expects a whole number from 0 on, or None. Received n={n!r}."
+            f"set_program_bytes expects a whole number >= 0, or None. Received n={n!r}."
         )
     _program_bytes = None if n is None else int(n)
 
 
 def num_threads() -> int:
-    """How many threads compute: all cores of this process, unless it is told otherwise.
+    """Return how many threads compute: one per core of this process, unless you set another number.
 
-    `MINICNN_NUM_THREADS` in the environment says it, and `set_num_threads`. Raises `ValueError` if
-    the environment names no whole number from 1 on.
+    `set_num_threads` sets it, and so does `MINICNN_NUM_THREADS` in the environment. Raises
+    `ValueError` if the environment's value is not a whole number >= 1.
     """
     from minicnn.compiler import threads
 
@@ -69,9 +69,9 @@ def num_threads() -> int:
 
 
 def set_num_threads(n: int) -> None:
-    """Have `n` threads compute from now on, in all Python threads and in processes forked later.
+    """Compute with `n` threads from now on, in all Python threads and in processes forked later.
 
-    No result depends on `n`. Raises `ValueError` if `n` is no whole number from 1 on.
+    No result depends on `n`. Raises `ValueError` unless `n` is a whole number >= 1.
     """
     from minicnn.compiler import threads
 
@@ -79,7 +79,7 @@ def set_num_threads(n: int) -> None:
         threads.set_count(n)
     except ValueError:
         raise ValueError(
-            f"set_num_threads expects a whole number from 1 on. Received n={n!r}."
+            f"set_num_threads expects a whole number >= 1. Received n={n!r}."
         ) from None
 
 

@@ -2,13 +2,13 @@
 
     Conv2D(8, 3, kernel_constraint=MaxNorm(2, axis=(0, 1, 2)))
 
-A constraint is a function from a weight to one of the same shape. The first values of a weight are
-left as they are; each step ends in the constraint, as in Keras. The norm of weights is taken along
-`axis`: 0 for the kernel of a Dense layer, whose units are its columns; (0, 1, 2) for that of a
-Conv2D, whose filters are on the last axis.
+A constraint is a function from a weight to one of the same shape. It does not touch the initial
+values of a weight; it is applied at the end of each step, as in Keras. The norm of weights is taken
+along `axis`: 0 for the kernel of a Dense layer, whose units are its columns; (0, 1, 2) for that of
+a Conv2D, whose filters are on the last axis.
 
-A constraint of your own is such a function, or, to be kept in a file, a class of `Constraint` with
-`__call__(self, w)` and `get_config(self)`.
+Your own constraint can be any such function. To save it in a file, write a subclass of `Constraint`
+with `__call__(self, w)` and `get_config(self)`.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ Array = np.ndarray
 
 
 class Constraint(Configurable):
-    """Base class: `constraint(w)` returns the weight that is allowed and near to w."""
+    """Base class: `constraint(w)` returns an allowed weight that is close to w."""
 
     def __call__(self, w: Any) -> Array:
         return np.asarray(w)
@@ -51,7 +51,7 @@ class Constraint(Configurable):
         return list(axis) if several else axis  # a list, as Keras's files have it
 
     def _norms(self, w: Array, axis: Any) -> Array:
-        """Return the norm of w along the axes, which stay, with size 1."""
+        """Return the norm of w along the axes, which are kept with size 1."""
         axes = tuple(axis) if isinstance(axis, list) else axis
         try:
             return np.sqrt(np.square(w).sum(axis=axes, keepdims=True))
@@ -67,7 +67,7 @@ class MaxNorm(Constraint):
 
         w * min(norm, max_value) / (norm + 1e-7)
 
-    The surprise, as in Keras: because of the 1e-7 smaller weights shrink a little, too.
+    The surprise, as in Keras: because of the 1e-7, weights below the limit shrink a little, too.
     """
 
     def __init__(self, max_value: float = 2, axis: Any = 0) -> None:
@@ -98,7 +98,7 @@ class UnitNorm(Constraint):
 
 
 class MinMaxNorm(Constraint):
-    """Scales weights so that their norm comes between `min_value` and `max_value`.
+    """Scales weights so that their norm lies between `min_value` and `max_value`.
 
         w * (rate * clip(norm, min_value, max_value) + (1 - rate) * norm) / (norm + 1e-7)
 
@@ -168,7 +168,7 @@ def serialize(constraint: Any) -> dict[str, Any]:
     """
     if not isinstance(constraint, Constraint):
         raise TypeError(
-            "A file cannot hold a constraint that is a function: make a class of "
+            "A file cannot hold a constraint that is a function: write a subclass of "
             f"minicnn.constraints.Constraint. Received {constraint!r}."
         )
     return serialized(constraint, "keras.constraints")

@@ -1,10 +1,10 @@
-"""Keras's initializers draw the first values of weights, from a seed the numbers that Keras draws.
+"""Keras's initializers draw the first values of weights; a seed gives the numbers of Keras.
 
     GlorotUniform(seed=1)((3, 4))    the numbers of Keras on TensorFlow (`minicnn/_support/philox`)
 
-Normal ones may differ in the last bit of float32, those of `Orthogonal` a little more. Without a
-seed, the numbers come from the `numpy.random.Generator` that `set_random_seed` restarts, and differ
-from Keras's; so do those of a generator that is passed as the seed.
+Normally distributed numbers may differ from Keras's in the last bit of float32, those of
+`Orthogonal` a little more. Without a seed, the numbers come from the `numpy.random.Generator` that
+`set_random_seed` restarts, and differ from Keras's, as do those of a generator passed as the seed.
 
 `fan_in` counts the inputs of one output, `fan_out` the outputs of one input: for a kernel of shape
 (rows, columns, in, out) they are rows * columns * in and rows * columns * out.
@@ -83,7 +83,7 @@ def _is_integer(seed: Any) -> bool:
 def _as_keras(
     draw: Callable[..., Array], seed: Any, a: float, b: float, shape: Sequence[int], dtype: str
 ) -> Array:
-    """Return the numbers that Keras draws; of other dtypes than float64, those of float32."""
+    """Return the numbers that Keras draws, in float64 or, for all other dtypes, in float32."""
     name = np.dtype(dtype).name
     return draw(int(seed), a, b, shape, name if name == "float64" else "float32").astype(name)
 
@@ -275,7 +275,7 @@ class LecunNormal(_Named):
 class Orthogonal(Initializer):
     """Draws a matrix whose rows or columns are orthogonal, of length `gain` (Saxe et al. 2014).
 
-    All axes of the weight but the last make one axis of the matrix.
+    The rows of the matrix are all axes of the weight except the last, flattened.
     """
 
     def __init__(self, gain: float = 1.0, seed: Any = None) -> None:
@@ -291,7 +291,7 @@ class Orthogonal(Initializer):
         size = max(rows, columns), min(rows, columns)
         drawn = self._normal(0.0, 1.0, size, dtype if _is_integer(self.seed) else "float64")
         q, r = np.linalg.qr(drawn.astype(np.float64))
-        q = q * np.sign(np.diag(r))  # or the directions would not be equally likely
+        q = q * np.sign(np.diag(r))  # without this, some directions would be likelier
         if rows < columns:
             q = q.T
         return (self.gain * q.reshape(tuple(shape))).astype(dtype)

@@ -1,10 +1,10 @@
-"""Regularizers, under Keras's names: penalties on large numbers, which the loss includes.
+"""Regularizers, under Keras's names, add a penalty on large numbers to the loss.
 
     Dense(4, kernel_regularizer="l2", activity_regularizer=L1(0.001))
 
-A penalty on a weight keeps it small: each step also goes down the penalty. Only weights that learn
-count, as in Keras. The penalty on a layer's output, `activity_regularizer`, is divided by the
-number of examples in the batch.
+A penalty on a weight keeps it small, because each step also lowers the penalty. Only trainable
+weights are penalized, as in Keras. The penalty on a layer's output, `activity_regularizer`, is
+divided by the number of examples in the batch.
 
 `minicnn.regularizers.Regularizer` shows how to write a regularizer of your own.
 """
@@ -38,7 +38,7 @@ class Regularizer(Configurable):
 
         layer = Dense(4, kernel_regularizer=Cubes())
 
-    `minicnn.explain.gradcheck(model, x, y=y)` says whether the two belong together.
+    `minicnn.explain.gradcheck(model, x, y=y)` says whether the two agree.
     """
 
     def __call__(self, x: Any) -> float:
@@ -75,7 +75,7 @@ class Regularizer(Configurable):
 
 
 class L1(Regularizer):
-    """penalty = l1 * sum of |x|: it pulls each number by the same amount, many to 0.
+    """Adds l1 * sum of |x| to the loss, which pulls all numbers equally hard, many of them to 0.
 
     The gradient is l1 * sign(x), and 0 where x is 0.
     """
@@ -91,7 +91,7 @@ class L1(Regularizer):
 
 
 class L2(Regularizer):
-    """penalty = l2 * sum of x²: it pulls large numbers most (ridge regression, weight decay).
+    """Adds l2 * sum of x² to the loss, which pulls large numbers most (ridge, weight decay).
 
     The gradient is 2 * l2 * x.
     """
@@ -107,7 +107,7 @@ class L2(Regularizer):
 
 
 class L1L2(Regularizer):
-    """penalty = l1 * sum of |x| + l2 * sum of x².
+    """Adds l1 * sum of |x| + l2 * sum of x² to the loss.
 
     The surprise, as in Keras: both numbers are 0 by default, but the name "l1_l2" means 0.01 each.
     """
@@ -146,7 +146,7 @@ class OrthogonalRegularizer(Regularizer):
         unit, length = self._unit_rows(x)
         pairs = len(unit) * (len(unit) - 1) / 2
         dunit = x.dtype.type(self.factor / max(pairs, 1)) * (np.sign(_products(unit)) @ unit)
-        # Only what is at a right angle to a row turns it; along it, nothing changes.
+        # Only the part of the gradient at right angles to a row turns it.
         dx = (dunit - unit * (unit * dunit).sum(axis=1, keepdims=True)) / length
         return dx if self.mode == "rows" else dx.T
 
@@ -201,7 +201,7 @@ def get(identifier: Any) -> Regularizer | None:
     hint = ""
     if callable(identifier):
         hint = (
-            " A function of your own needs its gradient: make a class of "
+            " A function of your own needs its gradient: write a subclass of "
             "minicnn.regularizers.Regularizer with the methods __call__(x) and gradient(x)."
         )
     raise ValueError(

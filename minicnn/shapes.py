@@ -146,15 +146,15 @@ def axes_of_examples(
 ) -> tuple[int, ...]:
     """Return the axes of an array of this shape, counted from 0 and sorted.
 
-    Raises a `ValueError` for an axis that examples do not have (0 is that of the batch), and for
-    one that is named twice.
+    Raises a `ValueError` for an axis that examples do not have (axis 0 is the batch), and for one
+    named twice.
     """
     rank = len(shape)
     found = sorted(axis + rank if axis < 0 else axis for axis in value)
     if any(not 0 < axis < rank for axis in found) or len(set(found)) < len(found):
         raise ValueError(
-            f"{who} expects axis={value} to name axes of its inputs, each once, without the "
-            f"batch's. Received {tuple(shape)}."
+            f"{who} expects axis={value} to name axes of its inputs, each once, and not the "
+            f"batch axis. Received {tuple(shape)}."
         )
     return tuple(found)
 
@@ -273,7 +273,7 @@ def window(
     """Return the geometry of a window over an input of `size` (height, width).
 
     Raises a `ValueError` if no window fits, because a "valid" kernel is larger than the input, and
-    if the window needs a table or a padded input out of all proportion to the input.
+    if the window needs a table or a padded input that is far too large for the input.
     """
     check_extent(size, kernel, strides, padding, dilation, who)
     out = tuple(
@@ -306,7 +306,7 @@ def transposed_output(
 ) -> Pair:
     """Return how many pixels a transposed convolution makes of `size`, and how many it cuts off.
 
-    The second number counts those before the first pixel of the output.
+    The second number counts the pixels cut off before the first pixel of the output.
     """
     extent = (kernel - 1) * dilation + 1
     whole = (size - 1) * stride + extent
@@ -329,7 +329,7 @@ def transposed_window(
     """Return the window of a transposed convolution, and the size of its output.
 
     The window slides over the output; `Window.out` is `size`, that of the input. Raises a
-    `ValueError` for an input or output without pixels, and for a window out of all proportion.
+    `ValueError` for an input or output without pixels, and for a window that is far too large.
     """
     check_extent(size, kernel, strides, padding, dilation, who)
     more = (None, None) if output_padding is None else output_padding
@@ -339,8 +339,8 @@ def transposed_window(
     )
     if min(*size, height, width) < 1:
         raise ValueError(
-            f"{who} expects an input with pixels, of which it makes at least one. Received "
-            f"{size[0]}x{size[1]}, of which it makes {max(height, 0)}x{max(width, 0)}."
+            f"{who} expects an input with pixels that makes an output with pixels. Received "
+            f"{size[0]}x{size[1]}, which makes {max(height, 0)}x{max(width, 0)}."
         )
     return Window(kernel, strides, dilation, (above, beside), size), (height, width)
 
@@ -363,8 +363,8 @@ def check_extent(
 ) -> None:
     """Raise a `ValueError` for a window that would take too much memory.
 
-    There are tables with an entry for each pixel of a window, and there are padded inputs. Both may
-    have `_LARGEST_AREA` pixels, or 16 times as many as the input, if that is more.
+    Some tables have an entry for each pixel of the window, and some inputs are padded. Each may
+    have at most `_LARGEST_AREA` pixels, or 16 times as many as the input, if that is more.
     """
     numbers = (*kernel, *strides, *dilation)
     if max(numbers) > LARGEST_STEP:
@@ -421,12 +421,12 @@ class ReceptiveField(NamedTuple):
 
     @property
     def window(self) -> tuple[int | Fraction, int | Fraction]:
-        """The kernel and the stride with which `through` leads from one pixel to this field."""
+        """Return the kernel and stride with which `through` leads from one pixel to this field."""
         return self.size - max(1 - self.step, 0), self.step
 
     @property
     def most(self) -> int:
-        """How many whole pixels a unit sees, or, if not `exact`, sees at most."""
+        """Return how many whole pixels a unit sees, or, if not `exact`, sees at most."""
         return math.floor(self.size)
 
     def pixels(self, unit: int) -> tuple[int, int]:

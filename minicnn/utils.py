@@ -65,7 +65,7 @@ def plot_model(
     Args:
         to_file: a path that ends in `.svg`, or None to write none.
         show_shapes: the shapes of inputs and outputs.
-        show_dtype: the kind of numbers.
+        show_dtype: the dtypes.
         show_layer_names: the layers' names, not only their classes.
         rankdir: "TB" draws from top to bottom, "LR" from left to right.
         expand_nested: draw a nested model's layers, in another colour, instead of one box.
@@ -74,7 +74,7 @@ def plot_model(
         show_trainable: whether layers with weights learn or are frozen.
 
     Raises `ValueError` for another kind of file, for another argument or direction, and for a model
-    that has no graph yet; `TypeError` for what is no model.
+    that has no graph yet; `TypeError` for anything that is not a model.
     """
     if not isinstance(model, Model):
         raise TypeError(f"plot_model expects a model. Received {type(model).__name__}.")

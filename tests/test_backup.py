@@ -218,7 +218,7 @@ def test_instead_of_a_damaged_backup_the_previous_one_is_used(tmp_path: Path) ->
         with pytest.raises(KeyboardInterrupt):
             fit(network(), folder, Crash(2))
     (folder / "previous.npz").unlink()
-    with pytest.raises(ValueError, match=r"latest.npz' is no backup of training, or a damaged one"):
+    with pytest.raises(ValueError, match=r"latest.npz' is not a backup of training, or is damaged"):
         fit(network(), folder)
 
 
@@ -231,7 +231,7 @@ def test_a_backup_of_another_model_changes_nothing(tmp_path: Path) -> None:
     plain.compile("sgd", "sparse_categorical_crossentropy")
     for model in [*others, plain]:
         before = model.get_weights()
-        with pytest.raises(ValueError, match="is the backup of another training: choose"):
+        with pytest.raises(ValueError, match="is a backup of another training: choose"):
             fit(model, folder)
         for a, b in zip(model.get_weights(), before, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -240,12 +240,12 @@ def test_a_backup_of_another_model_changes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"epoch": -1}, "is no backup of training, or a damaged one"),
-        ({"epoch": "1"}, "is no backup of training, or a damaged one"),
-        ({"learning_rate": "slow"}, "is the backup of another training"),
-        ({"generators": [{}, {}]}, "is the backup of another training"),
-        ({"generators": ["a", "b"]}, "is the backup of another training"),
-        ({}, "is no backup of training, or a damaged one"),
+        ({"epoch": -1}, "is not a backup of training, or is damaged"),
+        ({"epoch": "1"}, "is not a backup of training, or is damaged"),
+        ({"learning_rate": "slow"}, "is a backup of another training"),
+        ({"generators": [{}, {}]}, "is a backup of another training"),
+        ({"generators": ["a", "b"]}, "is a backup of another training"),
+        ({}, "is not a backup of training, or is damaged"),
     ],
 )
 def test_a_backup_with_another_content_changes_nothing(
@@ -271,7 +271,7 @@ def test_a_backup_with_another_content_changes_nothing(
 def test_nothing_in_a_backup_is_unpickled(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     np.savez(tmp_path / "b" / "latest.npz", about=np.array([{"epoch": 1}], object))
-    with pytest.raises(ValueError, match="is no backup of training"):
+    with pytest.raises(ValueError, match="is not a backup of training"):
         fit(network(), tmp_path / "b")
 
 

@@ -57,8 +57,8 @@ def open_url(url: str, schemes: Sequence[str], seconds: float) -> http.client.HT
         schemes: as in `check_url`, also for redirects.
         seconds: how long to wait for a byte before the server counts as gone.
 
-    Raises `RefusedError` (a `ValueError`) for what the rules above forbid, and `UnreachableError`
-    (a `ConnectionError`) for anything else that does not give a file.
+    Raises `RefusedError` (a `ValueError`) for an address that the rules above forbid, and
+    `UnreachableError` (a `ConnectionError`) for anything else that does not give a file.
     """
     check_url(url, schemes)
     route = _Route()
@@ -88,7 +88,7 @@ def open_url(url: str, schemes: Sequence[str], seconds: float) -> http.client.HT
         response.close()
         raise UnreachableError(
             f"{url} cannot be downloaded: the server answers {response.status} {response.reason}, "
-            "which is not a file."
+            "which does not mean a file."
         )
     return response
 

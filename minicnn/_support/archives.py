@@ -1,4 +1,4 @@
-"""What reading a zip archive raises that is damaged, or none."""
+"""The errors that Python raises when it reads a damaged zip archive, or a file that is none."""
 
 import zipfile
 import zlib

@@ -43,7 +43,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 def check_place(path: str | os.PathLike[str]) -> Path:
     """Return where `replacing` would write the file for `path`: if that is a link, where it leads.
 
-    Raises, before any long work, the errors of `replacing` for a path that no file can have.
+    Raises, before any long work, the errors of `replacing` for a path that cannot be a file's.
     """
     path = Path(path)
     if "\0" in str(path):
@@ -61,8 +61,8 @@ def check_place(path: str | os.PathLike[str]) -> Path:
 def check_spares(path: Path, inputs: Iterable[str | os.PathLike[str] | None]) -> None:
     """Raise `ValueError` if a file at `path` would replace one of a command's inputs.
 
-    An input may be a folder: then `path` may not replace a file in it, other than a page. One that
-    is None was not given.
+    If an input is a folder, `path` may not replace a file in it, other than a page. None stands for
+    an input that was not given.
     """
     place = path.resolve()
     for given in inputs:
@@ -74,8 +74,8 @@ def check_spares(path: Path, inputs: Iterable[str | os.PathLike[str] | None]) ->
         if same or (source.is_dir() and source in place.parents and place.exists() and not page):
             what = f"{'' if same else 'a file in '}{str(given)!r}"
             raise ValueError(
-                f"The output {str(path)!r} would replace {what}, which the command needs: "
-                "name another."
+                f"The output {str(path)!r} would replace {what}, which the command reads: "
+                "choose another name."
             )
 
 

@@ -45,8 +45,8 @@ def get_file(
 ) -> str:
     """Return the path of `cache_dir/cache_subdir/fname`, downloaded from `origin` if missing.
 
-    The file gets its name only when it is complete and its checksum is right; what an interrupt
-    leaves is removed, and the next call starts again.
+    The file gets its name only when it is complete and its checksum is right; an interrupted
+    download is removed, and the next call starts again.
 
     Args:
         fname: the name in the cache; by default the last part of `origin`.
@@ -94,7 +94,7 @@ def fetch(
     seconds: float | None = None,
     schemes: Sequence[str] = ("https",),
 ) -> bytes:
-    """Return what is at the address.
+    """Return the bytes at the address.
 
     Args:
         url: HTTPS, or another scheme in `schemes` (HTTP on this machine always). It may redirect to
@@ -153,7 +153,7 @@ def _pieces(url: str, response: http.client.HTTPResponse, largest: int) -> Itera
     size = 0
     while True:
         try:
-            # read1 returns what has arrived, so that a time limit ends a trickle, too.
+            # read1 returns what has arrived, so that the time limit also ends a very slow download.
             piece = response.read1(_PIECE)
         except (OSError, http.client.HTTPException) as error:
             raise ConnectionError(

@@ -13,7 +13,7 @@ import sys
 def end_in_one_line(name: str) -> None:
     """Handle interrupts until `terminal.run` takes over; only in the process of a command.
 
-    If interrupts are ignored, or have a handler already, that stays.
+    If interrupts are ignored or already have a handler, nothing changes.
     """
     if _signal.getsignal(_signal.SIGINT) is not _signal.default_int_handler:
         return

@@ -1,8 +1,8 @@
 """Locks that are taken before a fork, so that the child process finds them free.
 
 A forked process has one thread: the one that forked. A lock that another thread held at that moment
-would stay locked in the child for good, and what it guards might be half done. So the forking
-thread takes the locks itself before the fork, and both processes release them afterwards.
+would stay locked in the child for good, and the work that it guards might be half done. So the
+forking thread takes the locks itself before the fork, and both processes release them afterwards.
 """
 
 import os

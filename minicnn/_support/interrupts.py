@@ -16,8 +16,8 @@ from typing import Any
 def waiting() -> Iterator[None]:
     """Hold back an interrupt (SIGINT) that arrives within the block, and raise it at the end.
 
-    Python runs signal handlers only in its main thread, so this does nothing in other threads. Nor
-    does it do anything if SIGINT is ignored or its handler is not a Python function.
+    Python runs signal handlers only in its main thread, so this does nothing in other threads, nor
+    if SIGINT is ignored or its handler is not a Python function.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -3,8 +3,8 @@
     @register_keras_serializable(package="mine")
     class Scale(Layer): …
 
-A file says "mine>Scale", or "Scale" without a package. Whoever loads it has the class: a file never
-brings code, and nothing is imported because a file names it.
+A file says "mine>Scale", or "Scale" without a package. The program that loads the file must define
+the class: a file never brings code, and nothing is imported because a file names it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -64,13 +64,13 @@ def own_object(description: Any) -> Any:
 
 
 def get_custom_objects() -> dict[str, Any]:
-    """Return the dict of all that is registered, itself."""
+    """Return the dict of everything registered; it is the dict itself, not a copy."""
     return _registered
 
 
 @contextmanager
 def custom_object_scope(custom_objects: Mapping[str, Any] | None) -> Iterator[None]:
-    """Within, files may name these classes and functions, too: a dict of names."""
+    """Let files also name the classes and functions of this dict within the block."""
     if custom_objects is not None and not isinstance(custom_objects, Mapping):
         raise TypeError(
             "custom_objects is a dict of names and classes. "

@@ -1,4 +1,4 @@
-"""`Operators`: what weights and the tensors of a tape share, `x + y`, `x @ w`, `x[0]` and so on.
+"""`Operators` gives weights and the tensors of a tape `x + y`, `x @ w`, `x[0]` and so on.
 
 The functions themselves are those of `minicnn.ops`, a higher floor, which registers them here.
 """
@@ -9,12 +9,12 @@ from typing import Any
 operations: dict[str, Callable[..., Any]] = {}
 """The functions of `minicnn.ops`, by their names there."""
 
-# What NumPy calls the functions behind its operators, where that is another name than Keras's.
+# NumPy's names of the functions behind its operators, where they differ from Keras's.
 _UFUNCS = {"absolute": "abs", "true_divide": "divide"}
 
 
 class Operators:
-    """Base class of what can be computed with by operators, each a function of `minicnn.ops`.
+    """Base class of things with operators, each of which calls a function of `minicnn.ops`.
 
     NumPy leaves `array + x` to x, too.
     """
@@ -86,8 +86,8 @@ class Operators:
 
 
 def no_gradient(function: str) -> str:
-    """Say that a function of another library cannot be recorded, and what to use instead."""
+    """Return a message: another library's function cannot be recorded, and what to use instead."""
     return (
-        f"{function} cannot be recorded for gradients: use the function of minicnn.ops of that "
-        "name, or x.numpy() for a number through which no gradient is to flow."
+        f"{function} cannot be recorded for gradients: use the function of minicnn.ops with that "
+        "name, or x.numpy() if no gradient should flow through it."
     )

@@ -1,14 +1,14 @@
 """The numbers that Keras draws from a seed: TensorFlow's stateless random functions, in NumPy.
 
-A counter-based generator has no state that goes on from draw to draw. Philox (Salmon et al. 2011)
+A counter-based generator keeps no state from draw to draw. Philox (Salmon et al. 2011)
 scrambles a counter, four words of 32 bits, with a key, two words, in ten rounds; the counters
 0, 1, 2, … make the stream. TensorFlow gets the key and the upper half of the counters by scrambling
 the seed itself, with a key of its own.
 
 The words become numbers as TensorFlow makes them (`tensorflow/core/lib/random`): a uniform number
 in [0, 1) takes 23 bits of a word, or 52 bits of two words in float64; two of these numbers make two
-normal ones (Box and Muller 1958); and for a truncated normal, what is 2 or more away from 0 is
-drawn again.
+normal ones (Box and Muller 1958); and for a truncated normal, numbers that are 2 or more away from
+0 are drawn again.
 """
 
 import math
@@ -26,9 +26,9 @@ _KEY_OF_SEEDS = 0x3EC8F720, 0x02461E29
 
 PERIOD = 2**31 - 2  # Keras passes seeds to TensorFlow modulo this number
 
-_TINY = 1e-7  # the smallest number whose logarithm Box and Muller's formula takes here
+_TINY = 1e-7  # Box and Muller's formula takes no logarithm of a smaller number here
 _RESERVED = 256  # words of the stream, for each truncated number
-_AT_ONCE = 2**18  # groups, so that no weight takes much more memory than it has numbers
+_AT_ONCE = 2**18  # groups; this limits the memory for a large weight
 
 
 def uniform(seed: int, low: float, high: float, shape: Sequence[int], dtype: str) -> Array:
@@ -59,7 +59,7 @@ def truncated_normal(
 
 
 def _drawn(shape: Sequence[int], dtype: str, make: Callable[[Array], Array]) -> Array:
-    """Return an array of this shape, which `make` fills: from each whole number, a group."""
+    """Return an array of this shape; `make` turns each whole number into a group of its numbers."""
     count = math.prod(shape)
     groups = -(-count // _group(dtype))
     parts = [
@@ -89,7 +89,7 @@ def _scrambled(counter: Sequence[Array], key: Sequence[Array]) -> Array:
 
 
 def _words(seed: int, numbers: Array) -> Array:
-    """Return the groups of four words with these numbers, (…, 4), of the stream of this seed."""
+    """Return the groups of four words, (…, 4), at these positions of the seed's stream."""
     counter = [np.array([word], np.uint64) for word in (seed % PERIOD, 0, 0, 0)]
     k, m, c, d = _scrambled(counter, [np.array([word], np.uint64) for word in _KEY_OF_SEEDS])[0]
     shape = numbers.shape
@@ -125,8 +125,8 @@ def _normals(words: Array, dtype: str) -> Array:
 def _within_two(seed: int, groups: Array, dtype: str) -> Array:
     """Return the numbers of these groups, (groups, 2 or 4).
 
-    Each group has a stretch of the stream to itself, and takes from it the first numbers that are
-    near enough.
+    Each group has its own stretch of the stream, and takes from it the first numbers that are close
+    enough to 0.
     """
     count = _group(dtype)
     starts = groups * np.uint64(count * _RESERVED // 4)

@@ -1,4 +1,4 @@
-"""A bar that moves while work is done: on a terminal and in a notebook, and nowhere else.
+"""A progress bar, which is drawn on a terminal and in a notebook, and nowhere else.
 
 rich draws it. On a terminal it moves a cursor; a notebook has none, so there each new state
 replaces the last one as the display of a cell, which needs no widgets.
@@ -33,11 +33,11 @@ def can_draw(stderr: bool = False) -> bool:
 
 
 class Bar:
-    """A bar, not yet drawn; `open` draws it, also again. It is silent where none can be drawn.
+    """A bar that `open` draws, as often as it is called; where none can be drawn, it is silent.
 
     Args:
-        columns: rich's columns after the title and the bar; by default how many of how many, the
-            time so far and the time left.
+        columns: rich's columns after the title and the bar; by default the count and the total, the
+        time so far and the time left.
         stderr: on a terminal, draw on stderr.
         transient: a closed bar disappears.
         show: None draws where the bar would be seen to move, False nowhere, True everywhere.
@@ -98,7 +98,7 @@ class Bar:
         return self._bar is not None
 
     def say(self, text: str) -> None:
-        """Show this text after the bar at once, before something that takes long."""
+        """Show this text after the bar at once, before something that takes a long time."""
         if self._bar is not None:
             self._bar.update(self._task, text=text, refresh=self._handle is None)
             self._display(at_once=True)

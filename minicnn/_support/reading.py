@@ -40,8 +40,8 @@ def check_regular(path: PathLike, what: str, largest: int | None = None) -> Path
     """Return `path` as a `Path` if it leads to a regular file of at most `largest` bytes.
 
     `what` names the kind of file in messages: "photo", "model file". Raises `FileNotFoundError`,
-    `IsADirectoryError`, `NotRegularError`, `TooLargeError`, and `OSError` for what the system does
-    not allow us to look at.
+    `IsADirectoryError`, `NotRegularError`, `TooLargeError`, and `OSError` for a path that the
+    system does not allow us to look at.
     """
     text = os.fsdecode(path)
     _check(_stat(text, what), text, what, largest)

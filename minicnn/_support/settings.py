@@ -48,7 +48,7 @@ def plain_throughout(value: Any) -> Any:
 
 @functools.lru_cache(maxsize=1000)
 def parameters_of(function: Any) -> Mapping[str, inspect.Parameter]:
-    """Return the parameters of a function or a class by name; Python takes long to find them."""
+    """Return the parameters of a function or class by name, cached: Python finds them slowly."""
     return inspect.signature(function).parameters
 
 
@@ -80,9 +80,9 @@ def check_config(config: Any, who: str) -> None:
 
 
 class Configurable(PlainArguments):
-    """Base class of what settings define: `get_config` returns them, `from_config` takes them."""
+    """Base class of objects with settings: `get_config` returns them, `from_config` takes them."""
 
-    _ignored_keys: tuple[str, ...] = ()  # keys of Keras's configs on which nothing here depends
+    _ignored_keys: tuple[str, ...] = ()  # keys of Keras's configs that minicnn does not need
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that recreate this object, as Keras writes them."""
@@ -92,7 +92,7 @@ class Configurable(PlainArguments):
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Return a new object from `get_config()`'s dict, Keras's or ours.
 
-        Raises `ValueError` for an argument that it does not take, and for what is no dict.
+        Raises `ValueError` for an argument that it does not take, and unless `config` is a dict.
         """
         check_config(config, cls.__name__)
         kept = {key: value for key, value in config.items() if key not in cls._ignored_keys}

@@ -1,4 +1,4 @@
-"""What commands share: how they end, what they tell users to type next, what they may print.
+"""Commands share how they end, what they tell users to type next, and what they may print.
 
 `run` wraps every command of `minicnn`, `reference` and `benchmarks`; `this_program`, `python` and
 `pip_install` return commands that work as they are printed; `printable` makes text that comes from
@@ -146,7 +146,7 @@ def run(
         finally:
             sys.stdout.flush()  # here, where a full disk can still be reported
     except SystemExit as stop:
-        if isinstance(stop.__context__, BrokenPipeError):  # rich makes an exit of it
+        if isinstance(stop.__context__, BrokenPipeError):  # rich turns it into an exit
             return _unread()
         raise
     except KeyboardInterrupt:
@@ -195,7 +195,7 @@ def _prepare_output() -> None:
 def _plain_warnings(name: str) -> Iterator[None]:
     """Show warnings as one sentence, too, with the names of photos and layers made harmless.
 
-    Where in the code they arise is of use only to people who change that code.
+    The place in the code is left out: only people who change that code need it.
     """
     usual = warnings.formatwarning
 
@@ -219,7 +219,7 @@ def _complain(text: str) -> None:
 
 
 def _unread() -> int:
-    """Drop what could not be written, or Python would complain about it again when it ends."""
+    """Drop what could not be written; otherwise Python would complain about it again at exit."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()

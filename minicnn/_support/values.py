@@ -1,7 +1,7 @@
 """`Values`: the arrays that `call` computes with, on which `x += 1` makes a new array.
 
-On a tensor of a tape, `x += 1` means `x = x + 1`. It must mean the same on arrays, or a layer would
-give other numbers without a tape, and write into the arrays that it was given.
+On a tensor of a tape, `x += 1` means `x = x + 1`. It must mean the same on arrays; otherwise a
+layer would give different numbers without a tape, and write into the arrays that it was given.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ _here = _Here()
 
 @contextlib.contextmanager
 def calling(training: bool | None) -> Iterator[None]:
-    """Within, a `call` runs, with or without training; if it is None, none does."""
+    """Note that a `call` runs in this block, with or without training; None: that none does."""
     before, _here.training = _here.training, training
     try:
         yield
@@ -56,14 +56,14 @@ for _name in (
 
 
 def within_call(y: Any) -> Any:
-    """Return an array as `call` computes with it, if one runs; anything else as it is."""
+    """Return an array as `Values` if a `call` runs in this thread; anything else as it is."""
     if _here.training is None or type(y) is not Array:
         return y
     return y.view(Values)
 
 
 def protected(x: Any) -> Any:
-    """Return an array that `call` is given, in which it can write nothing; all else as it is."""
+    """Return an array as `call` receives it, read-only; anything else as it is."""
     if not isinstance(x, Array):
         return x
     found = x.view(Values)
@@ -72,7 +72,7 @@ def protected(x: Any) -> Any:
 
 
 def plain(y: Any) -> Any:
-    """Return an array of `call` as an array that is anyone's to write in; all else as it is."""
+    """Return an array of `call` as a plain, writable array; anything else as it is."""
     if not isinstance(y, Values):
         return y
     found = y.view(Array)

@@ -16,7 +16,7 @@ Array = np.ndarray
 
 
 class _Here(threading.local):
-    """What this Python thread does with weights: only read them, keep them, or record their use."""
+    """What this Python thread does with weights: only reads, keeps them, or records their use."""
 
     reading = False
     keeping = False
@@ -28,7 +28,7 @@ _here = _Here()
 
 @contextlib.contextmanager
 def reading() -> Iterator[None]:
-    """Within, this Python thread writes to no weight, and keeps no array of one."""
+    """Promise that in this block the thread writes to no weight and keeps no weight's array."""
     before, _here.reading = _here.reading, True
     try:
         yield
@@ -38,9 +38,9 @@ def reading() -> Iterator[None]:
 
 @contextlib.contextmanager
 def keeping(on: bool = True) -> Iterator[None]:
-    """Within, `assign` does nothing in this Python thread: a layer is only tried out.
+    """Make `assign` do nothing in this thread within the block: a layer is only tried out.
 
-    If `on` is False, it assigns: what a trial builds is there to stay.
+    If `on` is False, it assigns: what a trial builds stays.
     """
     before, _here.keeping = _here.keeping, on
     try:
@@ -51,7 +51,7 @@ def keeping(on: bool = True) -> Iterator[None]:
 
 @contextlib.contextmanager
 def recording(tape: Any) -> Iterator[None]:
-    """Within, operations of this Python thread are recorded on the tape; on none if it is None."""
+    """Record this thread's operations within the block on the tape; on none if it is None."""
     before, _here.tape = _here.tape, tape
     try:
         yield
@@ -67,13 +67,14 @@ def recorder() -> Any:
 class Variable(Operators):
     """One weight array with a name. `np.asarray(variable)` and `variable.numpy()` give its values.
 
-    `value` is the array itself, which optimizers update in place; `taken` counts how often anyone
-    but a computing network (`reading`) asked for it. `is_parameter` tells a parameter (kernel,
-    gamma) from a statistic (moving mean). `trainable = False` freezes this parameter until its
-    layer is unfrozen; whether training updates it also depends on its layer's `trainable`.
+    `value` is the array itself, which optimizers update in place; `taken` counts how often it was
+    asked for, except by a network that computes (`reading`). `is_parameter` tells a parameter
+    (kernel, gamma) from a statistic (moving mean). `trainable = False` freezes this parameter until
+    its layer is unfrozen; whether training updates it also depends on its layer's `trainable`.
 
     `regularizer` and `constraint` may be assigned: an object of `minicnn.regularizers`, whose
-    penalty the loss includes, and a function of the values that ends each step of the optimizer.
+    penalty is added to the loss, and a function of the values that is applied at the end of each
+    step of the optimizer.
     """
 
     regularizer: Any = None
@@ -98,7 +99,7 @@ class Variable(Operators):
         self._value = value
 
     def holders(self) -> int:
-        """How many hold the array, as Python counts it, in its own way."""
+        """Return Python's reference count of the array."""
         return sys.getrefcount(self._value)
 
     def is_equal(self, copy: Array) -> bool:
@@ -161,7 +162,7 @@ class Variable(Operators):
         return found
 
     def constrain(self) -> None:
-        """Replace the values by what the constraint makes of them."""
+        """Apply the constraint to the values."""
         if self.constraint is not None:
             self.assign(self.constraint(self.value))
 
@@ -182,7 +183,7 @@ def _given(value: Any) -> Any:
 
 
 class Computed(Variable):
-    """A weight that is a function of others, computed anew on each access.
+    """A weight that is a function of other weights, computed anew on each access.
 
     It cannot be assigned to, or trained.
     """

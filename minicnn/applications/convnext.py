@@ -1,9 +1,8 @@
-"""ConvNeXt: a ResNet with what transformers brought (Liu et al. 2022, arXiv:2201.03545).
+"""ConvNeXt: a ResNet with ideas from transformers (Liu et al. 2022, arXiv:2201.03545).
 
 A block looks at each map by itself through a window of 7×7, normalizes each pixel over its
 channels, widens it four times and narrows it again, and adds the result, times a small number for
-each channel, to its input. The first layer scales pixels, so that the network takes them from 0 to
-255.
+each channel, to its input. The first layer scales pixels, so the network takes them from 0 to 255.
 """
 
 from collections.abc import Callable, Sequence
@@ -57,7 +56,7 @@ def _body(x: Any, blocks: Sequence[int], filters: int, name: str, scaling: bool)
 
 
 def _stem(x: Any, filters: int, name: str) -> Any:
-    """A network of its own, as in Keras: squares of 4×4 pixels become one."""
+    """Return a nested network, as in Keras, that makes one pixel of each 4×4 square."""
     steps = [
         Conv2D(filters, 4, strides=4, name=f"{name}_stem_conv"),
         _normalization(f"{name}_stem_layernorm"),
@@ -66,7 +65,7 @@ def _stem(x: Any, filters: int, name: str) -> Any:
 
 
 def _halved(x: Any, filters: int, name: str, number: int) -> Any:
-    """A network of its own, as in Keras: squares of 2×2 pixels become one."""
+    """Return a nested network, as in Keras, that makes one pixel of each 2×2 square."""
     steps = [
         _normalization(f"{name}_downsampling_layernorm_{number}"),
         Conv2D(filters, 2, strides=2, name=f"{name}_downsampling_conv_{number}"),
@@ -132,7 +131,7 @@ def _convnext(
 
     about = (
         f"Stacks of {', '.join(map(str, blocks))} blocks, the first of {filters} maps. Without the "
-        "classifier a normalization is last."
+        "classifier, a normalization comes last."
     )
     return imagenet.described(build, who, __name__, about, 224, include_preprocessing=True)
 

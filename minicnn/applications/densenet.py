@@ -1,7 +1,7 @@
 """DenseNet: each block sees the maps of all blocks before it (Huang et al. 2016, arXiv:1608.06993).
 
-A block adds 32 maps to those that there are, by concatenation: 1×1 convolution, then 3×3. Between
-the stacks of blocks, a 1×1 convolution halves the number of maps, and a pooling their size.
+A block makes 32 maps, by a 1×1 and then a 3×3 convolution, and concatenates them to its input.
+Between the stacks of blocks, a 1×1 convolution halves the number of maps, and a pooling their size.
 """
 
 from collections.abc import Callable, Sequence

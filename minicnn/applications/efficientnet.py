@@ -2,7 +2,7 @@
 
 The blocks are those of MobileNetV2 that weigh their maps, as in MobileNetV3, with the activation
 x · sigmoid(x). B1 to B7 multiply the filters, the number of blocks and the image of B0 by numbers
-that grow together. The first layers scale pixels, so that the network takes them from 0 to 255.
+that grow together. The first layers scale pixels, so the network takes them from 0 to 255.
 """
 
 import math
@@ -48,15 +48,15 @@ __all__ = [
 if not TYPE_CHECKING:
     __getattr__ = hints.of_module(__name__)
 
-DROPPED = 0.2  # the share of examples that the last block leaves out; the first leaves out none
+DROPPED = 0.2  # the share of examples for which the last block leaves itself out; the first: 0
 
 
 class Part(NamedTuple):
-    """What is common to the names and settings of a block's layers."""
+    """What the names and settings of a block's layers have in common."""
 
     name: str
     momentum: float = 0.99
-    same: bool = False  # whether windows lie by padding="same", or by a border of their own
+    same: bool = False  # whether windows are padded by padding="same", or by a border of their own
 
 
 class _Stack(NamedTuple):
@@ -82,7 +82,7 @@ _STACKS = (
 
 def _body(x: Any, width: float, depth: float, published: bool) -> Any:
     x = Normalization()(Rescaling(1 / 255)(x))
-    if published:  # its file has deviations as variances: the second root makes them whole
+    if published:  # the file stores deviations as variances: a second root makes up for it
         x = Rescaling([1 / math.sqrt(deviation) for deviation in imagenet.DEVIATION_RGB])(x)
     x = ZeroPadding2D(border(x, 3), name="stem_conv_pad")(x)
     stem = Part("stem_")
@@ -116,7 +116,7 @@ def block(
 ) -> Any:
     """Widen x, look at each map by itself, weigh the maps, and narrow them; then add x, if it fits.
 
-    During training it leaves itself out for a share `dropped` of the examples.
+    During training the block leaves itself out for a share `dropped` of the examples.
     """
     channels, y = x.shape[-1], x
     if expansion > 1:
@@ -140,7 +140,7 @@ def block(
 
 
 def _weighed(x: Any, narrow: int, name: str) -> Any:
-    """Multiply each map by a number from 0 to 1, which the means of all maps decide."""
+    """Multiply each map by a number from 0 to 1, computed from the means of all maps."""
     channels = x.shape[-1]
     y = GlobalAveragePooling2D(name=f"{name}se_squeeze")(x)
     y = Reshape((1, 1, channels), name=f"{name}se_reshape")(y)
@@ -160,7 +160,7 @@ def _weighed(x: Any, narrow: int, name: str) -> Any:
 
 
 def widened(x: Any, filters: int, part: Part, kernel_size: int = 1, strides: int = 1) -> Any:
-    """A convolution to more filters, normalized and activated."""
+    """Return x after a convolution to more filters, normalized and activated."""
     x = convolution(x, filters, kernel_size, part, strides)
     return activated(normalized(x, part), part)
 
@@ -168,7 +168,7 @@ def widened(x: Any, filters: int, part: Part, kernel_size: int = 1, strides: int
 def convolution(
     x: Any, filters: int, kernel_size: int, part: Part, strides: int = 1, padding: str = "same"
 ) -> Any:
-    """A convolution without bias, which starts with the paper's numbers."""
+    """Return x after a convolution without bias, whose initial weights are the paper's."""
     return Conv2D(
         filters,
         kernel_size,
@@ -181,7 +181,7 @@ def convolution(
 
 
 def normalized(x: Any, part: Part) -> Any:
-    """Batch normalization with the momentum of the network."""
+    """Return x after batch normalization with the network's momentum."""
     return BatchNormalization(momentum=part.momentum, name=f"{part.name}bn")(x)
 
 
@@ -191,7 +191,7 @@ def activated(x: Any, part: Part) -> Any:
 
 
 def added(x: Any, y: Any, strides: int, dropped: float, part: Part) -> Any:
-    """Return x + y if y has the size of x; otherwise y. For some examples y is left out."""
+    """Return x + y if y has the size of x, else y. In training, some examples leave y out."""
     if strides > 1 or x.shape[-1] != y.shape[-1]:
         return y
     if dropped > 0:
@@ -204,7 +204,7 @@ def _start() -> initializers.Initializer:
 
 
 def top_with(dropout: float) -> imagenet.Top:
-    """Return the classifier that has this rate of dropout."""
+    """Return a function that makes the classifier, with this rate of dropout."""
 
     def top(x: Any, classes: int, activation: str) -> Any:
         x = Dropout(dropout, name="top_dropout")(GlobalAveragePooling2D(name="avg_pool")(x))

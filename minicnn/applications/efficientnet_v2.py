@@ -2,7 +2,7 @@
 
 The first stacks have plain 3×3 convolutions in place of a depthwise and a 1×1 one: more
 multiplications, which take less time, because there are few channels. The first layers scale
-pixels, so that the network takes them from 0 to 255.
+pixels, so the network takes them from 0 to 255.
 """
 
 import math

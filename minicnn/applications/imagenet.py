@@ -61,11 +61,11 @@ def preprocess_input(x: Any, data_format: str | None = None) -> Any:
 
 
 def subtract_mean(x: Any, data_format: str | None = None) -> Any:
-    """Turn RGB into BGR and subtract the mean pixel of ImageNet, in a new array.
+    """Return images as BGR instead of RGB, minus the mean pixel of ImageNet, in a new array.
 
-    The first networks came from Caffe, which read photos so; pixels stay in their scale of 0 to
-    255. `x` is as for the other networks, with three channels. The surprise: no layer here changes
-    the order of channels, so that a symbol is refused.
+    The first networks came from Caffe, which read photos this way; pixels stay in their scale of 0
+    to 255. `x` is as for the other networks, with three channels. The surprise: a symbol is
+    refused, because no layer here changes the order of channels.
     """
     if isinstance(x, KerasTensor):
         raise ValueError(
@@ -79,7 +79,7 @@ def subtract_mean(x: Any, data_format: str | None = None) -> Any:
 
 
 def standardize(x: Any, data_format: str | None = None) -> Any:
-    """Scale pixels to [0, 1], subtract ImageNet's mean and divide by its deviation: a new array.
+    """Scale pixels to [0, 1], subtract ImageNet's mean and divide by its deviation, in a new array.
 
     `x` is as for the other networks, with three channels. For a symbol it adds a `Rescaling` layer.
     """
@@ -98,8 +98,8 @@ def standardize(x: Any, data_format: str | None = None) -> Any:
 def unchanged(x: Any, data_format: str | None = None) -> Any:
     """Return `x` as it is: pixels from 0 to 255 go into the network, whose first layers scale them.
 
-    It is here because Keras has it, so that all networks are used alike. Raises `ValueError` for a
-    `data_format` other than "channels_last".
+    It is here, as in Keras, so that all networks are used in the same way. Raises `ValueError` for
+    a `data_format` other than "channels_last".
     """
     _check_last(data_format)
     return x
@@ -173,9 +173,9 @@ def application(
 ) -> Model:
     """Return a network made of its body and its classifier, with the weights asked for.
 
-    `pool_names` are those of the poolings "avg" and "max" that take the classifier's place, and
-    `bare_end` is what follows there, with or without a pooling. `weights_name` is that of the file
-    in Keras's cache, by default the one of its address.
+    `pool_names` name the poolings "avg" and "max" that take the classifier's place; `bare_end`
+    follows them, or the body if there is no pooling. `weights_name` names the file in Keras's
+    cache, by default as its address does.
     """
     if pooling not in (None, "avg", "max"):
         raise ValueError(f'{who} expects pooling to be None, "avg" or "max". Received {pooling!r}.')
@@ -211,7 +211,7 @@ def application(
 
 
 def average_and_dense(x: Any, classes: int, activation: str) -> Any:
-    """The usual classifier: the mean of each map, and a dense layer."""
+    """Return the usual classifier of x: the mean of each map, and a dense layer."""
     x = GlobalAveragePooling2D(name="avg_pool")(x)
     return Dense(classes, activation=activation, name="predictions")(x)
 
@@ -237,12 +237,11 @@ def network(
     bare_end: Body | None = None,
     cached: tuple[str | None, str | None] = (None, None),
 ) -> Model:
-    """Return a network, after a check of the arguments that all networks have.
+    """Check the arguments that all networks have, and return a network.
 
     `files` are the addresses of ImageNet's weights with the classifier and without, in the store;
-    `checksums` are theirs (None: the one that the server sends is used), and `cached` their names
-    in Keras's cache. The network was trained on images of `size`, and refuses smaller ones than
-    `smallest`.
+    `checksums` are theirs (for None, the server's is used), and `cached` their names in Keras's
+    cache. The network was trained on images of `size`, and refuses images smaller than `smallest`.
     """
     check_weights(who, weights, include_top, classes)
     check_input(who, input_tensor, input_shape)
@@ -267,7 +266,7 @@ def network(
 
 
 def address(file: str) -> str:
-    """Return where a file of the store is, or an address that is whole already."""
+    """Return the address of a file of the store; a complete address is returned as it is."""
     return file if file.startswith("https:") else f"{WEIGHTS_STORE}/{file}"
 
 
@@ -287,9 +286,9 @@ def builder(
 ) -> Callable[..., Model]:
     """Return the function that makes a network; its name and its arguments are Keras's.
 
-    `checksums`, `size` and `smallest` are those of `network`. The weights are in `folder` of the
-    store, which by default has the name of the `module`. `name` is that of the model, and of the
-    weights; by default `who` in lower case.
+    `checksums`, `size` and `smallest` are as in `network`. The weights are in `folder` of the
+    store, by default named as the `module`. `name` is the model's and the weights' name, by default
+    `who` in lower case.
     """
     own_name = name or who.lower()
     folder = folder or module.rpartition(".")[2]
@@ -356,7 +355,7 @@ _ABOUT = """The {who} network; arguments, layer names and weights are Keras's.
 
     {about}
 
-    Input: (batch, height, width, 3), at least {smallest} pixels a side, {size} as it was trained,
+    Input: (batch, height, width, 3), at least {smallest} pixels a side, {size} in training,
     as this module's `preprocess_input` returns it. Output: probabilities (batch, classes); without
     the top the maps of the last block, or a number for each map with `pooling`.
 
@@ -391,7 +390,7 @@ def check_weights(who: str, weights: Any, include_top: bool, classes: int) -> No
 
 
 def check_input(who: str, tensor: Any, shape: Any) -> None:
-    """Check that an input tensor and an input shape, if both are given, do not contradict."""
+    """Check that an input tensor and an input shape, if both are given, agree."""
     if isinstance(tensor, KerasTensor) and isinstance(shape, (tuple, list, np.ndarray)):
         own, given = tuple(tensor.shape[1:]), tuple(shape)
         alike = all(a is None or b is None or a == b for a, b in zip(own, given))
@@ -420,13 +419,13 @@ def check_classifier(who: str, activation: Any, weights: Any, include_top: bool)
 
 
 def whole_filters(filters: float, least: float = 0.9) -> int:
-    """Return the multiple of 8 that is nearest, but not less than the share `least` of filters."""
+    """Return the nearest multiple of 8 that is at least the share `least` of `filters`."""
     found = max(8, int(filters + 4) // 8 * 8)
     return found + 8 if found < least * filters else found
 
 
 def border(x: Any, kernel_size: int) -> Any:
-    """Return the border that makes windows with the stride 2 lie as TensorFlow lays them."""
+    """Return the padding that puts windows of stride 2 where TensorFlow puts them."""
     half = kernel_size // 2
     odd = [0 if n is None else n % 2 for n in x.shape[1:3]]
     return tuple((half - 1 + n, half) for n in odd)
@@ -442,8 +441,9 @@ def trained_size(
 ) -> tuple[int, ImageShape]:
     """Return the image size that the weights were trained at, and the network's input shape.
 
-    A square image of one of these `sizes` has weights of its own; all others use those of 224,
-    which a warning says if they are ImageNet's. Without a `given` shape, `tensor` has the size.
+    A square image of one of these `sizes` has its own weights; all other images use those of 224,
+    and a warning says so if they are ImageNet's. Without a `given` shape, the size is that of
+    `tensor`.
     """
     weights = weights if isinstance(weights, str) else None
     shape = image_shape(who, given, 224, 32, include_top, None)

@@ -1,7 +1,8 @@
 """InceptionResNetV2: InceptionV3's branches, added to the input (Szegedy 2016, arXiv:1602.07261).
 
-A block puts the maps of its branches side by side, and a 1×1 convolution makes of them what is
-added to the input, times a number below 1: with larger sums the training did not converge.
+A block concatenates the maps of its branches, and a 1×1 convolution turns them into maps that are
+multiplied by a number below 1 and added to the input: without this number, training did not
+converge.
 """
 
 from typing import TYPE_CHECKING, Any

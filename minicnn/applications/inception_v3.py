@@ -1,6 +1,6 @@
 """InceptionV3: several convolutions side by side (Szegedy et al. 2015, arXiv:1512.00567).
 
-Each block looks at its input through windows of several sizes, and puts their maps side by side. A
+Each block looks at its input through windows of several sizes, and concatenates their maps. A
 window of 7×7 is one of 1×7 and then one of 7×1, which has fewer weights.
 """
 
@@ -84,21 +84,21 @@ def _block_8(x: Any, inner: str, name: str) -> Any:
 
 
 def chain(x: Any, *steps: Step) -> Any:
-    """Convolutions one after the other, each with its filters and its window."""
+    """Return x after several convolutions, one after the other."""
     for filters, kernel_size in steps:
         x = convolution(x, filters, kernel_size)
     return x
 
 
 def averaged(x: Any, filters: int) -> Any:
-    """Return the mean of each pixel and its neighbours, and then a 1×1 convolution."""
+    """Return a 1×1 convolution of the means of each pixel and its neighbours."""
     return chain(AveragePooling2D(3, strides=1, padding="same")(x), (filters, 1))
 
 
 def convolution(
     x: Any, filters: int, kernel_size: Any, strides: int = 1, padding: str = "same"
 ) -> Any:
-    """A convolution without bias, normalized, and ReLU."""
+    """Return x after a convolution without bias, normalization, and ReLU."""
     x = Conv2D(filters, kernel_size, strides=strides, padding=padding, use_bias=False)(x)
     return Activation("relu")(BatchNormalization(scale=False)(x))
 

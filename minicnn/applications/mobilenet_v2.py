@@ -34,7 +34,7 @@ __all__ = ["MobileNetV2", "decode_predictions", "preprocess_input"]
 if not TYPE_CHECKING:
     __getattr__ = hints.of_module(__name__)
 
-# (filters, how often, stride of the first), of table 2; the first block widens nothing
+# (filters, how often, stride of the first), of table 2; the first block does not widen
 _BLOCKS = ((16, 1, 1), (24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1))
 _TRAINED_WIDTHS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
 _TRAINED_SIZES = (96, 128, 160, 192, 224)

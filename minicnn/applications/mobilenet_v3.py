@@ -2,7 +2,7 @@
 
 Some blocks look at the mean of each map and decide how much each map counts ("squeeze and excite").
 Later blocks have hard swish, x · relu6(x + 3) / 6, instead of ReLU. The first layer scales pixels,
-so that the network takes them as they are, from 0 to 255.
+so the network takes them as they are, from 0 to 255.
 """
 
 import warnings
@@ -44,7 +44,7 @@ class _Block(NamedTuple):
     filters: int
     kernel_size: int
     strides: int
-    weighs: bool  # its maps
+    weighs: bool  # whether it weighs its maps
     hard_swish: bool
 
 
@@ -154,7 +154,7 @@ _ABOUT = """The {who} network; arguments, layer names and weights are Keras's.
 
     {count} blocks of MobileNetV2, most of which weigh their maps.
 
-    Input: (batch, height, width, 3), at least 32 pixels a side, 224 as it was trained, values from
+    Input: (batch, height, width, 3), at least 32 pixels a side, 224 in training, values from
     0 to 255. Output: probabilities (batch, classes); without the top the maps of the last
     convolution, or a number for each map with `pooling`.
 
@@ -164,7 +164,7 @@ _ABOUT = """The {who} network; arguments, layer names and weights are Keras's.
         minimalistic: whether to do without hard swish, weighted maps and windows of 5×5.
         include_top, weights, pooling, classes, classifier_activation, input_tensor: as in
             `Xception`. ImageNet's weights exist for alpha 0.75 and 1 (minimalistic: 1), trained
-            at 224 pixels, which is said in a warning for other sizes.
+            at 224 pixels; other sizes use them with a warning.
         dropout_rate: the rate of the dropout before the classifier.
         include_preprocessing: whether the first layer scales pixels to [-1, 1]; without it the
             network takes pixels in that range.
@@ -224,12 +224,12 @@ def _block(x: Any, block: _Block, prefix: str, widen: bool) -> Any:
 
 
 def _weighed(x: Any, filters: int, prefix: str) -> Any:
-    """Multiply each map by a number from 0 to 1, which the means of all maps decide."""
+    """Multiply each map by a number from 0 to 1, computed from the means of all maps."""
     y = GlobalAveragePooling2D(keepdims=True, name=f"{prefix}avg_pool")(x)
     y = Conv2D(whole_filters(filters / 4), 1, padding="same", name=f"{prefix}conv")(y)
     y = ReLU(name=f"{prefix}relu")(y)
     y = Conv2D(filters, 1, padding="same", name=f"{prefix}conv_1")(y)
-    # Hard sigmoid, relu6(y + 3) / 6, of layers named as Keras names its sum and its product.
+    # Hard sigmoid, relu6(y + 3) / 6, made of layers with the names of Keras's sum and product.
     y = ReLU(6.0)(Rescaling(1.0, 3.0, name=unique_name("add"))(y))
     y = Rescaling(1 / 6, name=unique_name("multiply"))(y)
     return Multiply(name=f"{prefix}mul")([x, y])

@@ -1,4 +1,4 @@
-"""NASNet: a search found its two kinds of cells (Zoph et al. 2017, arXiv:1707.07012).
+"""NASNet: two kinds of cells, found by a search (Zoph et al. 2017, arXiv:1707.07012).
 
 A cell takes the outputs of the last two cells, and adds pairs of separable convolutions and
 poolings of them. Normal cells keep the size, reduction cells halve it (figure 4 of the paper).
@@ -34,7 +34,7 @@ if not TYPE_CHECKING:
 
 
 def _body(who: str, x: Any, filters: int, count: int, stem: int, keeps_last: bool) -> Any:
-    """Stem, and three stacks of `count` normal cells with a reduction cell between them.
+    """Return the stem, and three stacks of `count` normal cells with reduction cells between them.
 
     `keeps_last` says whether the cell after a reduction sees the cell just before it, or the one
     before that.
@@ -111,7 +111,7 @@ def _reduction(x: Any, before: Any, filters: int, name: str) -> Any:
 
 
 def _fitted(p: Any, x: Any, filters: int, name: str) -> Any:
-    """Return the output of the cell before the last with the size of x, and with the filters."""
+    """Return the previous cell's input p with the size of x and with this number of filters."""
     if p is None:
         return x
     if p.shape[2] != x.shape[2]:
@@ -142,7 +142,7 @@ def _pointwise(x: Any, filters: int, name: str) -> Any:
 
 
 def _separable(x: Any, filters: int, name: str, kernel_size: int = 3, strides: int = 1) -> Any:
-    """Two separable convolutions, each after ReLU and normalized; the first has the strides."""
+    """Return x after two rounds of ReLU, separable convolution (first: strides), normalization."""
     for number in (1, 2):
         conv, halves = f"separable_conv_{number}", strides == 2 and number == 1
         x = Activation("relu")(x)

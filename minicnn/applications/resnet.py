@@ -1,8 +1,8 @@
 """ResNet: blocks that add something to their input (He et al. 2015, arXiv:1512.03385).
 
-A block of three convolutions, 1×1, 3×3 and 1×1, computes what is to be added to its input. So a
-block that does nothing is easy to learn, and the gradient has a way around each block. The first
-block of a stack halves the image, and a 1×1 convolution makes its input fit.
+A block of three convolutions, 1×1, 3×3 and 1×1, computes what it adds to its input. So a block
+easily learns to do nothing, and the gradient has a way around each block. The first block of a
+stack halves the image, and a 1×1 convolution makes its input fit.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ FILTERS = (64, 128, 256, 512)
 
 
 def normalized(x: Any, name: str) -> Any:
-    """Batch normalization with the ε that the published weights were trained with."""
+    """Return x after batch normalization with the ε of the published weights."""
     return BatchNormalization(epsilon=1.001e-5, name=name)(x)
 
 
@@ -41,7 +41,7 @@ def rectified(x: Any, name: str) -> Any:
 
 
 def start(x: Any, rectify: bool) -> Any:
-    """A convolution of 7×7 and a pooling, which leave a quarter of the rows and columns."""
+    """Return x after a 7×7 convolution and a pooling, with a quarter of the rows and columns."""
     x = ZeroPadding2D(3, name="conv1_pad")(x)
     x = Conv2D(64, 7, strides=2, name="conv1_conv")(x)
     if rectify:
@@ -84,7 +84,7 @@ def builder(
     checksums: tuple[str, str],
     module: str = __name__,
 ) -> Callable[..., Model]:
-    """Return the function that makes a network of stacks of so many blocks."""
+    """Return the function that makes a network; `blocks` counts the blocks of each stack."""
     return imagenet.builder(
         who,
         body,

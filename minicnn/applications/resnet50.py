@@ -1,4 +1,4 @@
-"""`ResNet50`, where Keras has it, too; `resnet` has the network."""
+"""`ResNet50` in the place where Keras also has it; the network is in `resnet`."""
 
 from typing import TYPE_CHECKING
 

@@ -1,6 +1,6 @@
 """ResNetV2: normalization and ReLU come before each convolution (He et al. 2016, arXiv:1603.05027).
 
-So nothing but sums is on the way around the blocks, from the first to the last. Unlike in `resnet`,
+So the way around the blocks, from the first to the last, has nothing but sums. Unlike in `resnet`,
 the last block of a stack halves the image.
 """
 

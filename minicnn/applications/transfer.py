@@ -1,4 +1,4 @@
-"""Transfer learning: a base that others trained, frozen, and a small head that learns.
+"""Transfer learning: a frozen base that others trained, and a small head that learns.
 
     photo → base (frozen) → global average → [inner layer, ReLU] → [dropout] → one score a class
 
@@ -75,7 +75,7 @@ class Settings(NamedTuple):
 
 
 def input_range_of(base: str | os.PathLike[str]) -> str:
-    """Return the range that a network of this name expects of pixels; of a file, "signed"."""
+    """Return the range in which a network of this name expects pixels; for a file, "signed"."""
     return "pixels" if str(base) in _SCALING else "signed"
 
 
@@ -105,7 +105,7 @@ def load_base(base: str | os.PathLike[str], image_size: int) -> Model:
     model = load_model(check_base(base), compile=False)
     if len(model.inputs) != 1 or len(model.output_shape) != 4:
         raise ValueError(
-            f"{str(base)!r} cannot be a base, which ends in features (batch, rows, columns, "
+            f"{str(base)!r} cannot be a base: a base ends in features (batch, rows, columns, "
             f"channels). It has output shape {model.output_shape}."
         )
     model.compute_output_shape((None, *shape))  # raises for a size that it does not take

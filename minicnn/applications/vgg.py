@@ -1,4 +1,4 @@
-"""What VGG16 and VGG19 share (Simonyan and Zisserman 2014, arXiv:1409.1556).
+"""The parts of VGG16 and VGG19 (Simonyan and Zisserman 2014, arXiv:1409.1556).
 
 Nothing but 3×3 convolutions, in five blocks that each end in a pooling: two of them see as much as
 one of 5×5, with fewer weights. Most of the weights are in the first dense layer of the classifier.
@@ -14,7 +14,7 @@ _FILTERS = (64, 128, 256, 512, 512)
 
 
 def body_of(convolutions: Sequence[int]) -> Body:
-    """Return the body with so many convolutions in each block."""
+    """Return a function that makes the body; `convolutions` counts those of each block."""
 
     def body(x: Any) -> Any:
         for block, (count, filters) in enumerate(zip(convolutions, _FILTERS, strict=True), start=1):
@@ -28,7 +28,7 @@ def body_of(convolutions: Sequence[int]) -> Body:
 
 
 def top(x: Any, classes: int, activation: str) -> Any:
-    """The classifier: three dense layers on all numbers of the last block."""
+    """Return the classifier: three dense layers on all numbers of the last block."""
     x = Flatten(name="flatten")(x)
     x = Dense(4096, activation="relu", name="fc1")(x)
     x = Dense(4096, activation="relu", name="fc2")(x)

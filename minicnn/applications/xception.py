@@ -48,7 +48,7 @@ def _body(x: KerasTensor) -> Any:
 
 
 def _halving_block(x: Any, name: str, first: int, second: int, relu_first: bool = True) -> Any:
-    """Two separable convolutions and a pooling, plus a strided 1×1 convolution of the input."""
+    """Return two separable convolutions and a pooling of x, plus a strided 1×1 convolution of x."""
     shortcut = Conv2D(second, 1, strides=2, padding="same", use_bias=False)(x)
     shortcut = BatchNormalization()(shortcut)
     if relu_first:
@@ -60,7 +60,7 @@ def _halving_block(x: Any, name: str, first: int, second: int, relu_first: bool 
 
 
 def _middle_block(x: Any, name: str) -> Any:
-    """Three separable convolutions, added to their input."""
+    """Return x plus three separable convolutions of it."""
     shortcut = x
     for number in (1, 2, 3):
         x = _relu(x, f"{name}_sepconv{number}_act")

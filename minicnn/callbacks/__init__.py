@@ -1,4 +1,4 @@
-"""Callbacks, under Keras's names: `fit` calls their methods between batches and epochs.
+"""Callbacks, under Keras's names, have methods that `fit` calls between batches and epochs.
 
 A callback receives `model` and `params` before training, then one call per event with `logs`, a
 dict of the loss and the metrics so far. `model.stop_training = True` ends training after the epoch.
@@ -253,9 +253,9 @@ def _check_fields(filepath: str) -> None:
 class EarlyStopping(Monitor):
     """Stops training once `monitor` has not improved by `min_delta` for `patience` epochs.
 
-    `baseline`: only values better than this one restart the count of `patience`;
-    `restore_best_weights`: return to the weights of the best epoch at the end;
-    `start_from_epoch`: how many epochs to wait before watching; `verbose=1` prints what happens.
+    only values better than `baseline` restart the count of `patience`;
+    `restore_best_weights` returns to the weights of the best epoch at the end; `start_from_epoch`
+    is the number of epochs to wait before watching; `verbose=1` prints what happens.
     """
 
     def __init__(
@@ -470,10 +470,10 @@ class LinePerEpoch(Callback):
         compilation.listen(self)
 
     def compiling(self, text: str) -> None:
-        """Say, once, that this takes so long because kernels are being compiled."""
+        """Say, once, that this takes longer because kernels are being compiled."""
         if text and not self._told:
             self._told = True
-            print("Compiling kernels for this machine, once: some seconds.", flush=True)
+            print("Compiling kernels for this machine, once: a few seconds.", flush=True)
 
     def _close(self) -> None:
         compilation.leave(self)
@@ -526,7 +526,7 @@ class ProgressBar(LinePerEpoch):
         self._compiled_before = 0.0
 
     def compiling(self, text: str) -> None:
-        """Show behind the bar which kernel is being compiled; an empty text means it is done."""
+        """Show after the bar which kernel is being compiled; an empty text means it is done."""
         if self._bar.is_open:
             self._bar.say(text)
         else:

@@ -8,10 +8,10 @@ from minicnn.callbacks.base import Callback, Logs
 class SwapEMAWeights(Callback):
     """Puts the averages in the place of the weights while the model is evaluated, or predicts.
 
-    The optimizer keeps them if it has `use_ema=True`. With `swap_on_epoch` they are also there from
-    the end of an epoch to the beginning of the next one, so that a `ModelCheckpoint` that comes
-    later in the list saves them. Training always goes on with the weights themselves; at the end of
-    `fit` the averages replace them, as `use_ema` says.
+    The optimizer keeps them if it has `use_ema=True`. With `swap_on_epoch` they are also in place
+    from the end of an epoch to the beginning of the next one, so that a `ModelCheckpoint` later in
+    the list saves them. Training always goes on with the weights themselves; at the end of `fit`
+    the averages replace them, as `use_ema` says.
 
     One thing differs from Keras, which leaves the averages in the model after `predict`: here the
     weights are put back. Raises `ValueError` for an optimizer without averages.

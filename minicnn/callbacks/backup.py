@@ -1,4 +1,4 @@
-"""A callback that lets an interrupted training go on where its last backup was made."""
+"""A callback that lets interrupted training continue from its last backup."""
 
 import json
 import os
@@ -21,18 +21,19 @@ class BackupAndRestore(Callback):
         model.fit(x, y, epochs=100, callbacks=[BackupAndRestore("backup")])
 
     Run the same program again after an interrupt, a crash or a power cut: `fit` begins with the
-    epoch after the last backup, and the end is what it would have been. For that a backup has the
-    weights, the optimizer's state and learning rate, and the random generators of minicnn and of
-    its layers. What has a state of its own besides (other callbacks, a data set with a seed,
-    NumPy's global generator) starts anew, as in Keras. Put it last in the list, after callbacks
-    that change the learning rate.
+    epoch after the last backup, and ends with the same weights as without the interruption. For
+    that, a backup has the weights, the optimizer's state and learning rate, and the random
+    generators of minicnn and of its layers. Other state (of other callbacks, a data set with a
+    seed, NumPy's global generator) starts anew, as in Keras. Put it last in the list, after
+    callbacks that change the learning rate.
 
     Args (Keras's):
         backup_dir: a folder for this training alone; it is made if it does not exist.
         save_freq: "epoch", or a number of batches. A backup made within an epoch leads back to the
             beginning of that epoch, with the weights of the backup.
-        double_checkpoint: keep the backup before the last one, too, for a damaged disk.
-        delete_checkpoint: delete the backup at the end of `fit`, or the next one begins at its end.
+        double_checkpoint: also keep the backup before the last one, in case the last is damaged.
+        delete_checkpoint: delete the backup at the end of `fit`; otherwise the next `fit` begins
+        where this one ended.
 
     A backup is written beside the old one and then takes its place, so there is always a whole one.
     Raises `ValueError` before the model has weights, and for a backup of another model.
@@ -62,7 +63,7 @@ class BackupAndRestore(Callback):
 
     @property
     def _files(self) -> tuple[Path, Path]:
-        """The last backup, and the one before it."""
+        """Return the paths of the last backup and of the one before it."""
         folder = Path(self.backup_dir)
         return folder / "latest.npz", folder / "previous.npz"
 
@@ -136,7 +137,7 @@ class BackupAndRestore(Callback):
             rate, states = about["learning_rate"], list(about["generators"])
         except (ValueError, TypeError, *DAMAGED) as error:
             raise ValueError(
-                f"{str(path)!r} is no backup of training, or a damaged one ({error}): delete it to "
+                f"{str(path)!r} is not a backup of training, or is damaged ({error}): delete it to "
                 "begin anew."
             ) from error
         model, optimizer = self.model, self.model.optimizer
@@ -163,7 +164,7 @@ class BackupAndRestore(Callback):
             model.set_weights(before)
             _continue(generators, drawn)
             raise ValueError(
-                f"{str(path)!r} is the backup of another training: choose another backup_dir, or "
+                f"{str(path)!r} is a backup of another training: choose another backup_dir, or "
                 f"delete it. {error}"
             ) from error
         model.resume_optimizer()

@@ -1,4 +1,4 @@
-"""What callbacks are, and what those share that watch a number of the logs."""
+"""The base class of callbacks, and that of callbacks that watch a number of the logs."""
 
 import math
 import warnings

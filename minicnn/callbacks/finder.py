@@ -28,18 +28,18 @@ class LearningRateFinder(Callback):
 
     Step k of n has the rate min_rate * (max_rate / min_rate)**(k / (n - 1)). Training ends after n
     steps, or when the loss is above `worst` times its best, or not finite. Then the weights, the
-    optimizer and its rate are again what they were before. Give `fit` enough epochs for the steps.
+    optimizer and its rate are restored. Give `fit` enough epochs for the steps.
 
     Args:
         min_rate, max_rate: the rates of the first and the last step.
         steps: how many steps to make.
-        smoothing: the share of the past in the mean that follows the loss, in [0, 1): one batch is
-            harder than another.
-        worst: when to stop.
+        smoothing: the share of the past in the moving mean of the loss, in [0, 1), because some
+        batches are harder than others.
+        worst: stop when the loss is above this many times its best.
 
     Attributes:
         rates, losses: those of each step.
-        smoothed: the mean that follows the losses, corrected for its start at 0.
+        smoothed: the moving mean of the losses, corrected for its start at 0.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class LearningRateFinder(Callback):
 
     @property
     def suggestion(self) -> float | None:
-        """A tenth of the rate at which the smoothed loss is lowest; None if it never falls."""
+        """Return a tenth of the rate of the lowest smoothed loss; None if it never falls."""
         finite = [loss for loss in self.smoothed if math.isfinite(loss)]
         lowest = int(np.argmin(finite)) if finite else 0
         return self.rates[lowest] / 10 if lowest else None

@@ -12,8 +12,9 @@ from minicnn.callbacks.base import Callback, Logs, Monitor
 class LearningRateScheduler(Callback):
     """Sets the learning rate before each epoch: `schedule(epoch, learning_rate)` returns it.
 
-    A schedule of the epoch alone will do, too. The logs, and so the history, get `learning_rate`;
-    `verbose=1` prints it. `minicnn.optimizers.schedules` change it from step to step.
+    A schedule of the epoch alone is accepted, too. The logs, and so the history, get
+    `learning_rate`; `verbose=1` prints it. `minicnn.optimizers.schedules` change the rate from step
+    to step instead.
     """
 
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
@@ -82,7 +83,7 @@ class ReduceLROnPlateau(Monitor):
         self._choose_direction()
 
     def in_cooldown(self) -> bool:
-        """Return whether epochs are not counted now."""
+        """Return whether epochs are not being counted at present."""
         return self.cooldown_counter > 0
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:

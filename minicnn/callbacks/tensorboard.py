@@ -70,8 +70,8 @@ class TensorBoard(Callback):
         write_images: write each weight as an image, too, wherever there are histograms.
         write_steps_per_second: write the speed of training.
         update_freq: "epoch"; "batch", or every so many batches, to write losses and metrics so
-            far in the epoch as "batch_NAME", too. (With a number, Keras leaves out what epochs end
-            with unless their last batch is one of those.)
+            far in the epoch as "batch_NAME", too. (With a number, Keras leaves out an epoch's final
+            values unless its last batch is one of those.)
 
     Raises `ImportError` without the package tensorboard, and `ValueError` for `profile_batch` and
     `embeddings_freq` other than 0, which minicnn lacks.
@@ -187,7 +187,7 @@ def _is_whole(value: Any, least: int) -> bool:
 
 
 def _scalars(found: dict[str, Any]) -> list[Any]:
-    """Return each number as TensorBoard's scalars have it; of a metric by class, the mean."""
+    """Return each number as a scalar of TensorBoard's; for a metric by class, the mean."""
     from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
     return [scalar_pb(name, float(np.mean(value))).value[0] for name, value in found.items()]
@@ -204,7 +204,7 @@ def _text(tag: str, plugin: str, text: str) -> Any:
 
 
 def _as_images(weight: Array) -> Array | None:
-    """Return a weight as images (n, height, width, channels), as Keras makes them; None if not."""
+    """Return a weight as images (n, height, width, channels), as Keras does, or None."""
     w = np.squeeze(weight)
     if w.ndim == 1:
         return w[None, :, None, None]

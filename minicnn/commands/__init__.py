@@ -17,7 +17,7 @@ COMMANDS = (demo, train, transfer, predict, explain, check, lessons, compile)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
+    """Run the command line and return the exit code."""
 
     def parsed() -> int:
         options = make_parser().parse_args(arguments)
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser of `minicnn`, with a parser for each command."""
+    """Return the parser of `minicnn`, with a parser for each command."""
     parser = argparse.ArgumentParser(
         prog="minicnn",
         description="A CNN engine in NumPy that you can look into.",
@@ -45,7 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _sentence(error: BaseException, options: argparse.Namespace) -> str | None:
-    """The sentence for an expected error; None for an error that is a defect."""
+    """Return the sentence for an expected error; None for an error that is a defect."""
     if not isinstance(error, terminal.EXPECTED):
         return None
     from minicnn.images import BadImageError

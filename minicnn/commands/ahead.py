@@ -36,7 +36,7 @@ def main(models: Sequence[str]) -> int:
 
 
 def _train_and_predict() -> None:
-    """A step of training, and predictions, of a network that has all usual layers."""
+    """Run a step of training, and predictions, of a network that has all the usual layers."""
     from minicnn import layers
     from minicnn.models import Model
 

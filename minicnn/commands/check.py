@@ -23,7 +23,7 @@ def add_to(commands: Any) -> None:
     command.add_argument(
         "--list",
         action="store_true",
-        help="list what Keras has, what of it is here, and what to use instead of the rest; "
+        help="list what Keras has, which of it minicnn has, and what to use instead of the rest; "
         "works without Keras, too",
     )
     command.set_defaults(run=run)

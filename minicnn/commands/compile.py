@@ -18,10 +18,10 @@ def add_to(commands: Any) -> None:
         help="compile the kernels in advance, also for other machines",
         description=(
             "Compiles the kernels that training and prediction usually need, and those of the\n"
-            "models, so that nobody waits for them later: a few seconds, once per machine.\n\n"
+            "models, so that no one waits for them later: a few seconds, once per machine.\n\n"
             "  minicnn compile                                   for this machine\n"
             "  minicnn compile --cpu x86-64-v3 --output kernels  for every machine with AVX2\n\n"
-            "Where MINICNN_CACHE_DIR names the folder of --output, minicnn takes kernels from it."
+            "Set MINICNN_CACHE_DIR to the folder of --output, and minicnn takes kernels from it."
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -29,7 +29,7 @@ def add_to(commands: Any) -> None:
     command.add_argument(
         "--cpu",
         choices=("x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"),  # `machine.LEVELS`
-        help="the least that the processors can do; default: this one",
+        help="the oldest kind of processor to compile for; default: this one",
     )
     command.add_argument("--output", type=Path, metavar="DIR", help="the folder for the kernels")
     command.set_defaults(run=run)
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
         if options.cpu:
             with replacing(output / "processor") as path:
                 path.write_text(f"{options.cpu}\n")
-    # A process compiles for one processor, and this one has chosen already.
+    # A process compiles for one kind of processor, and this process has already chosen its own.
     models = [str(path.absolute()) for path in options.models]
     done = subprocess.run(
         [sys.executable, "-m", "minicnn.commands.ahead", *models], env=environment, check=False

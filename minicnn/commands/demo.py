@@ -28,7 +28,7 @@ def add_to(commands: Any) -> None:
             "  history.csv   loss and accuracy, epoch by epoch\n"
             "  curves.png    the same as a plot, if matplotlib is installed\n"
             "With --page it also writes a page on which the network looks at some of the drawn\n"
-            "clothes, and learns: one file, for a class in which nobody has installed anything."
+            "clothes, and learns: one file, for classrooms in which minicnn is not installed."
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -83,7 +83,7 @@ def write_page(model: Path, data: Path, page: Path) -> None:
 
 
 def next_steps(output: Path, data: Path, image: Path) -> list[tuple[str, str]]:
-    """What each command is for, and the command, as the user can type it here."""
+    """Return what each next command is for, and the command as the user can type it here."""
     model = output / "model.keras"
     train = ("train", "--data", data, "--head", "flatten", "--augment", "--epochs", 20)
     steps: list[tuple[str, tuple[object, ...]]] = [

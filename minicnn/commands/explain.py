@@ -30,8 +30,8 @@ def add_to(commands: Any) -> None:
             "Runs the model on a photo, forward and backward, and writes an interactive page:\n"
             "every map of every layer, every number as the sum that makes it, the gradients, and\n"
             "what would happen if a weight or a pixel were different. The page is one file and\n"
-            "works offline. It leaves out what is too big for it, and says what that is. It\n"
-            "switches between several photos, and shows what differs in each layer."
+            "works offline. It leaves out what is too big, and says so. It\n"
+            "can switch between several photos, and shows how they differ in each layer."
         ),
         epilog=f"example:\n  {this} explain runs/minicnn/model.keras photo.jpg -o page.html",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -50,8 +50,8 @@ def add_to(commands: Any) -> None:
         "--class",
         dest="target",
         metavar="NAME",
-        help="the class whose loss the gradients are of; default: the most likely one. For a model "
-        "that does not output classes: a place in its output, such as 4,7,0",
+        help="compute the gradients of this class's loss; default: the most likely class. For a "
+        "model that does not output classes: a place in its output, such as 4,7,0",
     )
     command.add_argument(
         "--head",
@@ -72,7 +72,7 @@ def add_to(commands: Any) -> None:
         nargs="+",
         metavar="FILE",
         help="files of ModelCheckpoint, or their folder: the page slides over them, in the order "
-        "of the numbers in their names, and shows how maps and kernels came about",
+        "of the numbers in their names, and shows how maps and kernels developed",
     )
     command.add_argument(
         "--against",
@@ -86,7 +86,7 @@ def add_to(commands: Any) -> None:
         "--language",
         choices=["en", "de"],
         default="en",
-        help="the language in which the page begins; a button on the page switches. default: en",
+        help="the page's first language, which a button on the page switches; default: en",
     )
     add_model_options(command)
     command.set_defaults(run=run)
@@ -129,7 +129,7 @@ def run(options: argparse.Namespace) -> int:
     for what in ("input_range", "image_size", "classes"):
         if getattr(options, f"against_{what}") is not None and options.against is None:
             option = f"--against-{what.replace('_', '-')}"
-            raise ValueError(f"{option} is of the model of --against, which is missing.")
+            raise ValueError(f"{option} goes with --against.")
     model = load_model(options.model, compile=False)
     _check_takes_an_image(model, options.model)
     size = photo_size(model, options)
@@ -163,7 +163,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _against(options: argparse.Namespace, model: Any, images: np.ndarray) -> Any:
-    """Return the model to compare with by its file's name, with the photos as it takes them."""
+    """Return the model to compare with, by its file's name, and the photos as it expects them."""
     from minicnn.models import load_model
 
     if options.against is None:
@@ -202,7 +202,7 @@ def _names(options: argparse.Namespace) -> tuple[str, str]:
 
 
 def _title(options: argparse.Namespace) -> Any:
-    """Return the page's title, which it says in the language that the reader chooses."""
+    """Return the page's title, as a message that the page translates."""
     from minicnn.explain.page.wording import message
 
     first, *others = (path.name for path in options.images)

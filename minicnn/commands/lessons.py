@@ -46,7 +46,8 @@ def add_to(commands: Any) -> None:
     action.add_argument(
         "--check",
         action="store_true",
-        help="run them one after the other with all exercises solved, and say how long each takes",
+        help="run them one after the other with all exercises solved, and print how long each "
+        "takes",
     )
     command.add_argument(
         "--data",
@@ -75,7 +76,7 @@ def add_to(commands: Any) -> None:
     command.add_argument(
         "--overwrite",
         action="store_true",
-        help="for --notebooks and --teacher: replace files that are there, too",
+        help="for --notebooks and --teacher: also replace existing files",
     )
     command.set_defaults(run=run)
 

@@ -1,4 +1,4 @@
-"""What Keras has for networks, and what of it is here: the list of `minicnn check --list`."""
+"""The list of `minicnn check --list`: what Keras has for networks, and which of it is here."""
 
 import importlib
 import itertools
@@ -53,7 +53,7 @@ def summary(found: Sequence[Entry]) -> str:
 
 
 def lines(found: Sequence[Entry]) -> Iterator[str]:
-    """Yield the list as text: what of a module is here; what is not, by what to use instead."""
+    """Yield the list as text: for each module what is here, and what to use for the rest."""
     for path, module in itertools.groupby(found, lambda entry: entry.module):
         members = list(module)
         groups: dict[tuple[str, str], list[str]] = {}
@@ -69,7 +69,7 @@ def lines(found: Sequence[Entry]) -> Iterator[str]:
 
 
 def show() -> None:
-    """Print the list and the counts; with Keras's own names where it is installed."""
+    """Print the list and the counts, from Keras itself if it is installed."""
     from minicnn import check
 
     try:
@@ -77,6 +77,6 @@ def show() -> None:
         names, version = check.keras_names(keras, NAMES), keras.__version__
     except ImportError:
         names, version = NAMES, VERSION
-    say(f"What Keras {version} has, and what of it is in minicnn:\n")
+    say(f"What Keras {version} has, and which of it minicnn has:\n")
     for line in lines(list(entries(names))):
         say(line)

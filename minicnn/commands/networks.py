@@ -17,8 +17,8 @@ def small_cnn(
 
     `filters` has one entry for each convolution. With `head="average"` the convolutions are
     followed by global average pooling, which ignores where something was seen; with "flatten" by
-    one more pooling and a Flatten, so that every place has weights of its own. A dense layer with
-    one score per class comes last.
+    one more pooling and a Flatten, so that every place has its own weights. A dense layer with one
+    score per class comes last.
     """
     from minicnn import layers
 

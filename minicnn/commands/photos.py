@@ -10,7 +10,7 @@ from minicnn._support.arguments import positive
 
 
 def add_model_options(command: argparse.ArgumentParser) -> None:
-    """Add the options that a model needs whose file does not say its classes, size or range."""
+    """Add the options for models whose files do not say their classes, size or pixel range."""
     command.add_argument(
         "--classes",
         type=class_names,
@@ -46,7 +46,7 @@ def check_photo(path: Path) -> None:
 
 
 def photo_size(model: Any, options: argparse.Namespace) -> tuple[int, int] | None:
-    """(height, width) of the photos that the model takes; None if nothing says the size."""
+    """Return (height, width) of the photos that the model takes; None if nothing says the size."""
     fixed = tuple(model.input_shape[1:3])
     if options.image_size is not None:
         size = options.image_size, options.image_size
@@ -64,7 +64,7 @@ def photo_size(model: Any, options: argparse.Namespace) -> tuple[int, int] | Non
 def read_photo(
     path: Path, size: tuple[int, int], model: Any, options: argparse.Namespace
 ) -> np.ndarray:
-    """Read a photo as training did, which is by TensorFlow's bilinear if nothing says how."""
+    """Read a photo as training did: by TensorFlow's bilinear resizing if nothing says how."""
     from minicnn.images.files import READINGS
     from minicnn.images.files import read_photo as read
 

@@ -60,8 +60,8 @@ def run(options: argparse.Namespace) -> int:
     size = photo_size(model, options)
     if names is None or size is None:
         raise ValueError(
-            f"{str(options.model)!r} does not contain class names and image size, as the models "
-            "that minicnn trains do: pass --classes and --image-size."
+            f"{str(options.model)!r} does not contain class names and image size, unlike models "
+            "that minicnn trains: pass --classes and --image-size."
         )
     if len(names) != model.output_shape[-1]:
         raise ValueError(

@@ -51,7 +51,7 @@ def add_data_options(
 def class_folders(options: argparse.Namespace, keep: bool = True) -> tuple[Any, Any, Any]:
     """Read the training, validation and test photos; test is None if it has no folder.
 
-    With `keep` they are decoded once and kept in memory.
+    With `keep` the photos are decoded once and kept in memory.
     """
     data: Path = options.data
     if not data.is_dir():

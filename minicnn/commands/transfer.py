@@ -17,7 +17,7 @@ def add_to(commands: Any) -> None:
         "transfer",
         help="teach a trained network your classes",
         description=(
-            "Transfer learning: a network that others trained stays as it is, and a small head\n"
+            "Transfer learning: a network that others trained stays unchanged, and a small head\n"
             "behind it learns your classes. The frozen base runs once per photo, not once per\n"
             "epoch (unless --augment changes the photos in each epoch).\n\n"
             "Options can take several values, separated by commas: the command trains a model\n"

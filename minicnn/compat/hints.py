@@ -7,8 +7,8 @@ tables are here, in one place; a module or class that wants its hints says so in
     __getattr__ = hints.of_object               in a class
 
 These lines stand under `if not TYPE_CHECKING:`, because type checkers would otherwise accept any
-name. `from minicnn.layers import LSTM` ends in Python's own words: for an import statement Python
-replaces the module's error by "cannot import name 'LSTM' from 'minicnn.layers'".
+name. `from minicnn.layers import LSTM` shows no hint: for an import statement Python replaces the
+module's error by "cannot import name 'LSTM' from 'minicnn.layers'".
 """
 
 import difflib
@@ -48,7 +48,7 @@ _BESIDE_IMAGES = {
     for name, data in OTHER_DATA.items()
 }
 _CHANGED_AT_RANDOM = "AugMix RandomElasticTransform RandomPerspective"
-_OTHER_CODE = "layers of minicnn alone: code of other libraries does not run in it"
+_OTHER_CODE = "minicnn's own layers: code of other libraries does not run in it"
 _OWN_LAYER = "a class of your own with call (minicnn.layers.calling shows one)"
 _QUIET = "verbose=0 of fit, evaluate and predict"
 _DTYPE = 'dtype="float32" or "float64" of a layer, or minicnn.config.set_floatx for all'
@@ -68,7 +68,8 @@ INSTEAD: dict[str, Mapping[str, str]] = {
         "Regularizer": "minicnn.regularizers.Regularizer",
         "Variable": "minicnn.layers.Variable",
         "backend": "NumPy, the only backend here. clear_session is in minicnn.utils, floatx in "
-        "minicnn.config, and model.optimizer.learning_rate is a plain number to read and to set",
+        "minicnn.config, and model.optimizer.learning_rate is a plain number that "
+        "you can read and set",
         "export": 'model.save("model.keras")',
         "keras": "minicnn itself: import minicnn as keras",
         "random": "numpy.random; what minicnn draws is seeded by minicnn.utils.set_random_seed",
@@ -78,7 +79,7 @@ INSTEAD: dict[str, Mapping[str, str]] = {
         "imagenet_utils": "the network's own module, such as minicnn.applications.resnet",
     },
     "minicnn.activations": {
-        "sparsemax": "softmax, whose numbers add up to 1; those of Keras 3.15's sparsemax do not",
+        "sparsemax": "softmax, whose outputs add up to 1; Keras 3.15's sparsemax breaks this",
     },
     "minicnn.callbacks": {
         "OrbaxCheckpoint": "BackupAndRestore, or ModelCheckpoint",

@@ -1,4 +1,4 @@
-"""The names that Keras 3.15 has for networks, where Keras itself is not installed.
+"""The names that Keras 3.15 has for networks, for machines on which Keras is not installed.
 
 `minicnn check --list` compares them with the names here. Second names of the same thing, such as
 `AvgPool2D`, are left out, and so are `get`, `serialize` and `deserialize`.

@@ -1,4 +1,4 @@
-"""A small compiler: kernels, written in a small part of Python, become machine code by LLVM.
+"""A small compiler that, with LLVM, makes machine code of kernels written in a subset of Python.
 
 values      numbers, arrays, tuples: what a kernel computes with
 language    what kernels are made of besides Python: functions, builtins

@@ -1,4 +1,4 @@
-"""Arithmetic in a kernel: operations, comparisons, and the kinds in which two numbers meet."""
+"""Arithmetic in a kernel: operations, comparisons, and the common kind of two numbers."""
 
 import ast
 import inspect
@@ -12,7 +12,7 @@ from llvmlite import ir
 from minicnn.compiler.language import Module, RefusedError
 from minicnn.compiler.values import BOOL, BYTE, FLOAT64, I1, I64, INT, Array, Kind, Number, Scalar
 
-_FUSED = ("contract",)  # a * b + c may be one instruction; NaN and infinity stay what they are
+_FUSED = ("contract",)  # a * b + c may be one instruction; NaN and infinity keep their meaning
 NO_WRAP = ("nsw",)
 
 
@@ -20,7 +20,7 @@ class Arithmetic:
     """Writes the instructions of one function: its frame, and what it computes with numbers."""
 
     def __init__(self, module: Module, function: Callable[..., Any] | None) -> None:
-        """`function`: whose text is to be read; None where a builtin writes it all."""
+        """Read the text of `function`; None if a builtin writes all instructions."""
         self.module = module
         if function is not None:
             self.file = function.__code__.co_filename
@@ -43,7 +43,7 @@ class Arithmetic:
         self._body = body
 
     def alloca(self, kind: Any, count: int = 1) -> Any:
-        """Return a place in the frame; most become registers."""
+        """Return a place in the frame; LLVM turns most of them into registers."""
         return self.entry_builder.alloca(kind, count)
 
     def operation(self, op: ast.operator, left: Any, right: Any) -> Any:
@@ -104,10 +104,10 @@ class Arithmetic:
         return build.select(wrong, build.fadd(remainder, b), remainder)
 
     def common_kind(self, left: Any, right: Any) -> Scalar:
-        """Return the kind in which two values meet."""
+        """Return the kind in which two values are combined."""
         kinds = [v.kind for v in (left, right) if isinstance(v, Number)]
         plain = [v for v in (left, right) if not isinstance(v, Number)]
-        if len(kinds) == 2 and BOOL in kinds:  # which any other kind takes in
+        if len(kinds) == 2 and BOOL in kinds:  # which converts to any other kind
             kinds.remove(BOOL)
             kinds *= 2
         kinds = [INT if kind in (BYTE, BOOL) else kind for kind in kinds]
@@ -117,7 +117,7 @@ class Arithmetic:
             return kinds[0]
         if kinds[0] is kinds[1]:
             return kinds[0]
-        return FLOAT64  # of int64 and float32, too, as in NumPy
+        return FLOAT64  # also for int64 and float32, as in NumPy
 
     def converted(self, value: Any, kind: Scalar) -> Any:
         """Return the LLVM value of a number as this kind."""
@@ -152,7 +152,7 @@ class Arithmetic:
     def compared(self, op: ast.cmpop, left: Any, right: Any) -> Any:
         if isinstance(left, tuple) and isinstance(right, tuple):
             if not isinstance(op, ast.Eq):
-                raise RefusedError("Of tuples a kernel asks only whether they are equal.")
+                raise RefusedError("A kernel compares tuples only with == and !=.")
             result: Any = len(left) == len(right)
             for a, b in zip(left, right):
                 result = self.both(result, self.compared(op, a, b))
@@ -160,7 +160,7 @@ class Arithmetic:
         if type(op) not in _COMPARISONS:
             raise RefusedError(f"A kernel has no {type(op).__name__}.")
         if isinstance(left, Array) or isinstance(right, Array):
-            raise RefusedError("A kernel compares numbers, no arrays.")
+            raise RefusedError("A kernel compares numbers, not arrays.")
         if not isinstance(left, Number) and not isinstance(right, Number):
             return bool(_COMPARISONS[type(op)][1](left, right))
         symbol = _COMPARISONS[type(op)][0]

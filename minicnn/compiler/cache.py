@@ -2,13 +2,12 @@
 
 Whatever goes wrong with a file (it is damaged, truncated or foreign; the disk is full or read-only)
 costs one compilation and no more, and a good file replaces a bad one. Each change of a kernel makes
-a new file. What other versions wrote goes when it is old, except in a folder that the user has
-named.
+a new file. Old files of other versions are removed, except in a folder that the user has named.
 
-Machine code runs, whoever wrote it. So files are read and written only in a folder that belongs to
-the user (or to root) and that nobody else may write to, and only files of which the same is true
-are read. Where there is no such folder (`MINICNN_CACHE_DIR` names one), each process compiles its
-kernels anew.
+Machine code runs no matter who wrote it. So files are read and written only in a folder that
+belongs to the user (or to root) and that no one else may write to, and only files that meet the
+same conditions are read. If there is no such folder (`MINICNN_CACHE_DIR` can name one), each
+process compiles its kernels anew.
 """
 
 import contextlib
@@ -28,7 +27,7 @@ _OLD = 90 * 24 * 3600  # seconds
 
 
 def trusted(status: os.stat_result) -> bool:
-    """Return whether a file or folder is the user's or root's, and nobody else may write to it."""
+    """Return whether a file or folder is the user's or root's, and no one else may write to it."""
     if not hasattr(os, "getuid"):
         return True  # Windows: folders under the user's own profile
     if status.st_uid not in (os.getuid(), 0):
@@ -52,7 +51,7 @@ def _is_private(group: int) -> bool:
 
 
 def _users_folder() -> Path:
-    """Return the folder where a system keeps what programs can make again."""
+    """Return the system's folder for files that programs can make again."""
     home = Path.home()
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local"))
@@ -67,7 +66,7 @@ def _chosen() -> str:
 
 
 def folders() -> list[Path]:
-    """Return the folders for kernels: the user's choice, or beside the program, else the user's."""
+    """Return the folders for kernels: the one that the user has named, or else two."""
     if _chosen():
         return [Path(_chosen())]
     program = Path(__file__).parent
@@ -78,7 +77,7 @@ def folders() -> list[Path]:
 
 
 def _is_trusted(folder: Path, make: bool = False) -> bool:
-    """Return whether what is in this folder is the user's alone; False without the folder."""
+    """Return whether only the user can write in this folder; False without the folder."""
     try:
         if make:
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +91,7 @@ class Entry:
     """The place on disk of one compiled kernel."""
 
     def __init__(self, name: str, about: str) -> None:
-        """`about`: all that its machine code depends on besides the machine."""
+        """Find the places; `about` is all that the machine code depends on besides the machine."""
         self.name, self.key = name, f"{about}\n{about_machine()}".encode()
         self.file_name = f"{name}-{hashlib.sha256(self.key).hexdigest()[:20]}.o"
 
@@ -109,7 +108,7 @@ class Entry:
 
     def write(self, code: bytes) -> None:
         """Keep the machine code in the first folder that takes it; warn if none does."""
-        why: Exception | str = "no folder is the user's alone"
+        why: Exception | str = "others may write to every folder"
         for folder in folders():
             try:
                 if _is_trusted(folder, make=True):
@@ -127,7 +126,7 @@ class Entry:
 
 @functools.cache
 def about_machine() -> str:
-    """Return what machine code depends on besides its source."""
+    """Return everything that machine code depends on besides its source."""
     import llvmlite
 
     from minicnn.compiler import machine
@@ -138,12 +137,12 @@ def about_machine() -> str:
 
 
 def _read(path: Path, key: bytes) -> bytes:
-    """What `write` wrote for this key. Raises an `OSError` or `ValueError` if it is not that."""
+    """Return what `write` wrote for this key. Raises `OSError` or `ValueError` otherwise."""
     if not stat.S_ISREG(path.lstat().st_mode):  # a link leads elsewhere, a pipe never ends
-        raise ValueError(f"{path} is no regular file")
+        raise ValueError(f"{path} is not a regular file")
     with path.open("rb") as file:
         if not trusted(os.fstat(file.fileno())):
-            raise ValueError(f"{path} is not the user's alone")
+            raise ValueError(f"{path} can be written by others")
         found = file.read()
     digest, content = found[:_DIGEST], found[_DIGEST:]
     # Damaged machine code would not raise an error: it would run.
@@ -172,9 +171,9 @@ def _remove(path: Path) -> None:
 
 
 def _remove_old(folder: Path, name: str) -> None:
-    """Remove what other versions of minicnn or LLVM made of this kernel three months ago or more.
+    """Remove this kernel's files of other versions of minicnn or LLVM, if older than three months.
 
-    A version that is still in use compiles it once more.
+    If such a version is still in use, it compiles the kernel once more.
     """
     with contextlib.suppress(OSError):  # the folder may have gone
         for path in folder.glob(f"{glob.escape(name)}-{'[0-9a-f]' * 20}.o"):

@@ -25,7 +25,7 @@ from minicnn.compiler.values import (
 
 
 class Method:
-    """A method of an array, which is to be called."""
+    """A method of an array, before it is called."""
 
     def __init__(self, owner: Array, name: str) -> None:
         self.owner, self.name = owner, name
@@ -141,7 +141,7 @@ class Expressions(Memory):
         return result
 
     def of_BoolOp(self, node: ast.BoolOp) -> Any:  # noqa: N802
-        stops = isinstance(node.op, ast.Or)  # the truth at which the rest is not looked at
+        stops = isinstance(node.op, ast.Or)  # once this value is reached, the rest is not evaluated
         known: Any = not stops
         rest = list(node.values)
         while rest:

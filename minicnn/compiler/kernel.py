@@ -28,7 +28,7 @@ _CONTIGUOUS = 1  # NumPy's flag, NPY_ARRAY_C_CONTIGUOUS
 
 
 class Kernel:
-    """A kernel: `python` is its text, whose first parameter is the task."""
+    """A kernel, compiled from the function `python`, whose first parameter is the task."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Kernel:
         names = list(inspect.signature(python).parameters)[1:]
         self._told = names[:1] == ["tasks"]
         names = names[self._told :]
-        self.parameters = tuple(names)  # without those that are told
+        self.parameters = tuple(names)  # without `task` and `tasks`
         self.written = tuple(names.index(name) for name in writes)  # which of the arguments
         self._compiled: dict[Any, tuple[int, Callable[..., bytes]]] = {}
 
@@ -61,9 +61,9 @@ class Kernel:
             threads.run(*self.prepared(arguments, tasks), tasks)
 
     def in_each_run(self, *arguments: Any) -> None:
-        """Compute all tasks; a program does so each time it runs, though they read weights alone.
+        """Compute all tasks; a program does so in each run, even if they read only weights.
 
-        So the result takes memory only while it is needed.
+        So the result takes up memory only while it is needed.
         """
         recorder = recording.here.recorder
         if recorder is None:
@@ -126,8 +126,8 @@ def kernel(
 ) -> Callable[[Callable[..., Any]], Kernel]:
     """Make a kernel of a function whose first parameter is the task.
 
-    `tasks` says of the kernel's arguments how many tasks there are; a kernel that wants to know
-    has `tasks` as its second parameter. `writes` names the arrays that the kernel writes to.
-    `vectorize` is for a kernel whose own loops go through many numbers.
+    `tasks` returns the number of tasks, given the kernel's arguments; a kernel that needs this
+    number has `tasks` as its second parameter. `writes` names the arrays that the kernel writes to.
+    `vectorize` is for a kernel whose own loops process many numbers.
     """
     return lambda python: Kernel(python, tasks, writes.split(), vectorize)

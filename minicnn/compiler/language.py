@@ -1,4 +1,4 @@
-"""What the language of kernels is made of, besides Python: functions, builtins, and modules."""
+"""The parts of the kernel language besides Python: functions, builtins, and modules."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -11,11 +11,11 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class CompileError(TypeError):
-    """A kernel says something that it may not: where, and what."""
+    """Says what a kernel contains that it may not contain, and where."""
 
 
 class RefusedError(Exception):
-    """What a statement says that it may not; `translate.Compiler.block` adds where."""
+    """Says what a statement contains that it may not; `translate.Compiler.block` adds where."""
 
 
 class Builtin:
@@ -29,14 +29,14 @@ class Builtin:
 
 
 def builtin(write: Callable[..., Any]) -> Builtin:
-    """Have kernels call this function's name; it writes the instructions."""
+    """Return a builtin that kernels call by this function's name; it writes the instructions."""
     return Builtin(write)
 
 
 class Function:
-    """A function that kernels call: compiled into them for the kinds that it is called with.
+    """A function that kernels call, compiled into them for the kinds of its arguments.
 
-    One that computes with numbers alone is a function of Python's as well.
+    Python can also call it if it computes with numbers alone.
     """
 
     def __init__(self, python: Callable[..., Any]) -> None:
@@ -48,16 +48,16 @@ class Function:
 
 
 def function(python: _F) -> _F:
-    """Make a function that kernels call of a function of Python."""
+    """Turn a Python function into one that kernels can call."""
     return cast(_F, Function(python))
 
 
 class Separate:
     """A function that is compiled once, by itself, for each kind of number; kernels share it.
 
-    Kernels call it with an array, whose kind of number counts, unless that is always the same
-    `element`, and with `count` whole numbers, which `write(compiler, element, *numbers)` gets as
-    LLVM values. It is the global `name` of `module`.
+    Kernels call it with an array, whose kind of number decides (unless `element` fixes the kind),
+    and with `count` whole numbers, which `write(compiler, element, *numbers)` receives as LLVM
+    values. It is the global `name` of `module`.
     """
 
     def __init__(
@@ -80,12 +80,12 @@ class Separate:
 
 
 class Module:
-    """What is compiled together: one kernel or separate function, and the functions in it."""
+    """Functions compiled together: one kernel or separate function, and those that it calls."""
 
     def __init__(self, name: str) -> None:
         self.ir = ir.Module(name)
         self.functions: dict[Any, tuple[Any, Kind | None]] = {}
-        self.begun: set[Any] = set()  # keys of functions, of which some are not ready yet
+        self.begun: set[Any] = set()  # keys of functions; some may not be finished yet
         self.required: dict[str, None] = {}  # symbols of separate functions
 
     def declared(self, name: str, kind: ir.FunctionType) -> ir.Function:

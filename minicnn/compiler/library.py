@@ -1,4 +1,4 @@
-"""What functions of Python and NumPy are in a kernel."""
+"""The functions of Python and NumPy that a kernel may call."""
 
 import ast
 import math

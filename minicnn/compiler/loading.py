@@ -1,4 +1,4 @@
-"""The machine code of a function: in this process already, from the disk, or compiled now."""
+"""Gets a function's machine code: from this process, from the disk, or from the compiler."""
 
 import functools
 import hashlib
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def full_name(python: Callable[..., Any]) -> str:
-    """Return a name that no other function has, in whatever file."""
+    """Return a name that no other function of any file has."""
     return f"{python.__module__}.{python.__qualname__}"
 
 
 def short_name(python: Callable[..., Any]) -> str:
-    """Return the name that the user and the disk are told."""
+    """Return the name for messages and files."""
     return f"{python.__module__.rpartition('.')[2]}.{python.__name__}"
 
 
@@ -40,7 +40,7 @@ def entry(python: Callable[..., Any]) -> int:
     return loaded(full_name(python), short_name(python), python, write)
 
 
-building = threading.RLock()  # a child that was forked in between could not go on building
+building = threading.RLock()  # held during forks: a child could not go on building
 forks.wait_for(sys.modules[__name__], "building", seconds=60)
 known: dict[str, int] = {}  # addresses of what is loaded
 
@@ -99,7 +99,7 @@ def _load_separate(symbol: str) -> None:
 
 @functools.cache
 def digest(file: str) -> str:
-    """Return the digest of all files that a kernel in this file is made of."""
+    """Return the digest of all files that the kernels of this file depend on."""
     here = Path(__file__).parent
     files = {*here.glob("*.py"), *(here.parent / "kernels").glob("*.py"), Path(file)}
     files -= {here / "cache.py"}  # which only keeps them

@@ -2,8 +2,8 @@
 
 By default kernels are compiled for the processor that runs them. `MINICNN_CPU` names a level of
 x86-64 instead (`x86-64-v3`), whose code runs on every machine that has at least its features. A
-folder of kernels that `minicnn compile --cpu` filled says by itself which level that is, in a file
-called `processor`.
+folder of kernels that `minicnn compile --cpu` filled has the name of the level in a file called
+`processor`.
 """
 
 import functools
@@ -42,7 +42,7 @@ def processor() -> Processor:
     else:
         name = _level_of_folder()
         if name and missing(name):
-            name = ""  # made for a machine that can do more
+            name = ""  # the folder is for a machine that can do more
     if name:
         return Processor(triple, name, _LEVELS[name])
     features = ",".join(f"{'+' if there else '-'}{one}" for one, there in sorted(found.items()))
@@ -72,7 +72,7 @@ def check_level(name: str) -> None:
     lacking = missing(name)
     if lacking or not llvm.get_process_triple().startswith("x86_64"):
         raise ValueError(
-            f"MINICNN_CPU={name} is for processors with more than this one has"
+            f"MINICNN_CPU={name} is for processors with features that this one lacks"
             f"{': ' if lacking else ''}{', '.join(lacking)}."
         )
 
@@ -90,7 +90,7 @@ def _level_of_folder() -> str:
 
 @functools.cache
 def level_1_ways() -> int:
-    """Return how many lines of a core's level-1 cache may lie at one place; 8 if nobody says."""
+    """Return the associativity of a core's level-1 cache: lines per set; 8 if it is unknown."""
     try:
         return int(
             Path("/sys/devices/system/cpu/cpu0/cache/index0/ways_of_associativity").read_text()
@@ -118,9 +118,9 @@ def _target_machine() -> llvm.TargetMachine:
 def machine_code(text: str, vectorize: bool) -> bytes:
     """Return the object code of a module in LLVM's language.
 
-    With `vectorize` LLVM does all it can, and makes vectors of loops. Most kernels only prepare the
-    work of functions whose vectors are written out, such as the microkernel: for them a few passes
-    are enough, and take a seventh of the time.
+    With `vectorize`, LLVM optimizes as much as it can, and vectorizes loops. Most kernels only
+    prepare the work of functions whose vectors are written out, such as the microkernel: for them a
+    few passes are enough, and take a seventh of the time.
     """
     module = llvm.parse_assembly(text)
     module.triple = processor().triple
@@ -135,7 +135,7 @@ def machine_code(text: str, vectorize: bool) -> bytes:
 
 
 def _few_passes() -> llvm.ModulePassManager:
-    """Put variables into registers and functions into their callers; simplify instructions."""
+    """Return passes that use registers for variables, inline functions, simplify instructions."""
     passes = llvm.create_new_module_pass_manager()
     passes.add_simplify_cfg_pass()
     passes.add_sroa_pass()
@@ -166,5 +166,5 @@ def load(code: bytes, name: str) -> int:
         engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         engine.finalize_object()
         address: int = engine.get_function_address(name)
-        llvm.add_symbol(name, address)  # for those that call it
+        llvm.add_symbol(name, address)  # for functions that call it
     return address

@@ -38,20 +38,20 @@ class Memory(Arithmetic):
         return total if isinstance(total, Number) else Number(INT, ir.Constant(I64, total))
 
     def check_indices(self, array: Any, indices: list[Any]) -> None:
-        """Refuse what can be seen to be wrong while compiling."""
+        """Refuse indices that are seen to be wrong while compiling."""
         if not isinstance(array, Array):
             raise RefusedError(
                 "Only arrays and tuples are indexed, and only arrays are written to."
             )
         if len(indices) > len(array.dims):
-            raise RefusedError(f"{len(indices)} indices of an array of {len(array.dims)} axes.")
+            raise RefusedError(f"{len(indices)} indices for an array of {len(array.dims)} axes.")
         for index in indices:
             limits = (index.start, index.stop) if isinstance(index, slice) else (index,)
             for limit in limits:
                 if isinstance(limit, int) and limit < 0:
-                    raise RefusedError("A kernel's index does not count from the end.")
+                    raise RefusedError("A kernel's index cannot count from the end.")
                 if isinstance(limit, float) or (isinstance(limit, Number) and limit.kind.floating):
-                    raise RefusedError("An index is a whole number.")
+                    raise RefusedError("An index must be a whole number.")
 
     def _offset(self, array: Array, indices: list[Any]) -> Any:
         """Count the numbers before the one at these indices of the array's first axes."""
@@ -73,7 +73,7 @@ class Memory(Arithmetic):
         """Return the part of an array at these indices; the last one may be a slice."""
         self.check_indices(array, indices)
         *fixed, last = indices
-        if any(isinstance(index, slice) for index in fixed):  # it would be no contiguous part
+        if any(isinstance(index, slice) for index in fixed):  # the part would not be contiguous
             raise RefusedError("Only the last index of a kernel's array may be a slice.")
         if not isinstance(last, slice):
             dims = array.dims[len(indices) :]
@@ -96,7 +96,7 @@ class Memory(Arithmetic):
         return Number(element, loaded)
 
     def store(self, element: Scalar, value: Any, place: Any) -> None:
-        """Put a number at a place, converted to what the array has."""
+        """Store a number at a place, converted to the array's kind."""
         if element is BYTE:
             converted = self.builder.trunc(self.converted(value, INT), I8)
         else:
@@ -131,7 +131,7 @@ class Memory(Arithmetic):
             self.store(element, one, place)
 
     def counted(self, count: Any, first: Any = None) -> "_Counted":
-        """Write a loop of `count` rounds, for instructions that are written by hand."""
+        """Write a loop of `count` rounds around instructions that the caller writes."""
         return _Counted(self, count, first)
 
     def empty(self, shape: Any, dtype: Any = np.float64) -> Array:
@@ -176,7 +176,7 @@ class Memory(Arithmetic):
             target.attributes.add("noinline")
             target.return_value.add_attribute("noalias")
             builder = ir.IRBuilder(target.append_basic_block())
-            # Else LLVM would see that it is the same pointer.
+            # Otherwise LLVM would see that it is the same pointer.
             kept = builder.alloca(POINTER)
             builder.store(target.args[0], kept)
             builder.ret(builder.load_atomic(kept, "monotonic", 8, typ=POINTER))

@@ -1,12 +1,12 @@
-"""Recording what a computation asks of kernels, to do the same again without Python.
+"""Records the kernels that a computation calls, to repeat them without Python.
 
-While a `Recorder` listens, the functions of `minicnn.functional` are called as always, but on a
-`Live` array: one whose numbers will be known only when the program runs. A kernel that reads it is
-written down instead of computed, and what it writes is live as well. A kernel that reads none, one
-that packs weights, say, is computed at once, and for good.
+While a `Recorder` listens, the functions of `minicnn.functional` are called as usual, but on a
+`Live` array, whose numbers will be known only when the program runs. A kernel that reads a live
+array is recorded instead of computed, and the arrays that it writes become live, too. A kernel that
+reads no live array, such as one that packs weights, is computed at once, and only once.
 
-NumPy cannot compute with what is not known yet: then `NotKernelsError` is raised, and that part has
-to be done in Python each time.
+NumPy cannot compute with unknown numbers: then `NotKernelsError` is raised, and Python has to
+compute that part in each run.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Array = np.ndarray
 
 
 class _Here(threading.local):
-    """Who listens to this Python thread."""
+    """The recorder that listens to this Python thread."""
 
     recorder: Recorder | None = None
 
@@ -31,11 +31,11 @@ here = _Here()
 
 
 class NotKernelsError(Exception):
-    """A computation is not made of kernels alone."""
+    """A computation does not consist of kernels alone."""
 
 
 def once(array: Array) -> bool:
-    """Return whether a recorder listens, and what is made of this array alone is made for good."""
+    """Return whether a recorder listens and computes results of this array once and for all."""
     return here.recorder is not None and not here.recorder.is_live(array)
 
 
@@ -53,7 +53,7 @@ class Live(np.ndarray):
 
     def __getitem__(self, index: Any) -> Any:
         found = super().__getitem__(index)
-        if not isinstance(found, Live):  # one number, which is not known
+        if not isinstance(found, Live):  # a single number, which is unknown
             raise NotKernelsError
         return found
 
@@ -80,7 +80,7 @@ def live(shape: tuple[int, ...], dtype: Any) -> Array:
 
 
 def activated(function: Callable[[Array], Array], z: Array) -> Array:
-    """function(z), of z's shape and dtype; a program that it cannot be recorded for calls it."""
+    """Return function(z), of z's shape and dtype; a program calls it if it cannot be recorded."""
     recorder = here.recorder
     if recorder is None:
         return function(z)
@@ -125,23 +125,23 @@ class Recorder:
         self._live: dict[int, Array] = {}
 
     def expect(self, array: Array) -> None:
-        """Mark the array: from now on its numbers are not known."""
+        """Mark the array as live: its numbers are unknown from now on."""
         root = root_of(array)
         self._live[id(root)] = root
 
     def is_live(self, array: Any) -> bool:
-        """Return whether the numbers of this array are not known."""
+        """Return whether the numbers of this array are unknown."""
         return isinstance(array, np.ndarray) and id(root_of(array)) in self._live
 
     def takes(self, kernel: Any, arguments: tuple[Any, ...]) -> bool:
-        """Write the kernel down, if it is to be; else the caller computes it."""
+        """Record the kernel and return True if it reads live arrays; else the caller runs it."""
         if not any(self.is_live(argument) for argument in arguments):
             return False
         self.write_down(kernel, arguments)
         return True
 
     def write_down(self, kernel: Any, arguments: tuple[Any, ...]) -> None:
-        """Have the program compute this, whatever it reads."""
+        """Record the kernel, whatever it reads."""
         tasks = kernel.tasks(*arguments)
         if tasks > 0:
             self.steps.append(Step(kernel, arguments, tasks))
@@ -149,14 +149,14 @@ class Recorder:
             self.expect(arguments[number])
 
     def call(self, function: Callable[[Any], Any], given: Any, outputs: tuple[Array, ...]) -> None:
-        """Have the program call a Python function each time."""
+        """Record a call of a Python function."""
         self.steps.append(Call(function, given, outputs))
         for output in outputs:
             self.expect(output)
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Have kernels come to this recorder."""
+        """Send this thread's kernels to this recorder within the block."""
         before, here.recorder = here.recorder, self
         try:
             yield

@@ -2,11 +2,10 @@
 
 A row of the table is a step: a kernel's address, its record's address, its number of tasks. Each
 thread goes through the table. In each step it takes tasks, one after the other, from a counter;
-when none is left, it waits until all of them are done, and goes on to the next step. So a thread
-that comes late, or is held up, is not waited for, unless it has a task in its hands.
+when none is left, it waits until all of them are done, and goes on to the next step. So no one
+waits for a thread that comes late or is held up, unless it is computing a task.
 
-There is one team of threads. Whoever wants a table computed while the team is busy computes it
-alone.
+There is one team of threads. A caller that needs a table while the team is busy computes it alone.
 """
 
 from typing import Any
@@ -18,15 +17,15 @@ from minicnn.compiler.language import Function, builtin
 from minicnn.compiler.translate import Compiler
 from minicnn.compiler.values import I64, INT, POINTER, Array, Number
 
-LINE = 16  # int64 in two lines of the cache: counters that far apart do not disturb each other
+LINE = 16  # int64 in two cache lines: counters this far apart do not slow each other down
 
-# Where the team's state has what; each in a line of its own.
+# Places in the team's state, each in a cache line of its own.
 BUSY, OPEN, INSIDE, WANTED = (LINE * k for k in range(4))
 TABLE, STEPS, COUNTERS = (LINE * 4 + k for k in range(3))
 STATE = LINE * 5
 
-# A thread's context: its scratch memory (from, to), the team's state, the system's function by
-# which it gives up its core for once.
+# A thread's context: its scratch memory (from, to), the team's state, and the system's function
+# that yields the core.
 TEAM, GIVE_WAY = 2, 3
 
 KERNEL, RECORD, TASKS = range(3)  # columns of a table
@@ -44,7 +43,7 @@ def numbers_at(compiler: Compiler, address: Any, *shape: Any) -> Array:
 
 @builtin
 def add(compiler: Compiler, array: Array, index: Any, more: Any) -> Number:
-    """Add to array[index] in one step for all threads; return what it was before."""
+    """Add to array[index] atomically and return the previous value."""
     place = compiler.place(array, [index])
     added = compiler.builder.atomic_rmw("add", place, compiler.as_int(more), "seq_cst")
     return Number(INT, added)
@@ -52,14 +51,14 @@ def add(compiler: Compiler, array: Array, index: Any, more: Any) -> Number:
 
 @builtin
 def read(compiler: Compiler, array: Array, index: Any) -> Number:
-    """Return array[index], and see all that its writer wrote before it."""
+    """Return array[index] with acquire ordering: see all that its writer wrote before it."""
     place = compiler.place(array, [index])
     return Number(INT, compiler.builder.load_atomic(place, "seq_cst", 8, typ=I64))
 
 
 @builtin
 def write(compiler: Compiler, array: Array, index: Any, value: Any) -> None:
-    """Set array[index] to the value, for all threads to see, behind all that was written before."""
+    """Set array[index] with release ordering: other threads then see all earlier writes, too."""
     place = compiler.place(array, [index])
     compiler.builder.atomic_rmw("xchg", place, compiler.as_int(value), "seq_cst")
 
@@ -77,14 +76,14 @@ def compute(
 
 @builtin
 def memory(compiler: Compiler) -> tuple[Number, Number]:
-    """Return the scratch memory that is left: where it begins and ends."""
+    """Return where the free scratch memory begins and ends."""
     begin = compiler.builder.load(compiler.scratch, typ=I64)
     return Number(INT, begin), Number(INT, compiler.end)
 
 
 @builtin
 def pause(compiler: Compiler) -> None:
-    """Tell the processor that this thread only waits."""
+    """Tell the processor that this thread is only waiting."""
     from minicnn.compiler import machine
 
     system, i32 = machine.processor().triple, ir.IntType(32)
@@ -100,7 +99,7 @@ def pause(compiler: Compiler) -> None:
 
 @builtin
 def let_others_run(compiler: Compiler, function: Any) -> None:
-    """Call the system's function at this address, by which a thread gives up its core for once."""
+    """Yield the core: call the system's function at this address."""
     kind = ir.FunctionType(ir.IntType(32), [])
     compiler.builder.call(compiler.builder.inttoptr(function.value, kind.as_pointer()), [])
 
@@ -172,7 +171,7 @@ def run_table(table, steps, wanted, context):
 
 
 def serve(number, idle_rounds, context):
-    """Help with whatever the team computes, until there has been nothing for a while."""
+    """Help with the team's work until there has been none for a while."""
     team, give_way = numbers_at(context[TEAM], STATE), context[GIVE_WAY]
     idle = 0
     while idle < idle_rounds:

@@ -1,11 +1,11 @@
 """The threads that compute, and how Python hands them work.
 
-They are Python threads that run machine code without the GIL (`minicnn.compiler.schedule`). One
-that has found nothing to do for a moment goes to sleep, so that it takes no core from others; who
-has work wakes it.
+They are Python threads that run machine code without the GIL (`minicnn.compiler.schedule`). A
+thread that finds no work for a moment goes to sleep, so that it takes no core from other programs;
+a caller that has work wakes it.
 
 - Several Python threads may compute at once: the first one gets the team, the others compute alone.
-- A forked process has no team any more; it makes a new one when it first needs it.
+- A forked process has no team; it makes a new one when it first needs it.
 - An interrupt (Ctrl-C) comes before or after the machine code, never within: nothing is left half
   done.
 
@@ -26,7 +26,7 @@ import numpy as np
 from minicnn._support import interrupts
 from minicnn.compiler import loading
 
-SCRATCH = 2**24  # bytes for each thread; the system gives only those that are used
+SCRATCH = 2**24  # bytes for each thread; the system allocates only the pages that are used
 _IDLE = 4000  # rounds, about 0.2 ms, in which a thread looks for work before it sleeps
 
 
@@ -36,7 +36,7 @@ def cores() -> int:
     if wanted:
         if not wanted.isdigit() or int(wanted) < 1:
             raise ValueError(
-                f"MINICNN_NUM_THREADS expects a whole number from 1 on. Received {wanted!r}."
+                f"MINICNN_NUM_THREADS expects a whole number >= 1. Received {wanted!r}."
             )
         return int(wanted)
     found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -60,7 +60,7 @@ def quota(groups: Path) -> int:
 
 
 class _Context(threading.local):
-    """What machine code needs to know of the Python thread that calls it; no `team`: none yet."""
+    """What machine code needs to know about the calling Python thread; `team` is None at first."""
 
     team: "_Team | None" = None
     address = 0
@@ -68,7 +68,7 @@ class _Context(threading.local):
     def of(self, team: "_Team") -> int:
         """Return the address of this thread's context."""
         if self.team is not team:
-            # For the arrays that kernels make; the system gives only the pages that are used.
+            # For the arrays that kernels make; the system allocates only the pages that are used.
             self.scratch = np.empty(SCRATCH, np.uint8)
             begin = self.scratch.ctypes.data
             numbers = begin + -begin % 64, begin + SCRATCH, team.state.ctypes.data, _give_way()
@@ -95,7 +95,7 @@ class _Code:
 
 @functools.cache
 def _give_way() -> int:
-    """Return the address of the system's function by which a thread gives up its core for once."""
+    """Return the address of the system's function that yields a thread's core."""
     if sys.platform == "win32":
         function = ctypes.windll.kernel32.SwitchToThread
     else:
@@ -104,7 +104,7 @@ def _give_way() -> int:
 
 
 class _Member:
-    """A thread of the team, the caller's beside."""
+    """A thread of the team; the caller's own thread is not one."""
 
     def __init__(self, number: int, team: "_Team") -> None:
         self.number, self.team = number, team
@@ -117,13 +117,13 @@ class _Member:
         while True:
             serve(self.number, _IDLE, context)
             self.asleep = True
-            # To come here took the GIL, and so a caller that went off to compute: is there one?
+            # This line needs the GIL, which a caller may just have released to compute: look again.
             if not self.team.is_busy():
                 self.bell.acquire()
             self.asleep = False
 
     def wake(self) -> None:
-        """Have it look for work."""
+        """Wake the thread to look for work."""
         self.asleep = False
         with contextlib.suppress(RuntimeError):  # it is awake already
             self.bell.release()
@@ -143,7 +143,7 @@ class _Team:
         return bool(self.state[self.open])
 
     def wake(self, wanted: int) -> None:
-        """Have so many threads at work, the caller's among them."""
+        """Wake the team, so that `wanted` threads work, including the caller's."""
         while len(self.members) < wanted - 1:
             with _starting:
                 if len(self.members) < wanted - 1:
@@ -178,15 +178,15 @@ def count() -> int:
 
 
 def set_count(threads: int) -> None:
-    """Have so many threads compute from now on."""
+    """Compute with this number of threads from now on."""
     global _count
     if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
-        raise ValueError(f"expected a whole number of threads from 1 on. Received {threads!r}.")
+        raise ValueError(f"expected a whole number of threads >= 1. Received {threads!r}.")
     _count = int(threads)
 
 
 def _prepared(tasks: int) -> tuple[_Code, int, int]:
-    """Return the code, how many threads shall compute so many tasks, and this thread's context."""
+    """Return the code, the number of threads for this many tasks, and this thread's context."""
     global _team
     code, wanted = _made or _code(), min(_count or count(), tasks)
     if _team is None:
@@ -204,9 +204,9 @@ def run(kernel: int, record: bytes, tasks: int) -> None:
 
 
 class Table:
-    """Kernels that follow each other, each given by its address, its record, its tasks.
+    """Kernels in order, each given by its address, its record and its number of tasks.
 
-    Whoever makes a table keeps the arrays alive that the records name.
+    The caller must keep the arrays alive that the records name.
     """
 
     def __init__(self, steps: Sequence[tuple[int, bytes, int]]) -> None:

@@ -1,23 +1,23 @@
-"""From a kernel's Python text to LLVM's language.
+"""Translates a kernel's Python text into LLVM's language.
 
-A kernel is a Python function that keeps to a small part of Python: whole and floating-point
+A kernel is a Python function in a small subset of Python: whole and floating-point
 numbers, arrays, `if`, `while`, `for … in range(…)`, and calls of other functions of its kind. Its
 text is read (`ast`), each expression becomes a few instructions, and LLVM does the rest: registers,
 inlining, vectors. So a kernel compiles in milliseconds.
 
-What is as in Python: the meaning of every operator (`//` and `%` round down, comparisons chain,
-`and` stops early). What is not:
+Every operator means the same as in Python (`//` and `%` round down, comparisons chain, `and` stops
+early). The differences:
 
-- A variable keeps the kind that its first value has; one of whole numbers takes no other.
-- A loop's step that is computed counts up.
+- A variable keeps the kind of its first value; an integer variable accepts only integers.
+- A loop's step that is computed at run time must be positive.
 - An index is not checked, and a negative one does not count from the end.
 - An array is C-contiguous. `x[n, i]` and `x[n, i, first:last]` are views of it; only the last index
   may be a slice.
 - `np.empty` and `np.zeros` take memory that the thread keeps for such arrays (`scratch`). It is
   taken back at the end of the function, or of the round of the loop, that asked for it.
 
-Here are statements, calls, and whole functions; `expressions`, `memory` and `arithmetic` have what
-they are made of.
+This file has statements, calls, and whole functions; their parts are in `expressions`, `memory` and
+`arithmetic`.
 """
 
 import ast
@@ -83,7 +83,7 @@ class Compiler(Expressions):
         self.entry_builder.branch(self._body)
 
     def block(self, statements: list[ast.stmt]) -> None:
-        """Write these statements, up to one that leaves."""
+        """Write these statements, up to a `return`, `break` or `continue`."""
         for statement in statements:
             if self.builder.block.is_terminated:
                 return
@@ -138,7 +138,7 @@ class Compiler(Expressions):
             self.assign_name(target.id, value)
         elif isinstance(target, (ast.Tuple, ast.List)):
             if not isinstance(value, tuple) or len(value) != len(target.elts):
-                raise RefusedError(f"{len(target.elts)} names want a tuple of as many values.")
+                raise RefusedError(f"{len(target.elts)} names expect a tuple of that length.")
             for item, part in zip(target.elts, value, strict=True):
                 if isinstance(item, ast.Starred):
                     raise RefusedError("A kernel has no starred targets.")
@@ -172,7 +172,7 @@ class Compiler(Expressions):
             self.builder.store(part, place)
 
     def _check_kept(self, value: Any, kind: Scalar, what: str) -> None:
-        """Refuse a number of which this kind would keep only a part."""
+        """Refuse a number that this kind cannot hold without loss."""
         given = kind_of(value)
         order = {BOOL: 0, INT: 1, BYTE: 1, FLOAT32: 2, FLOAT64: 2}
         if not isinstance(given, Scalar) or order[given] > order[kind]:
@@ -213,7 +213,7 @@ class Compiler(Expressions):
         first, stop, step = (0, *limits, 1) if len(limits) == 1 else (*limits, 1)[:3]
         if node.orelse or step == 0:
             raise RefusedError("A kernel's loop has no else, and no step of 0.")
-        # Of a step that is computed, LLVM shall know as well which way it goes: up.
+        # Tell LLVM that a step computed at run time counts up.
         goes_on = ">" if isinstance(step, int) and step < 0 else "<"
         counter = self.alloca(I64)
         self.builder.store(self.as_int(first), counter)
@@ -233,7 +233,7 @@ class Compiler(Expressions):
         self.builder.position_at_end(after)
 
     def _round(self, statements: list[ast.stmt], next_round: Any, after: Any) -> None:
-        """One round of a loop; what it takes of scratch is given back at its end."""
+        """Write one round of a loop, which frees its scratch memory at its end."""
         taken = self.builder.load(self.scratch, typ=I64)
         back = self.function.append_basic_block()
         self._loops.append((back, after))
@@ -300,7 +300,7 @@ class Compiler(Expressions):
     def arguments(self, node: ast.Call) -> list[Any]:
         """Return the values of a call's arguments."""
         if node.keywords:
-            raise RefusedError(f"A kernel names no arguments: {ast.unparse(node)}.")
+            raise RefusedError(f"A kernel's calls have no keyword arguments: {ast.unparse(node)}.")
         return list(self.of_Tuple(ast.Tuple(node.args, ast.Load())))
 
     def call(self, function: Function, arguments: list[Any]) -> Any:
@@ -342,12 +342,12 @@ def _signature(python: Callable[..., Any]) -> list[str]:
 def inner_function(
     module: Module, function: Function, kinds: tuple[Kind, ...]
 ) -> tuple[ir.Function, Kind | None]:
-    """The function for arguments of these kinds, as part of the module, and what it returns."""
+    """Return the module's function for arguments of these kinds, and the kind that it returns."""
     key = function, kinds
     if key not in module.functions:
         types = [POINTER, I64, I64, *[part for kind in kinds for part in parts_of(kind)]]
         if key in module.begun:
-            raise RefusedError(f"{function.__name__} calls itself, which no kernel's function may.")
+            raise RefusedError(f"{function.__name__} calls itself: kernels have no recursion.")
         module.begun.add(key)
         name = f"{function.__name__}.{len(module.begun)}"
         target = ir.Function(module.ir, ir.FunctionType(ir.VoidType(), types), name)
@@ -378,9 +378,9 @@ def separate_function(module: Module, function: Separate, element: Scalar) -> No
     compiler.entry_builder.branch(compiler._body)
 
 
-# NumPy's arrays in memory, as its C interface has them (`PyArrayObject_fields`): behind what every
-# object begins with, the address of the numbers, how many axes (4 bytes and 4 unused), and the
-# address of the axes' lengths.
+# NumPy's arrays in memory, as its C interface defines them (`PyArrayObject_fields`): after the
+# header that every object has come the address of the numbers, the number of axes (4 bytes and 4
+# unused), and the address of the axes' lengths.
 _DATA = object.__basicsize__ // 8
 _LENGTHS = _DATA + 2
 
@@ -425,7 +425,7 @@ CONTEXT = 4  # whole numbers in a thread's context: scratch memory from, to; and
 
 
 def entry_function(module: Module, python: Callable[..., Any]) -> None:
-    """Write a function that Python calls with whole numbers, the last one a context's address."""
+    """Write a function that Python calls with whole numbers; the last is a context's address."""
     names = _signature(python)
     kind = ir.FunctionType(ir.VoidType(), [I64] * len(names))
     target = ir.Function(module.ir, kind, module.ir.name)

@@ -1,8 +1,8 @@
-"""The kinds of values that a kernel computes with, and how each is kept in LLVM's terms.
+"""The kinds of values that a kernel computes with, and how LLVM represents each.
 
 A kernel knows few kinds: whole numbers (int64), truth values, floating-point numbers (float32,
 float64), arrays of these or of bytes, and tuples. An array is C-contiguous: an address and a length
-for each axis are all there is to know of it. A tuple exists only while the kernel is compiled.
+for each axis describe it completely. A tuple exists only while the kernel is compiled.
 
 A plain Python number in a kernel's text, or in a global of its file, takes the kind of its partner,
 as in NumPy: `x * 0.5` stays float32 if x is.
@@ -18,7 +18,7 @@ POINTER = ir.PointerType()
 
 
 class Scalar(NamedTuple):
-    """One number: its name, its type in a register, its type and bytes in memory."""
+    """A kind of number: its name, its type in a register, its type and bytes in memory."""
 
     name: str
     ir: Any
@@ -27,7 +27,7 @@ class Scalar(NamedTuple):
 
     @property
     def floating(self) -> bool:
-        """Whether it is a floating-point number."""
+        """Return whether it is a floating-point number."""
         return self.name.startswith("float")
 
 
@@ -41,7 +41,7 @@ BY_DTYPE = {np.dtype(s.name): s for s in (INT, BYTE, FLOAT32, FLOAT64)}
 
 
 class ArrayKind(NamedTuple):
-    """A C-contiguous array of so many axes."""
+    """A C-contiguous array with a number of axes."""
 
     element: Scalar
     ndim: int
@@ -79,7 +79,7 @@ class Array:
 
 
 def kind_of(value: Any) -> Kind:
-    """Return the kind that a variable has which is given this value."""
+    """Return the kind of a variable that is assigned this value."""
     if isinstance(value, (Number, Array)):
         return value.kind
     if isinstance(value, tuple):
@@ -94,7 +94,7 @@ def kind_of(value: Any) -> Kind:
 
 
 def parts_of(kind: Kind) -> list[Any]:
-    """LLVM's types of the parts that make up a value of this kind."""
+    """Return LLVM's types for the parts of a value of this kind."""
     if isinstance(kind, Scalar):
         return [kind.ir]
     if isinstance(kind, ArrayKind):
@@ -114,7 +114,7 @@ def flattened(value: Any) -> list[Any]:
 
 
 def rebuilt(kind: Kind, parts: list[Any]) -> Any:
-    """Return the value of this kind that is made up of `parts`, which are used up."""
+    """Return the value of this kind whose parts come first in `parts`; they are removed from it."""
     if isinstance(kind, Scalar):
         return Number(INT if kind is BYTE else kind, parts.pop(0))
     if isinstance(kind, ArrayKind):
@@ -123,7 +123,7 @@ def rebuilt(kind: Kind, parts: list[Any]) -> Any:
 
 
 def kind_of_argument(argument: Any) -> Kind:
-    """Return the kind of what Python hands to a kernel."""
+    """Return the kind of an argument that Python passes to a kernel."""
     if isinstance(argument, np.ndarray):
         return ArrayKind(BY_DTYPE[argument.dtype], argument.ndim)
     if isinstance(argument, tuple):

@@ -2,8 +2,8 @@
 
     (x_train, y_train), (x_test, y_test) = minicnn.datasets.mnist.load_data()
 
-and so for `fashion_mnist`, `cifar10` and `cifar100`. The sample needs no network: it is a folder
-tree like that of clothing-dataset-small.
+`fashion_mnist`, `cifar10` and `cifar100` work in the same way. The sample needs no network: it is a
+folder tree like that of clothing-dataset-small.
 
 DIR/train/dress/dress-0000.jpg, …    DIR/validation/…    DIR/test/…
 """
@@ -85,7 +85,7 @@ def _file_name(split: str, kind: str, index: int) -> str:
 def _write_image(
     root: Path, seed: int, size: tuple[int, int], split: str, kind: str, index: int
 ) -> None:
-    """Draw one image from its own seed, so that it depends on no other image and on no order."""
+    """Draw one image from its own seed: it depends neither on other images nor on an order."""
     name = split.encode()
     key = [seed, len(name), *name, CLOTHING_CLASSES.index(kind), index]
     rng = np.random.default_rng(np.random.SeedSequence(key))

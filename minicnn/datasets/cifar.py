@@ -1,12 +1,12 @@
-"""Reads the archives of CIFAR: pickles, of which nothing is unpickled.
+"""Reads the archives of CIFAR, which are pickles, without unpickling anything.
 
 A pickle is a program for a small machine with a stack, and this machine calls any function that it
 is told to. `pickletools` only lists the program's instructions. Those of a batch of CIFAR push the
 key `data`, then, among a few others, a string of all pixels, and the key `labels`, then the labels
 one by one; so the numbers can be taken from the list.
 
-Keras unpickles the same archive. CIFAR also comes as plain bytes, but in another archive, and who
-has it from Keras would have to download it again.
+Keras unpickles the same archive. CIFAR also comes as plain bytes, but in another archive, which
+users of Keras's archive would have to download as well.
 """
 
 import pickletools
@@ -72,8 +72,8 @@ def _members(path: str, inside: str, names: list[str]) -> dict[str, bytes]:
 def read_batch(content: bytes, labels: str, name: str) -> tuple[Array, Array]:
     """Return the images of a batch, uint8 (count, 32, 32, 3), and its labels, int64 (count, 1).
 
-    `labels` is the key of the labels that are wanted. Raises `BadDataError` if the batch, `name`,
-    does not consist of images with a label each.
+    `labels` is the key of the labels to return. Raises `BadDataError`, which calls the batch
+    `name`, unless it consists of images with a label each.
     """
     key, pixels, by_columns = "", b"", False
     numbers: list[Any] = []

@@ -19,7 +19,7 @@ def load_data(label_mode: str = "fine") -> DataSet:
     """Return `(x_train, y_train), (x_test, y_test)`, as `keras.datasets.cifar100.load_data` does.
 
     x is uint8 (50000, 32, 32, 3) and (10000, 32, 32, 3); y is int64 (50000, 1) and (10000, 1), from
-    0 to 99, or with `label_mode="coarse"` from 0 to 19: what the classes are kinds of. The archive,
+    0 to 99, or with `label_mode="coarse"` from 0 to 19 (the superclasses). The archive,
     170 MB, is downloaded once, into Keras's cache; nothing in it is unpickled
     (`minicnn.datasets.cifar`). Raises `ConnectionError` without a network at the first use.
 

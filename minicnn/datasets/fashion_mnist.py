@@ -1,4 +1,4 @@
-"""Fashion-MNIST: 70,000 gray pictures of clothes, 28x28 pixels, in 10 classes (Zalando)."""
+"""Fashion-MNIST: 70,000 gray images of clothes, 28x28 pixels, in 10 classes (Zalando)."""
 
 from typing import TYPE_CHECKING
 
@@ -18,8 +18,8 @@ def load_data() -> fetching.DataSet:
 
     x is uint8 (60000, 28, 28) and (10000, 28, 28), from 0 (background) to 255; y is uint8 (60000,)
     and (10000,): T-shirt/top, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag, ankle
-    boot. The files, 31 MB, are downloaded once, into Keras's cache, and have the checksums that the
-    server sends. Raises `ConnectionError` without a network at the first use.
+    boot. The files, 31 MB, are downloaded once, into Keras's cache, and checked by the checksums
+    that the server sends. Raises `ConnectionError` without a network at the first use.
     """
     names = {
         (part, kind): f"{part}-{kind}-ubyte.gz"

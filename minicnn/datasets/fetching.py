@@ -1,4 +1,4 @@
-"""Downloads the standard data sets into Keras's cache, from where Keras takes them."""
+"""Downloads the standard data sets into Keras's cache, where Keras finds them, too."""
 
 import gzip
 import zlib
@@ -61,7 +61,7 @@ def idx(path: str, largest: int, ndim: int) -> Array:
     content = unpacked(path, largest)
     start = 4 + 4 * ndim
     if len(content) < start or content[:4] != bytes([0, 0, 8, ndim]):
-        raise BadDataError(f"{path!r} is no IDX file of uint8 in {ndim} axes.")
+        raise BadDataError(f"{path!r} is not an IDX file of uint8 in {ndim} axes.")
     shape = tuple(int(n) for n in np.frombuffer(content[4:start], ">u4"))
     if int(np.prod(shape, dtype=object)) != len(content) - start:
         raise BadDataError(

@@ -1,13 +1,13 @@
 """The operations of a CNN as pure functions of arrays: check, allocate, choose, compute.
 
 Each function has a plain-loop twin of the same name in `minicnn.naive`, in a file of the same name;
-read that one for the formula. Here every argument is checked once, so that the kernels below need
-not. Arrays are float32 or float64 (one dtype per call), activations NHWC `(batch, height, width,
+read that one for the formula. Here every argument is checked once; the kernels below check nothing.
+Arrays are float32 or float64 (one dtype per call), activations NHWC `(batch, height, width,
 channels)`, kernels HWIO. Inputs are never written to and never returned: a result is always a new
 array.
 
     convolution         conv2d
-    pooled_convolution  conv2d_max_pool2d, which never stores what the pooling drops
+    pooled_convolution  conv2d_max_pool2d, which does not store what the pooling drops
     transposed          conv2d_transpose
     depthwise           depthwise_conv2d
     pooling             max_pool2d, average_pool2d, global_average_pool2d, global_max_pool2d
@@ -17,8 +17,8 @@ array.
     reshaping           permute, repeat_vector, cropping2d
     dense               dense
     elementwise         rescaling, relu, sigmoid, tanh, softmax, dropout, alpha_dropout
-    activations         elu, silu, gelu, softplus, …, whose gradients take their input; prelu
-    by_name             the activations that layers take, by their names
+    activations elu, silu, gelu, softplus, …, whose gradients take their input; prelu
+    by_name             the activations that layers take, by name
     merging             add, multiply, subtract, divide, average, maximum, minimum, concatenate
     dot                 dot
     normalization       batch_moments, batch_normalization
@@ -29,9 +29,9 @@ array.
     channelwise         each channel by itself, for depthwise and grouped convolutions
     algorithms/         the algorithms of convolution, and the choice between them
     epilogue            what happens to a sum before it is stored
-    buffers             memory that is used again
+    buffers             memory that is reused
 
-`name` is how error messages call the operation; a layer passes its own name.
+Error messages call the operation `name`; a layer passes its own name.
 
 Convolutions take `algorithm`:
 

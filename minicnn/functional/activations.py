@@ -135,7 +135,7 @@ _ERF_BOTTOM = (
 
 
 def _erf(x: Array) -> Array:
-    """Return erf(x) = 2/sqrt(pi) * the integral of exp(-t^2) from 0 to x, to a few units in last.
+    """Return erf(x) = 2/sqrt(pi) * the integral of exp(-t^2) from 0 to x, almost exact.
 
     NumPy has no erf, so float64 goes through Python, number by number.
     """
@@ -382,7 +382,7 @@ def prelu(x: Array, alpha: Array, name: str = "prelu") -> Array:
 def prelu_backward(dy: Array, x: Array, alpha: Array, name: str = "prelu") -> tuple[Array, Array]:
     """dx = dy above 0, dy * alpha below, 0 at 0; dalpha sums dy * x where x is below 0.
 
-    At 0 neither `relu(x)` nor `relu(-x)`, of which Keras makes it, has a gradient.
+    Keras computes it with `relu(x)` and `relu(-x)`, neither of which has a gradient at 0.
     """
     _check_alpha(x, alpha, name)
     dy = check_gradient(dy, x.shape, x, name)

@@ -1,8 +1,8 @@
-"""Big arrays whose memory is used again.
+"""Allocates big arrays whose memory is reused.
 
 A fresh array of 45 MB costs more than filling it: the system hands out its pages one by one, at
-the first touch of each. A network asks for the same sizes in every step, so the memory of a big
-array goes, when its last view is gone, to the next one of its size or a little less.
+the first touch of each. A network asks for the same sizes in every step. So when the last view of a
+big array is gone, its memory goes to the next array of the same size, or a little less.
 """
 
 import math
@@ -15,13 +15,13 @@ from minicnn.compiler import recording
 
 _SMALLEST = 2**18  # bytes; below that malloc reuses memory by itself
 LARGEST_KEPT = 2**29  # bytes that may wait for their next use
-_SIZES = 64  # of which it is remembered when they were asked for, though no block waits
-_LOOSEST = 1.5  # so many times as large as asked for a block may be
+_SIZES = 64  # sizes whose last request is remembered, even if no block of them waits
+_LOOSEST = 1.5  # a block may be at most this many times as large as requested
 _ALIGNMENT = 64  # a cache line, and a vector register
 
 
 class _Block:
-    """Memory, and where in it an array begins."""
+    """A block of memory, and where in it an array begins."""
 
     def __init__(self, size: int) -> None:
         self.size, self.memory = size, np.empty(size + _ALIGNMENT, np.uint8)
@@ -54,7 +54,7 @@ class _Lease:
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """`np.empty(shape, dtype)`; a big one may have been another array before."""
+    """Return `np.empty(shape, dtype)`; a big array may reuse the memory of an earlier one."""
     global _interrupted
     if _interrupted:
         _interrupted = False
@@ -69,8 +69,8 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
 
 def _taken(size: int) -> _Block | None:
-    """A block that waits, the smallest that is large enough, if it is not too large."""
-    fitting = [size]  # most often there is one of just this size
+    """Take the smallest waiting block that is large enough; None if it is much too large."""
+    fitting = [size]  # usually there is one of exactly this size
     if not _free.get(size):
         fitting = sorted(kept for kept in list(_free) if size <= kept <= _LOOSEST * size)
     for kept in fitting:
@@ -82,13 +82,13 @@ def _taken(size: int) -> _Block | None:
 
 
 def give_back(block: _Block) -> None:
-    """Keep a block for an array to come, as long as not too much is kept."""
+    """Keep a block for a later array, as long as not too much is kept."""
     _free.setdefault(block.size, []).append(block)
     _free.move_to_end(block.size)
     kept = sum([size * len(blocks) for size, blocks in list(_free.items())])
     if kept <= LARGEST_KEPT and len(_free) <= _SIZES:
         return
-    # What has not been asked for the longest goes first.
+    # The sizes that were requested longest ago go first.
     for oldest, blocks in list(_free.items()):
         while blocks and kept > LARGEST_KEPT:
             del blocks[-1:]
@@ -98,5 +98,5 @@ def give_back(block: _Block) -> None:
 
 
 def release() -> None:
-    """Give all memory that waits back to the system."""
+    """Return all waiting memory to the system."""
     _free.clear()

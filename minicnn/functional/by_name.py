@@ -1,6 +1,6 @@
-"""`ACTIVATIONS`: those that a layer takes as `activation=`, by their names.
+"""`ACTIVATIONS` has the activations that a layer takes as `activation=`, by name.
 
-An activation with other numbers than its usual ones has them in its name, as in
+An activation whose numbers are not the defaults has them in its name, as in
 `leaky_relu(negative_slope=0.1)`; `activation` finds both.
 """
 
@@ -24,8 +24,8 @@ Array = np.ndarray
 class ActivationFunction(NamedTuple):
     """An activation: `forward(z)` gives y, `backward(dy, y)` gives dz.
 
-    One that is `of_input` needs z in place of y: `backward(dy, z)`. One that only keeps z between
-    two `limits` can be a convolution's epilogue.
+    If it is `of_input`, backward needs z in place of y: `backward(dy, z)`. An activation that only
+    keeps z between two `limits` can be a convolution's epilogue.
     """
 
     forward: Callable[[Array], Array]
@@ -34,7 +34,7 @@ class ActivationFunction(NamedTuple):
     of_input: bool = False
 
     def applied(self, z: Array) -> Array:
-        """`forward(z)`; a program (`minicnn.graph.program`) calls it if no kernel computes it."""
+        """Return `forward(z)`; a program (`graph.program`) calls it if no kernel computes it."""
         return recording.activated(self.forward, z)
 
     def gradient(self, dy: Array, z: Array | None, y: Array) -> Array:
@@ -71,7 +71,7 @@ _WITH_NUMBERS = ("relu", "leaky_relu", "elu", "hard_sigmoid")
 
 
 def named(name: str, **numbers: Any) -> str:
-    """Return the name of an activation with these numbers: the plain one if they are the usual."""
+    """Return the name of an activation with these numbers: its plain name for the defaults."""
     function = ACTIVATIONS[name].forward
     usual = {key: value.default for key, value in inspect.signature(function).parameters.items()}
     changed = {key: value for key, value in numbers.items() if value != usual[key]}

@@ -1,4 +1,4 @@
-"""Each channel filtered by itself: depthwise convolutions, and those with a group for each channel.
+"""Filters each channel by itself: for depthwise convolutions, and with a group for each channel.
 
 The arguments have been checked; `w` is (rows, columns, channels, multiplier).
 """
@@ -14,12 +14,12 @@ Array = np.ndarray
 
 
 def _flat_filters(w: Array) -> Array:
-    """(rows, columns, channels, multiplier) as (rows, columns, channels * multiplier)."""
+    """Reshape (rows, columns, channels, multiplier) to (rows, columns, channels * multiplier)."""
     return shapes.contiguous(w).reshape(*w.shape[:2], -1)
 
 
 def _repeat_channels(x: Array, multiplier: int) -> Array:
-    """Each channel `multiplier` times: as many channels as filters, so that each has one filter."""
+    """Repeat each channel `multiplier` times, so that each has one filter."""
     x = shapes.contiguous(x)
     if multiplier == 1:
         return x
@@ -29,7 +29,7 @@ def _repeat_channels(x: Array, multiplier: int) -> Array:
 
 
 def _sum_channels(dy: Array, multiplier: int) -> Array:
-    """The backward pass of `_repeat_channels`: the sum over each channel's copies."""
+    """Return the sum over each channel's copies: the backward pass of `_repeat_channels`."""
     if multiplier == 1:
         return dy
     dx = buffers.empty((*dy.shape[:3], dy.shape[3] // multiplier), dy.dtype)
@@ -38,7 +38,7 @@ def _sum_channels(dy: Array, multiplier: int) -> Array:
 
 
 def forward(x: Array, w: Array, b: Array | None, limits: Limits, window: shapes.Window) -> Array:
-    """y, kept within an activation's limits."""
+    """Return y, kept within an activation's limits."""
     x, filters = _repeat_channels(x, w.shape[3]), _flat_filters(w)
     bias = np.zeros(filters.shape[2], x.dtype) if b is None else shapes.contiguous(b)
     y = buffers.empty((x.shape[0], *window.out, filters.shape[2]), x.dtype)
@@ -51,7 +51,7 @@ def input_gradient(dy: Array, x_shape: tuple[int, ...], w: Array, window: shapes
     """dx."""
     filters = _flat_filters(w)
     each = buffers.empty((*x_shape[:3], filters.shape[2]), dy.dtype)
-    if window.strides == (1, 1):  # a depthwise convolution too, of dy with the kernel flipped
+    if window.strides == (1, 1):  # a depthwise convolution, too: of dy with the flipped kernel
         flipped = shapes.contiguous(filters[::-1, ::-1])
         sides = zip(window.kernel, window.dilation, window.before, strict=True)
         before = tuple((size - 1) * step - pad for size, step, pad in sides)
@@ -66,7 +66,7 @@ def input_gradient(dy: Array, x_shape: tuple[int, ...], w: Array, window: shapes
 def weight_gradient(
     dy: Array, x: Array, w_shape: tuple[int, ...], window: shapes.Window, need_db: bool = True
 ) -> tuple[Array, Array | None]:
-    """dw and db; None for db if it is not needed."""
+    """Return dw and db; None for db if it is not needed."""
     parts = max(1, min(PARTS, len(dy) * window.out[0]))
     partial = np.empty((parts, *window.kernel, dy.shape[3]), x.dtype)
     geometry = window.strides, window.dilation, window.before

@@ -49,7 +49,7 @@ def check_convolution(
         filters = w.shape[3]
     if filters % groups:
         raise ValueError(
-            f"{name} expects a number of filters that its {groups} groups divide. "
+            f"{name} expects a number of filters divisible by its {groups} groups. "
             f"Received w.shape={w.shape}."
         )
     check_arrays(x, w, b, w.shape[2] * groups, filters, name)
@@ -65,7 +65,7 @@ def check_arrays(
 ) -> None:
     """Check arrays of the right rank: x has these channels, and b a number for each filter."""
     if 0 in w.shape:
-        raise ValueError(f"{name} expects a w that is not empty. Received w.shape={w.shape}.")
+        raise ValueError(f"{name} expects a non-empty w. Received w.shape={w.shape}.")
     if x.shape[3] != channels:
         raise ValueError(f"{name} expects {channels} input channels. Received x.shape={x.shape}.")
     if b is not None:
@@ -86,7 +86,7 @@ def check_algorithm(algorithm: str, window: shapes.Window, dtype: np.dtype, name
 
 
 def algorithm_for(how: Convolution, x: Array, w: Array) -> Any:
-    """The one that was asked for, or that "auto" chooses for each group of this convolution."""
+    """Return the requested algorithm, or the one that "auto" chooses for each group."""
     name = how.algorithm
     if name == "auto":
         channels, filters = w.shape[2], w.shape[3] // how.groups
@@ -95,24 +95,24 @@ def algorithm_for(how: Convolution, x: Array, w: Array) -> Any:
 
 
 def is_channelwise(how: Convolution, w: Array) -> bool:
-    """Whether each group is one channel, as in ConvNeXt: then there is no sum over channels."""
+    """Return whether each group is one channel, as in ConvNeXt: there is no sum over channels."""
     return how.algorithm == "auto" and how.groups > 1 and w.shape[2] == 1
 
 
 def _by_channel(w: Array, groups: int) -> Array:
-    """(rows, columns, 1, filters) as the kernel of a depthwise convolution."""
+    """Reshape (rows, columns, 1, filters) to the kernel of a depthwise convolution."""
     return w.reshape(*w.shape[:2], groups, -1)
 
 
 def split_channels(x: Array, groups: int) -> list[Array]:
-    """Each group's own channels, contiguous."""
+    """Return each group's own channels, contiguous."""
     if groups == 1:
         return [shapes.contiguous(x)]
     return [shapes.contiguous(part) for part in np.split(x, groups, axis=-1)]
 
 
 def join_channels(parts: list[Array]) -> Array:
-    """The channels of all groups, side by side again."""
+    """Return the channels of all groups, side by side again."""
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
 
@@ -143,14 +143,14 @@ def conv2d(
         algorithm: see the top of `minicnn.functional`.
         activation: "linear", "relu" or "relu6", applied while y is still in the processor's
             registers; another pass over a large y costs as much time as a small convolution.
-        scale: (filters,) or None: filter o is w[..., o] * scale[o], multiplied on the way. Of a
-            normalization that is folded into the convolution.
+        scale: (filters,) or None: filter o is w[..., o] * scale[o]; for a normalization that is
+        folded into the convolution.
 
     Returns:
         y (batch, out_height, out_width, filters), of x's dtype.
 
     Raises:
-        TypeError: an array that is no float32 or float64 NumPy array, or mixed dtypes.
+        TypeError: an array that is not a float32 or float64 NumPy array, or mixed dtypes.
         ValueError: a wrong rank, channels that do not fit `w`, a window larger than the input, or
             an option that is not one of those named here.
     """
@@ -160,7 +160,7 @@ def conv2d(
 
 
 def check_scale(scale: Array | None, x: Array, w: Array, name: str) -> None:
-    """Raise unless scale is None, or has a number of x's dtype for each filter."""
+    """Raise an error unless scale is None, or has a number of x's dtype for each filter."""
     if scale is not None:
         shapes.check_array(scale, 1, "scale", name)
         shapes.check_shape(scale, (w.shape[3],), "scale", name)
@@ -218,9 +218,9 @@ def conv2d_backward(
         dw[i, j, c, o]   = sum of dy[n, oy, ox, o] * x[n, iy, ix, c]    over all windows
         db[o]            = sum of dy[n, oy, ox, o]
 
-    What is not needed (`need_dx=False`; `need_dw=False` for dw and db; `need_db=False` for db, as
-    without a bias) costs nothing and is None.
-    Raises as `conv2d`, and a `ValueError` for a `dy` of another shape than y.
+    Gradients that are not needed (`need_dx=False`; `need_dw=False` for dw and db; `need_db=False`
+    for db, if there is no bias) cost nothing and are None. Raises as `conv2d`, and a `ValueError`
+    for a `dy` of another shape than y.
     """
     how = check_convolution(x, w, None, strides, padding, dilation_rate, groups, algorithm, name)
     window = how.window

@@ -15,7 +15,7 @@ def _check_dense(x: Array, w: Array, b: Array | None, name: str) -> None:
     shapes.check_array(x, None, "x", name)
     shapes.check_array(w, 2, "w", name)
     if 0 in w.shape:
-        raise ValueError(f"{name} expects a w that is not empty. Received w.shape={w.shape}.")
+        raise ValueError(f"{name} expects a non-empty w. Received w.shape={w.shape}.")
     if x.ndim < 2 or x.shape[-1] != w.shape[0]:
         raise ValueError(
             f"{name} expects x.shape=(batch, ..., {w.shape[0]}). Received x.shape={x.shape}."

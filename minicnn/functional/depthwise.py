@@ -41,7 +41,7 @@ def depthwise_conv2d(
     activation: str = "linear",
     name: str = "depthwise_conv2d",
 ) -> Array:
-    """Depthwise convolution: every channel is filtered alone, with `multiplier` filters of its own.
+    """Depthwise convolution: each channel is filtered by itself, by `multiplier` filters.
 
         y[n, oy, ox, c * multiplier + m] = b[...] + sum over i, j of x[n, iy, ix, c] * w[i, j, c, m]
 

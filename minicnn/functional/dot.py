@@ -20,10 +20,10 @@ _EPSILON = 1e-7  # the least length to divide by, as in Keras
 def dot(xs: Sequence[Array], axes: Axes, normalize: bool = False, name: str = "dot") -> Array:
     """y[n, …, ___] = sum over k of x0[n, …, k, …] * x1[n, _, k, _], k along the two axes.
 
-    y has the other axes of x0, then those of x1; (n, 1) if there are none. `axes` is an axis of
-    both, or one of each, and not the batch's. With `normalize` the arrays are first divided by
-    their lengths along these axes, so that y is a cosine. Raises `ValueError` for shapes that do
-    not fit.
+    y has the other axes of x0, then those of x1; (n, 1) if there are none. `axes` is one axis of
+    both inputs, or one axis of each, but not the batch axis. With `normalize` the arrays are first
+    divided by their lengths along these axes, so that y is a cosine. Raises `ValueError` for shapes
+    that do not fit.
     """
     pair, y_shape = _checked(xs, axes, name)
     a, b = (_rows(_scaled(x, axis, normalize), axis) for x, axis in zip(xs, pair, strict=True))
@@ -71,7 +71,7 @@ def axes_of(
     ):
         raise ValueError(
             f"{name} expects inputs of one batch that have the same size along axes={axes!r}, "
-            f"without the batch's. Received {[tuple(shape) for shape in found]}."
+            f"which is not the batch. Received {[tuple(shape) for shape in found]}."
         )
     rest = [
         *(size for i, size in enumerate(found[0]) if i not in (0, first)),

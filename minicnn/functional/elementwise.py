@@ -58,7 +58,7 @@ def relu(
 ) -> Array:
     """y = x above `threshold`, `negative_slope * (x - threshold)` below, at most `max_value`.
 
-    With the defaults max(x, 0); `max_value=6` is ReLU6. NaN stays NaN.
+    The defaults give max(x, 0); `max_value=6` is ReLU6. NaN stays NaN.
     """
     shapes.check_array(x, None, "x", name)
     y = buffers.empty(x.shape, x.dtype)
@@ -128,7 +128,8 @@ def tanh_backward(dy: Array, y: Array, name: str = "tanh") -> Array:
 def softmax(x: Array, name: str = "softmax") -> Array:
     """y[..., k] = exp(x[..., k] - m) / sum over j of exp(x[..., j] - m), m the largest of x[...].
 
-    Over the last axis. Subtracting m cancels in the ratio and keeps exp from overflowing.
+    The sum is over the last axis. Subtracting m cancels in the ratio and keeps exp from
+    overflowing.
     """
     check_classes(x, "x", name)
     e = np.exp(x - x.max(axis=-1, keepdims=True))
@@ -169,17 +170,17 @@ def dropout_backward(dy: Array, mask: Array, rate: float, name: str = "dropout")
 
 
 SATURATED = -1.6732632423543772848170429916717 * 1.0507009873554804934193349852946
-"""What SELU has far below 0: minus its alpha times its scale."""
+"""The value of SELU far below 0: minus its alpha times its scale."""
 
 
 def alpha_factors(rate: float) -> tuple[float, float]:
-    """Return `(a, b)`, with which a * x + b has the mean 0 and the variance 1 again."""
+    """Return `(a, b)` such that a * x + b has mean 0 and variance 1 again."""
     a = ((1 - rate) * (1 + rate * SATURATED**2)) ** -0.5
     return a, -a * SATURATED * rate
 
 
 def alpha_dropout(x: Array, mask: Array, rate: float, name: str = "alpha_dropout") -> Array:
-    """y = a * (x where the boolean `mask` is True, else s) + b, s being what SELU has far below 0.
+    """y = a * (x where the boolean `mask` is True, else s) + b, s being SELU's value far below 0.
 
     a = ((1 - rate) * (1 + rate * s²))^(-1/2) and b = -a * s * rate let numbers with the mean 0 and
     the variance 1 keep both; `rate` in [0, 1) is the share that is dropped (Klambauer et al. 2017).
@@ -213,5 +214,5 @@ LIMITS: dict[str, Limits] = {"linear": UNBOUNDED, "relu": (0.0, np.inf), "relu6"
 
 
 def limits_of(activation: Any, name: str) -> Limits:
-    """The limits of an activation that has nothing but limits; others raise a `ValueError`."""
+    """Return the limits of an activation that has only limits; others raise a `ValueError`."""
     return LIMITS[shapes.choice(activation, LIMITS, "activation", name)]

@@ -15,17 +15,17 @@ from minicnn.shapes import Pair
 
 Array = np.ndarray
 
-# The least and the most that a result may be; an activation's.
+# The smallest and the largest result that an activation allows.
 Limits = tuple[float, float]
 
 UNBOUNDED: Limits = (-np.inf, np.inf)
 
 
 class Pooling(NamedTuple):
-    """Max pooling keeps of each `size` results, side by side, only the largest.
+    """Max pooling keeps only the largest result of each block of `size`, side by side.
 
-    With `remember` also which one that is, in uint8, counted in reading order, `kernels.NOBODY`
-    where an activation lets no gradient through.
+    With `remember` it also keeps which one that is, in uint8, counted in reading order, or
+    `kernels.NOBODY` where an activation lets no gradient through.
     """
 
     size: Pair = (1, 1)
@@ -36,7 +36,7 @@ NO_POOLING = Pooling()
 
 
 class Epilogue(NamedTuple):
-    """An epilogue makes of each sum what is stored.
+    """An epilogue turns each sum into the number that is stored.
 
         y = the largest of each block of:  sum * scale + bias, kept within the limits
 
@@ -50,7 +50,7 @@ class Epilogue(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Whether the sums are stored as they are."""
+        """Return whether the sums are stored as they are."""
         return self.scale is None and self.bias is None and self.limits == UNBOUNDED
 
     def of_groups(self, groups: int) -> list["Epilogue"]:
@@ -66,8 +66,8 @@ class Epilogue(NamedTuple):
     def packed(self, columns: int, dtype: np.dtype) -> Array:
         """Pack it as `simd.tile` takes it: (panels, 4, columns of a panel).
 
-        The four are scale, bias, least and most. The panels are whole: there are numbers beyond the
-        last column, too.
+        The four are scale, bias, least and most. All panels are whole, so there are also numbers
+        beyond the last column.
         """
         wide = kernels.simd.COLUMNS * 4 // dtype.itemsize
         panels = -(-columns // wide)
@@ -83,23 +83,23 @@ PLAIN = Epilogue()
 
 
 def clamp_of(limits: Limits, dtype: np.dtype) -> Array:
-    """The limits as kernels take them."""
+    """Return the limits as kernels take them."""
     return np.array(limits, dtype)
 
 
 def argmax_for(y: Array, pooling: Pooling) -> Array:
-    """Return memory for the argmax of each block; it is empty if that is not wanted."""
+    """Return memory for the argmax of each block; it is empty if no argmax is needed."""
     return buffers.empty(y.shape if pooling.remember else (0, 0, 0, 0), np.uint8)
 
 
 def stops_of(limits: Limits, dtype: np.dtype) -> Array:
-    """The values at which no gradient passes: an activation's limits, NaN if there is none."""
+    """Return the values at which no gradient passes: an activation's limits, or NaN for none."""
     low, high = (limit if np.isfinite(limit) else np.nan for limit in limits)
     return clamp_of((low, high), dtype)
 
 
 def pooled(y: Array, pooling: Pooling, limits: Limits) -> tuple[Array, Array | None]:
-    """Pool results that lie within the limits already."""
+    """Pool results that already lie within the limits."""
     if pooling == NO_POOLING:
         return y, None
     pool = pooling.size

@@ -1,4 +1,4 @@
-"""Normalization of each example by itself, in training as in prediction: layer, group and unit."""
+"""Normalizes each example by itself, in training and in prediction: layer, group and unit."""
 
 import math
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ def layer_normalization_backward(
         dbeta = sum of dy,   dgamma = sum of dy * z     over all examples and all other axes
         dx = (g - mean(g) - z * mean(g * z)) / sqrt(variance + epsilon),   g = gamma * dy
 
-    The means are along `axis`: every x of these moved the mean and the variance.
+    The means are along `axis`: every x there changed the mean and the variance.
     """
     axes = _axes_of(x, axis, name)
     _check_parameters(x, axes, {"gamma": gamma}, name)
@@ -101,7 +101,7 @@ def unit_normalization(
 ) -> Array:
     """y = x / sqrt(sum of x**2), the sum along `axis`: vectors of length 1.
 
-    A vector shorter than `epsilon` is divided by that, so that 0 stays 0.
+    A vector shorter than `epsilon` is divided by `epsilon` instead, so that 0 stays 0.
     """
     return x * _inverse_norm(x, _axes_of(x, axis, name), epsilon)
 
@@ -113,7 +113,7 @@ def unit_normalization_backward(
     epsilon: float = 1e-12,
     name: str = "unit_normalization",
 ) -> Array:
-    """dx = (dy - y * sum of dy * y) / sqrt(sum of x**2): only what turns the vector counts."""
+    """dx = (dy - y * sum of dy * y) / sqrt(sum of x**2): only the part that turns the vector."""
     axes = _axes_of(x, axis, name)
     dy, inverse = check_gradient(dy, x.shape, x, name), _inverse_norm(x, axes, epsilon)
     y = x * inverse
@@ -146,21 +146,21 @@ def _check_parameters(x: Array, axes: Axes, found: dict[str, Array | None], name
 
 
 def _fit(parameter: Array | None, x: Array, axes: Axes) -> Array | None:
-    """A parameter in a shape that can be combined with x."""
+    """Return a parameter in a shape that broadcasts with x."""
     if parameter is None:
         return None
     return parameter.reshape([x.shape[i] if i in axes else 1 for i in range(x.ndim)])
 
 
 def _grouped(x: Array, groups: int, found: dict[str, Array | None], name: str) -> Array:
-    """x as (batch, places, groups, channels of each)."""
+    """Return x as (batch, places, groups, channels of each)."""
     groups = shapes.positive_int(groups, "groups", name)
     axes = _axes_of(x, -1, name)
     if not all(x.shape[1:]):
-        raise ValueError(f"{name} expects examples that have numbers. Received x.shape={x.shape}.")
+        raise ValueError(f"{name} expects examples that are not empty. Received x.shape={x.shape}.")
     if x.shape[-1] % groups:
         raise ValueError(
-            f"{name} expects channels that {groups} groups can share. Received x.shape={x.shape}."
+            f"{name} expects channels divisible by {groups} groups. Received x.shape={x.shape}."
         )
     _check_parameters(x, axes, found, name)
     places = math.prod(x.shape[1:-1])
@@ -168,7 +168,7 @@ def _grouped(x: Array, groups: int, found: dict[str, Array | None], name: str) -
 
 
 def _moments(x: Array, axes: Axes, epsilon: float) -> tuple[Array, Array]:
-    """x - mean, and 1 / sqrt(variance + epsilon)."""
+    """Return x - mean, and 1 / sqrt(variance + epsilon)."""
     centered = x - x.mean(axis=axes, keepdims=True)
     variance = np.square(centered).mean(axis=axes, keepdims=True)
     return centered, 1 / np.sqrt(variance + x.dtype.type(epsilon))
@@ -195,7 +195,7 @@ def _backward(
     rms: bool,
     need_dx: bool,
 ) -> tuple[Array | None, Array]:
-    """dx, and dy * z, whose sums are dgamma."""
+    """Return dx, and dy * z, whose sums are dgamma."""
     centered, inverse = _moments(x, axes, epsilon)
     slope = dy * (x if rms else centered) * inverse
     if not need_dx:

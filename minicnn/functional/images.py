@@ -1,4 +1,4 @@
-"""Affine transforms rotate, shift, shear or zoom images: one, or each of a batch in its own way."""
+"""Affine transforms rotate, shift, shear or zoom an image, or each of a batch in its own way."""
 
 from typing import Any
 
@@ -21,13 +21,13 @@ def affine_transform(
     cval: float = 0.0,
     name: str = "affine_transform",
 ) -> Array:
-    """One picture (height, width, channels) is rotated, shifted, sheared or zoomed.
+    """Rotate, shift, shear or zoom one image (height, width, channels).
 
         y[i, j] = x at the position matrix · (i, j) + offset
 
     read from the nearest pixel (`order=0`) or bilinearly between four (`order=1`). Outside the
-    picture lies `cval` ("constant"), the edge ("nearest"), the mirror image ("reflect") or the
-    picture again ("wrap"): the modes and numbers of `scipy.ndimage.affine_transform`.
+    image lies `cval` ("constant"), the edge ("nearest"), the mirror image ("reflect") or the image
+    again ("wrap"): the modes and numbers of `scipy.ndimage.affine_transform`.
     """
     shapes.check_array(x, 3, "x", name)
     mode = shapes.choice(mode, FILL_MODES, "mode", name)
@@ -45,7 +45,7 @@ def affine_transform(
         )
     with np.errstate(over="ignore"):
         farthest = np.abs(matrix) @ x.shape[:2] + np.abs(offset)
-    if farthest.max() > 2**31:  # beyond, the kernel's arithmetic would lose the picture
+    if farthest.max() > 2**31:  # beyond that, the kernel's arithmetic would miss the image
         raise ValueError(
             f"{name} expects positions within 2**31 pixels. "
             f"Received {matrix.tolist()}, {offset.tolist()}."
@@ -70,7 +70,7 @@ def warp(
     fill_value: float = 0.0,
     name: str = "warp",
 ) -> Array:
-    """Each image of a batch is rotated, shifted, sheared or zoomed in its own way.
+    """Rotate, shift, shear or zoom each image of a batch in its own way.
 
         y[n, i, j] = x[n] at row b0 * j + b1 * i + b2, column a0 * j + a1 * i + a2
 
@@ -78,8 +78,8 @@ def warp(
     each image. x is read from the nearest pixel ("nearest") or between four ("bilinear"). Outside
     the image lies `fill_value` ("constant"), the edge ("nearest"), the mirror image ("reflect") or
     the image again ("wrap"). The numbers are those of `keras.ops.image.affine_transform` on
-    TensorFlow, whose places are float32; those of `affine_transform` are SciPy's, which differ at
-    the edges.
+    TensorFlow, whose positions are float32; those of `affine_transform` are SciPy's, which differ
+    at the edges.
 
     Raises `TypeError` or `ValueError` for arrays of other shapes and kinds, and for other options.
     """
@@ -99,9 +99,9 @@ def warp_backward(
     fill_mode: str = "reflect",
     name: str = "warp",
 ) -> Array:
-    """dx of `warp`: each pixel gets dy of the places that it was read at, times its weight there.
+    """dx of `warp`: each pixel gets dy of the places that read it, times its weight there.
 
-    This is the gradient. TensorFlow returns something near it: dy, warped back.
+    This is the exact gradient. TensorFlow returns an approximation: dy, warped back.
     """
     shapes.check_array(dy, 4, "dy", name)
     rows, columns = places(transforms, dy.shape, interpolation, fill_mode, name)

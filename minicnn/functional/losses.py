@@ -8,7 +8,7 @@ from minicnn.functional.elementwise import sigmoid, softmax
 
 Array = np.ndarray
 
-EPSILON = 1e-7  # Keras's `epsilon()`: how far probabilities stay from 0 and 1 under a logarithm
+EPSILON = 1e-7  # Keras's `epsilon()`: how far probabilities stay from 0 and 1 before a logarithm
 
 
 def _check_targets(y_true: Array, y_pred: Array, name: str) -> None:

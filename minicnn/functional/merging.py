@@ -1,7 +1,7 @@
-"""Merging makes one array of several: their sum, product, …, or their channels side by side.
+"""Merging turns several arrays into one: their sum, product, …, or their channels side by side.
 
-Except for `concatenate`, shapes must be equal, or 1 in an axis, which then counts for all places
-along it, as in a squeeze-and-excite block: (n, h, w, c) * (n, 1, 1, c).
+Except for `concatenate`, shapes must be equal, or 1 in an axis, along which the array is then
+broadcast, as in a squeeze-and-excite block: (n, h, w, c) * (n, 1, 1, c).
 """
 
 import contextlib
@@ -26,7 +26,7 @@ def _check_several(xs: Sequence[Array], name: str) -> None:
 
 
 def _shape_of(xs: Sequence[Array], name: str) -> tuple[int, ...]:
-    """The shape of the result."""
+    """Return the shape of the result."""
     found = [x.shape for x in xs]
     if len({len(shape) for shape in found}) == 1:
         with contextlib.suppress(ValueError):
@@ -42,7 +42,7 @@ def _folded(f: Callable[..., Array], xs: Sequence[Array]) -> Array:
 
 
 def _down(dx: Array, shape: tuple[int, ...]) -> Array:
-    """Sum over the axes along which an input of this shape counted for all places."""
+    """Sum over the axes along which an input of this shape was broadcast."""
     axes = tuple(i for i, (a, b) in enumerate(zip(dx.shape, shape, strict=True)) if a != b)
     return dx.sum(axis=axes, keepdims=True) if axes else dx
 
@@ -201,7 +201,7 @@ def add(xs: Sequence[Array], name: str = "add") -> Array:
 
 
 def concatenate(xs: Sequence[Array], name: str = "concatenate") -> Array:
-    """The channels (last axis) of x0, then those of x1, …; all other axes must agree."""
+    """y = the channels (last axis) of x0, then those of x1, …; all other axes must agree."""
     _check_several(xs, name)
     if len({x.shape[:-1] for x in xs}) > 1:
         raise ValueError(
@@ -221,7 +221,7 @@ def concatenate(xs: Sequence[Array], name: str = "concatenate") -> Array:
 def concatenate_backward(
     dy: Array, channels: Sequence[int], name: str = "concatenate"
 ) -> list[Array]:
-    """Each input's own slice of dy; `channels` counts those of each input."""
+    """dx of each = its own slice of dy; `channels` counts those of each input."""
     shapes.check_array(dy, None, "dy", name)
     if sum(channels) != dy.shape[-1]:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Batch normalization shifts and scales each channel to a mean and a variance that are learned."""
+"""Batch normalization shifts and scales each channel to a learned mean and variance."""
 
 import numpy as np
 
@@ -27,10 +27,10 @@ def _check_per_channel(x: Array, parameters: dict[str, Array], name: str) -> Non
 
 
 def batch_moments(x: Array, name: str = "batch_moments") -> tuple[Array, Array]:
-    """Per channel (last axis): mean, and variance = mean of (x - mean)**2, over the whole batch.
+    """Return mean, and variance = mean of (x - mean)**2, per channel (last axis) over the batch.
 
-    The variance is the biased one (divided by the count), in the sums as in what Keras puts into
-    the moving variance. Sums run in float64. Raises `ValueError` for an empty batch.
+    The variance is the biased one (divided by the count); Keras uses the same for the moving
+    variance. Sums run in float64. Raises `ValueError` for an empty batch.
     """
     rows = _rows(x, name)
     if len(rows) == 0:
@@ -38,7 +38,7 @@ def batch_moments(x: Array, name: str = "batch_moments") -> tuple[Array, Array]:
     shift = np.where(np.isfinite(rows[0]), rows[0], 0).astype(np.float64)
     sums = np.empty((PARTS, 2, rows.shape[1]))
     kernels.normalization.shifted_sums(rows, shift, sums)
-    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite shows in the result
+    with np.errstate(invalid="ignore", over="ignore"):  # the result shows what is not finite
         mean, square = sums.sum(axis=0) / len(rows)
         variance = np.maximum(square - (mean - shift) ** 2, 0)
     return mean.astype(x.dtype), variance.astype(x.dtype)
@@ -89,7 +89,7 @@ def batch_normalization_backward(
         inference:  dx = gamma / sqrt(variance + epsilon) * dy
         training:   dx = gamma / sqrt(variance + epsilon) * (dy - mean(dy) - z * mean(dy * z))
 
-    In training `mean` and `variance` must be the batch's own (`batch_moments(x)`): each x moved
+    In training `mean` and `variance` must be the batch's own (`batch_moments(x)`): each x changed
     them, hence the two extra terms (Ioffe and Szegedy 2015, section 3).
 
     With an `activation`, dy is the gradient behind it, and counts as 0 where a limit stops it. To
@@ -100,7 +100,7 @@ def batch_normalization_backward(
     _check_per_channel(x, {"mean": mean, "variance": variance, "gamma": gamma, "beta": beta}, name)
     dy = check_gradient(dy, x.shape, x, name).reshape(rows.shape)
     limits, mean = limits_of(activation, name), shapes.contiguous(mean)
-    scale = (gamma / np.sqrt(variance + x.dtype.type(epsilon))).astype(x.dtype)  # as forward has it
+    scale = (gamma / np.sqrt(variance + x.dtype.type(epsilon))).astype(x.dtype)  # as in forward
     limited = scale, shapes.contiguous(beta), *stops_of(limits, x.dtype)
     free, kernel = limits == UNBOUNDED, kernels.normalization
     sums = np.empty((PARTS, 2, rows.shape[1]))

@@ -10,7 +10,7 @@ Array = np.ndarray
 
 
 def check_sides(sides: tuple[Pair, Pair], name: str, argument: str = "padding") -> list[Pair]:
-    """Return `((top, bottom), (left, right))`, of whole numbers from 0; else `ValueError`."""
+    """Return `((top, bottom), (left, right))` as whole numbers >= 0, or raise a `ValueError`."""
     if not isinstance(sides, (tuple, list)) or len(sides) != 2:
         raise ValueError(
             f"{name} expects {argument}=((top, bottom), (left, right)). Received {sides!r}."
@@ -21,7 +21,7 @@ def check_sides(sides: tuple[Pair, Pair], name: str, argument: str = "padding") 
 def zero_padding2d(
     x: Array, padding: tuple[Pair, Pair] = ((1, 1), (1, 1)), name: str = "zero_padding2d"
 ) -> Array:
-    """Zeros around each picture: `padding` is `((top, bottom), (left, right))`, in pixels."""
+    """y = x with zeros around it: `padding` is `((top, bottom), (left, right))`, in pixels."""
     shapes.check_array(x, 4, "x", name)
     (top, bottom), (left, right) = check_sides(padding, name)
     batch, height, width, channels = x.shape
@@ -33,7 +33,7 @@ def zero_padding2d(
 def zero_padding2d_backward(
     dy: Array, padding: tuple[Pair, Pair] = ((1, 1), (1, 1)), name: str = "zero_padding2d"
 ) -> Array:
-    """dx: dy without its border."""
+    """dx = dy without its border."""
     shapes.check_array(dy, 4, "dy", name)
     (top, bottom), (left, right) = check_sides(padding, name)
     if dy.shape[1] < top + bottom or dy.shape[2] < left + right:

@@ -1,4 +1,4 @@
-"""Convolution and max pooling in one step never store what the pooling drops."""
+"""Convolution and max pooling in one step do not store what the pooling drops."""
 
 import math
 from typing import Any
@@ -23,7 +23,7 @@ from minicnn.shapes import Pair
 
 Array = np.ndarray
 
-LARGEST_BLOCK = kernels.NOBODY  # numbers of which `conv2d_max_pool2d` can name the largest
+LARGEST_BLOCK = kernels.NOBODY  # the most numbers in a block whose argmax can be remembered
 
 
 def conv2d_max_pool2d(
@@ -41,18 +41,18 @@ def conv2d_max_pool2d(
     remember: bool = False,
     name: str = "conv2d_max_pool2d",
 ) -> tuple[Array, Array | None]:
-    """`(y, argmax)` of a convolution and the max pooling of its results in blocks, side by side.
+    """Return `(y, argmax)` of a convolution and max pooling of its results, in blocks side by side.
 
         y = max_pool2d(conv2d(x, w, b, …), pool_size)
 
     "direct" finds the largest of each block while the results are in the cache, "winograd" while
     they are in registers if blocks are 2x2: so the convolution's own result, several times as large
-    as y, is not written to memory, nor read from there. In all other cases it is.
+    as y, is neither written to memory nor read from there. In all other cases it is.
 
     Args:
         pool_size: (rows, columns) of the blocks, side by side, whose largest number is kept.
-        remember: whether to return the argmax, too, which is all that `conv2d_max_pool2d_backward`
-            needs to know; else it is None.
+        remember: whether to return the argmax, too, which `conv2d_max_pool2d_backward` needs; else
+        it is None.
 
     The other arguments as in `conv2d`; y is (batch, out_height // rows, out_width // columns,
     filters). `argmax` has y's shape, in uint8: the place of each block's largest in reading
@@ -69,16 +69,16 @@ def conv2d_max_pool2d(
 
 
 def _check_blocks(pool_size: Any, window: shapes.Window, remember: bool, name: str) -> Pair:
-    """The pool's size, if blocks of it fit the window's results."""
+    """Return the pool's size if such blocks fit the window's results, or raise a `ValueError`."""
     pool = shapes.pair(pool_size, "pool_size", name)
     if pool[0] > window.out[0] or pool[1] > window.out[1]:
         raise ValueError(
-            f"{name} expects blocks that are pooled to fit the {window.out[0]}x{window.out[1]} "
+            f"{name} expects pooled blocks to fit the {window.out[0]}x{window.out[1]} "
             f"results of the convolution. Received pool_size={pool}."
         )
     if remember and math.prod(pool) > LARGEST_BLOCK:
         raise ValueError(
-            f"{name} expects a pool_size of {LARGEST_BLOCK} numbers at most to remember the "
+            f"{name} expects a pool_size of at most {LARGEST_BLOCK} numbers to remember the "
             f"argmax. Received {pool}."
         )
     return pool
@@ -104,7 +104,7 @@ def conv2d_max_pool2d_backward(
         dz[n, oy, ox, o] = dy of its block if `argmax` names it, else 0
         dx, dw, db       = conv2d_backward(dz, x, w, …)
 
-    So the gradient of the activation is in it. Raises as `conv2d_backward`, and for an argmax
+    This includes the gradient of the activation. Raises as `conv2d_backward`, and for an argmax
     that is not uint8 of dy's shape.
     """
     how = check_convolution(x, w, None, strides, padding, dilation_rate, groups, algorithm, name)

@@ -1,4 +1,4 @@
-"""Pooling makes one number of the pixels under each window, or of all pixels, per channel."""
+"""Pooling turns the pixels under each window, or all pixels, into one number per channel."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -40,11 +40,11 @@ def max_pool2d(
     """Max pooling: the largest pixel under each window, per channel.
 
     `x` (batch, height, width, channels) to y (batch, out_height, out_width, channels). `strides`
-    defaults to `pool_size`. Under "same" the padding counts as minus infinity and never wins. NaN
+    defaults to `pool_size`. With "same", the padding counts as minus infinity and never wins. NaN
     under a window makes its output NaN.
 
-    Raises `TypeError` or `ValueError` for an `x` that is no such array, a window larger than the
-    input, or an unknown option.
+    Raises `TypeError` or `ValueError` for an `x` that is not such an array, a window larger than
+    the input, or an unknown option.
     """
     shapes.check_array(x, 4, "x", name)
     window = _pool_window(x.shape[1:3], pool_size, strides, padding, name)
@@ -69,8 +69,8 @@ def max_pool2d_backward(
 ) -> Array:
     """dx of `max_pool2d`: the largest of each window gets its dy.
 
-    Of equal pixels the first one in reading order wins, as in TensorFlow. Windows that overlap add
-    up.
+    Among equal pixels the first in reading order wins, as in TensorFlow. Where windows overlap,
+    their gradients add up.
     """
     shapes.check_array(x, 4, "x", name)
     window = _pool_window(x.shape[1:3], pool_size, strides, padding, name)
@@ -141,7 +141,7 @@ def global_average_pool2d(x: Array, name: str = "global_average_pool2d") -> Arra
     """y[n, c] = mean of x[n, :, :, c]: (batch, height, width, channels) to (batch, channels)."""
     _check_pixels(x, name)
     batch, height, width, channels = x.shape
-    # The mean of the lines' means: all threads have lines, and short sums round less.
+    # The mean of the lines' means: every thread gets lines, and short sums round less.
     lines = average_pool2d(x, (1, width), name=name)
     return average_pool2d(lines, (height, 1), name=name).reshape(batch, channels)
 
@@ -168,12 +168,12 @@ def global_max_pool2d(x: Array, name: str = "global_max_pool2d") -> Array:
 def global_max_pool2d_backward(dy: Array, x: Array, name: str = "global_max_pool2d") -> Array:
     """dx: the k pixels equal to the maximum get dy / k each.
 
-    An even share, where a pooling window would choose the first: Keras computes this layer as a
-    reduction, and that is the gradient of its reduction.
+    They share it evenly, where a pooling window would choose the first: Keras computes this layer
+    as a reduction, and that is the reduction's gradient.
     """
     _check_pixels(x, name)
     dy = check_gradient(dy, (x.shape[0], x.shape[3]), x, name)
     largest = x == x.max(axis=(1, 2), keepdims=True)
-    # A NaN equals nothing, not even itself: where nothing is the largest, nobody gets a share.
+    # A NaN equals nothing, not even itself: where no pixel is the largest, none gets a share.
     share = dy / np.maximum(largest.sum(axis=(1, 2)), 1).astype(dy.dtype)
     return np.where(largest, share[:, None, None, :], dy.dtype.type(0))

@@ -1,4 +1,4 @@
-"""Operations that only move numbers."""
+"""These operations only move numbers."""
 
 from collections.abc import Sequence
 
@@ -12,12 +12,12 @@ Array = np.ndarray
 
 
 def check_dims(dims: Sequence[int], name: str) -> tuple[int, ...]:
-    """Return `dims` as a tuple if it names each axis behind the batch once, from 1."""
+    """Return `dims` as a tuple if it names each axis after the batch once, counted from 1."""
     several = isinstance(dims, (tuple, list, np.ndarray))
     found = tuple(shapes.positive_int(d, "each of dims", name) for d in dims) if several else ()
     if not found or sorted(found) != list(range(1, len(found) + 1)):
         raise ValueError(
-            f"{name} expects dims to name each axis behind the batch once, from 1: (2, 1) swaps "
+            f"{name} expects dims to name each axis after the batch once, from 1: (2, 1) swaps "
             f"two. Received {dims!r}."
         )
     return found
@@ -57,7 +57,7 @@ def repeat_vector_backward(dy: Array, name: str = "repeat_vector") -> Array:
 def cropping2d(
     x: Array, cropping: tuple[Pair, Pair] = ((0, 0), (0, 0)), name: str = "cropping2d"
 ) -> Array:
-    """x without rows and columns at its sides: `cropping` is `((top, bottom), (left, right))`.
+    """y = x without rows and columns at its sides: `cropping` is `((top, bottom), (left, right))`.
 
     Raises `ValueError` if no pixel is left.
     """

@@ -1,8 +1,8 @@
 """Resizing: every pixel of the new image is a weighted sum of a few pixels of the old one.
 
 Rows and columns are independent. `sampling` says, for each new row, which old rows it is made of
-and with which weights, and the same for columns: two tables, from which `resize`, its gradient and
-the explanations follow.
+and with which weights, and the same for columns. `resize`, its gradient and the explanations all
+follow from these two tables.
 """
 
 from typing import NamedTuple
@@ -20,9 +20,9 @@ _RADIUS = {"bilinear": 1, "bicubic": 2, "lanczos3": 3, "lanczos5": 5}
 
 
 class Taps(NamedTuple):
-    """For each place of the result: places of the source, and their weights; (places, taps) each.
+    """For each place of the result, places of the source and their weights; (places, taps) each.
 
-    A weight of 0 fills a row up.
+    Rows are filled up with weights of 0.
     """
 
     source: Array
@@ -119,8 +119,8 @@ def crop(before: Pair, new: Pair) -> Sampling:
 def _taps(old: int, new: int, interpolation: str, antialias: bool) -> tuple[Array, Array]:
     """Return the taps along one axis: places of pixels, and weights whose sum is 1.
 
-    Positions are float32, and the bicubic weights those of 1024 places between two pixels, because
-    TensorFlow computes so; other positions would round to another pixel here and there.
+    As in TensorFlow, positions are float32, and bicubic weights come from a table of 1024 places
+    between two pixels; other positions would round to another pixel here and there.
     """
     single = np.float32
     place = np.arange(new, dtype=single) + single(0.5)
@@ -172,7 +172,7 @@ def _cubic(distance: Array) -> Array:
 
 
 def sample(x: Array, where: Sampling, fill_value: float = 0.0) -> Array:
-    """Return the weighted sums of pixels; what is missing to 1 is the border's `fill_value`."""
+    """Return the weighted sums of pixels; what the weights lack to 1, `fill_value` fills up."""
     smaller_first = len(where.rows.source) * x.shape[2] <= len(where.columns.source) * x.shape[1]
     if smaller_first:
         y = where.columns.along(where.rows.along(x, 1), 2)
@@ -201,13 +201,13 @@ def resize(
     """y[n, i, j, c] = sum over r, s of rows[i, r] * columns[j, s] * x[n, r, s, c].
 
     `x` (batch, height, width, channels) to y (batch, *size, channels). `interpolation` is one of
-    "nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"; with `antialias` (not of "nearest")
-    a pixel of a smaller image is made of all pixels that it covers. `crop_to_aspect_ratio` resizes
-    the largest middle part that has the shape of the result; `pad_to_aspect_ratio` puts
+    "nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"; with `antialias` (which "nearest"
+    ignores) a pixel of a smaller image is made of all pixels that it covers. `crop_to_aspect_ratio`
+    resizes the largest middle part that has the shape of the result; `pad_to_aspect_ratio` puts
     `fill_value` around the image first. The numbers are those of `tf.image.resize`.
 
-    Raises `TypeError` or `ValueError` for an `x` that is no such array or has no pixels, and for
-    other options.
+    Raises `TypeError` or `ValueError` for an `x` that is not such an array or has no pixels, and
+    for other options.
     """
     shapes.check_array(x, 4, "x", name)
     new = shapes.pair(size, "size", name)

@@ -1,4 +1,4 @@
-"""A transposed convolution runs a convolution backward: it makes images larger, by learnt weights.
+"""A transposed convolution runs a convolution backward: it enlarges images by learned weights.
 
 Its forward pass is the gradient of a convolution's input, and the gradient of its own input is that
 convolution's forward pass. So the algorithms of convolution compute all of it.
@@ -20,8 +20,8 @@ from minicnn.shapes import Pair
 
 Array = np.ndarray
 
-# "direct" makes an image for each of the strides' products and puts them together. Measured, with
-# more of them than this a matrix product and a sum take less time, up to 25 times less.
+# "direct" makes strides[0] * strides[1] images and puts them together. With more of them than this,
+# measurements show that a matrix product and a sum take less time, up to 25 times less.
 _MOST_PHASES = 16
 
 
@@ -78,7 +78,7 @@ def conv2d_transpose(
     scale: Array | None = None,
     name: str = "conv2d_transpose",
 ) -> Array:
-    """Transposed convolution: each pixel of x stamps its window, weighted, on y.
+    """Transposed convolution: each pixel of x adds a weighted window to y.
 
         y[n, oy, ox, o] = b[o] + sum of x[n, iy, ix, c] * w[i, j, o, c]      over all stamps on it
         oy = iy * strides[0] + i * dilation_rate[0] - rows cut off above,    ox likewise
@@ -130,7 +130,7 @@ def conv2d_transpose_backward(
         dw[i, j, o, c]   = sum of dy[n, oy, ox, o] * x[n, iy, ix, c]                over all stamps
         db[o]            = sum of dy[n, oy, ox, o]
 
-    What is not needed costs nothing and is None. Raises as `conv2d_backward`.
+    Gradients that are not needed cost nothing and are None. Raises as `conv2d_backward`.
     """
     how = _check_transposed(
         x, w, None, strides, padding, output_padding, dilation_rate, algorithm, name

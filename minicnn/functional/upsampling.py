@@ -1,4 +1,4 @@
-"""Upsampling makes a block of equal pixels of each pixel."""
+"""Upsampling turns each pixel into a block of equal pixels."""
 
 import numpy as np
 
@@ -16,12 +16,12 @@ def up_sampling2d(
     name: str = "up_sampling2d",
     interpolation: str = "nearest",
 ) -> Array:
-    """y[n, i, j, c] = x[n, i // rows, j // columns, c]: the nearest pixel, `size` times a side.
+    """y[n, i, j, c] = x[n, i // rows, j // columns, c], with `size` = (rows, columns).
 
     `x` (batch, height, width, channels) to y (batch, height * rows, width * columns, channels).
     Any other `interpolation` is that of `resize`.
 
-    Raises `TypeError` or `ValueError` for an `x` that is no such array, or sizes below 1.
+    Raises `TypeError` or `ValueError` for an `x` that is not such an array, or sizes below 1.
     """
     shapes.check_array(x, 4, "x", name)
     rows, columns = shapes.pair(size, "size", name)

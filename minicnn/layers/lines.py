@@ -193,7 +193,7 @@ def _of_lines(error: ValueError) -> ValueError:
     text = re.sub(
         r"images with more than 0 rows and (\d+) columns", r"lines of over \1 steps", text
     )
-    text = re.sub(r"(at least one|an input with) pixel", r"\1 step", text)
+    text = re.sub(r"(at least one|an (?:input|output) with) pixel", r"\1 step", text)
     return ValueError(text)
 
 

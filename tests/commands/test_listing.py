@@ -53,7 +53,7 @@ def test_the_list_needs_no_keras(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "keras", None)
     assert commands.main(["check", "--list"]) == 0
     printed = capsys.readouterr().out
-    assert printed.startswith(f"What Keras {VERSION} has, and what of it is in minicnn:\n")
+    assert printed.startswith(f"What Keras {VERSION} has, and which of it minicnn has:\n")
     assert "regularizers: 5 of 5 are here\n  here: L1, L1L2, L2, Orth" in printed
 
 

@@ -46,7 +46,7 @@ from minicnn.optimizers import Optimizer
         ("keras", r"import minicnn as keras"),
         ("ops.cholesky", r"^minicnn\.ops has no cholesky"),
         ("initializers.STFT", "Keras itself for sound"),
-        ("activations.sparsemax", r"softmax, whose numbers add up to 1"),
+        ("activations.sparsemax", r"softmax, whose outputs add up to 1"),
         ("preprocessing.text", "image"),
         ("applications.EfficientNetB8", r"Did you mean EfficientNetB7\?"),
         ("applications.xception.Foo", r"^minicnn\.applications\.xception has no Foo\. It has Xcep"),

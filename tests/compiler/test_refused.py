@@ -81,7 +81,7 @@ def call_of_numpy(task, x):
     x[0, 0] = np.sin(x[0, 0])
 
 
-@refused("A kernel names no arguments: np.zeros(3, dtype=np.float32)")
+@refused("A kernel's calls have no keyword arguments: np.zeros(3, dtype=np.float32)")
 def named_arguments(task):
     x = np.zeros(3, dtype=np.float32)  # noqa: F841
 
@@ -102,22 +102,22 @@ def an_array_becomes_a_number(task, x):
     x = 5  # noqa: F841
 
 
-@refused("A kernel's index does not count from the end", X)
+@refused("A kernel's index cannot count from the end", X)
 def negative_index(task, x):
     x[-1, 0] = 1
 
 
-@refused("A kernel's index does not count from the end", X)
+@refused("A kernel's index cannot count from the end", X)
 def slice_from_the_end(task, x):
     y = x[:-1]  # noqa: F841
 
 
-@refused("3 indices of an array of 2 axes", X)
+@refused("3 indices for an array of 2 axes", X)
 def too_many_indices(task, x):
     x[0, 0, 0] = 1
 
 
-@refused("An index is a whole number", X)
+@refused("An index must be a whole number", X)
 def index_with_a_fraction(task, x):
     x[task / 2, 0] = 1
 
@@ -162,7 +162,7 @@ def sum_of_arrays(task, x):
     y = x + x  # noqa: F841
 
 
-@refused("A kernel compares numbers, no arrays", X)
+@refused("A kernel compares numbers, not arrays", X)
 def arrays_compared(task, x):
     y = x == x  # noqa: F841
 
@@ -193,7 +193,7 @@ def divided_by_zero(task, x):
     x[0, 0] = task % 0
 
 
-@refused("2 names want a tuple of as many values", X[0])
+@refused("2 names expect a tuple of that length", X[0])
 def too_few_values(task, x):
     a, b = (1,)  # noqa: F841
 

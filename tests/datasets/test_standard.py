@@ -178,7 +178,7 @@ def test_fashion_mnist(server: Server, tmp_path: Path) -> None:
     [
         (b"plain", "gz' is damaged: Not a gzipped file"),
         (idx(pixels(4))[:-9], "gz' is damaged: Compressed file ended"),
-        (idx(pixels(2, 2)), "is no IDX file of uint8 in 1 axes"),
+        (idx(pixels(2, 2)), "is not an IDX file of uint8 in 1 axes"),
         (packed(bytes([0, 0, 8, 1, 0, 0, 0, 9, 7])), r"shape \(9,\). It holds 1 bytes"),
         (idx(pixels(3)), r"part train should hold .* uint8 \(4, 28, 28\) and uint8 \(3,\)"),
         (packed(bytes(2**26 + 1)), "holds more than the 67,108,864 bytes"),

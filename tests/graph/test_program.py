@@ -314,7 +314,7 @@ def test_programs_can_be_limited_and_declined() -> None:
     finally:
         minicnn.config.set_program_bytes(None)
     for wrong in (-1, 1.5, True, "all"):
-        with pytest.raises(ValueError, match=r"from 0 on, or None\. Received n="):
+        with pytest.raises(ValueError, match=r">= 0, or None\. Received n="):
             minicnn.config.set_program_bytes(wrong)  # type: ignore[arg-type]
 
 

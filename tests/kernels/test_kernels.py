@@ -26,7 +26,7 @@ def test_the_number_of_threads_that_the_environment_names(given: str, monkeypatc
     if not given:  # it counts as not set
         assert threads.cores() == len(os.sched_getaffinity(0))
         return
-    expected = f"expects a whole number from 1 on. Received '{given}'."
+    expected = f"expects a whole number >= 1. Received '{given}'."
     with pytest.raises(ValueError, match=expected):
         threads.cores()
 

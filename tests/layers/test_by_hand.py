@@ -558,7 +558,7 @@ def test_data_that_normalization_cannot_adapt_to() -> None:
         ([], "at least one example"),
         (np.zeros((0, 3)), "at least one example"),
         (["a"], "batches of numbers"),
-        (np.arange(3.0), "without the batch's"),
+        (np.arange(3.0), "not the batch"),
         (np.full((2, 3), np.nan), "finite float32 numbers. Received .nan, nan, nan"),
         (np.array([[-3e38] * 3, [3e38] * 3]), "finite float32 numbers"),
     ):

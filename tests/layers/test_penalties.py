@@ -143,7 +143,7 @@ def test_a_layer_of_your_own() -> None:
 def test_a_constraint_that_is_a_function_is_not_written() -> None:
     layer = layers.Dense(2, kernel_constraint=abs)
     assert layer.kernel_constraint is abs
-    with pytest.raises(TypeError, match=r"make a class of minicnn\.constraints\.Constraint"):
+    with pytest.raises(TypeError, match=r"write a subclass of minicnn\.constraints\.Constraint"):
         layer.get_config()
 
 

@@ -117,7 +117,7 @@ def test_a_base_that_the_new_model_would_replace_is_named_at_once(name, tmp_path
     path.write_text("mine")
     module = importlib.import_module(f"reference.{name}")
     assert module.run(["--data", "no", "--base", str(path), "--output", str(tmp_path)]) == 2
-    assert f"'{path}' would replace '{path}', which the command needs" in capsys.readouterr().err
+    assert f"'{path}' would replace '{path}', which the command reads" in capsys.readouterr().err
     assert path.read_text() == "mine"
 
 

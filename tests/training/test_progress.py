@@ -58,7 +58,7 @@ def slow_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_compiling_is_shown_and_is_not_a_step_s_time(capsys: pytest.CaptureFixture[str]) -> None:
     model().fit(X, Y, epochs=1, batch_size=6)
     first, epoch = capsys.readouterr().out.splitlines()
-    assert first == "Compiling kernels for this machine, once: some seconds."
+    assert first == "Compiling kernels for this machine, once: a few seconds."
     assert "1008.0s, 1000.0s of it compiling - 2000ms/step" in epoch
 
 
@@ -98,7 +98,7 @@ def test_compiling_is_shown_where_there_is_no_bar(
         assert "compiling kernels for this machine, once: 2 so far (direct.forward)" in err
         assert err.endswith("\r")  # so that the next output overwrites it
     else:
-        assert err == "minicnn compiles kernels for this machine, once: some seconds\n"
+        assert err == "minicnn compiles kernels for this machine, once: a few seconds\n"
 
 
 @pytest.mark.usefixtures("show_compilation")

@@ -6,11 +6,11 @@ An image is made in three steps, each with files of its own:
                       coordinates (x to the right, y down), with a cut that differs every time
                       (`tops`, `bottoms`, `accessories`, made of `pieces`)
     painting          the sketch is posed, rasterized at three times the size and shrunk, so that
-                      its edges are smooth; the result is the share of each pixel that each cloth
-                      covers
+                      its edges are smooth; the result says how much of each pixel each cloth covers
     photographing     cloths, folds, light and shadow, over a floor or a wall, become colours
 
-Colours, patterns and backgrounds are drawn alike for all kinds: only the shape tells them apart.
+Colours, patterns and backgrounds are drawn in the same way for all kinds: only the shape tells them
+apart.
 """
 
 from collections.abc import Callable

@@ -4,7 +4,7 @@ All of them take what `minicnn.functional` has checked: contiguous arrays of one
 and the window's geometry. Each allocates, calls its kernels, and returns new arrays.
 
     forward(x, w, window, epilogue)
-        y, and the argmax of a pooling that remembers them, else None
+        y, and the argmax of a pooling that remembers it, else None
     input_gradient(dy, w, window, size, epilogue)
         dx, for x of `size` (height, width); a transposed convolution's forward pass, to which the
         epilogue adds a bias and an activation's limits
@@ -34,9 +34,9 @@ Array = np.ndarray
 # With fewer channels or filters than this, Winograd's transforms cost more than they save.
 _WINOGRAD_CHANNELS = 8
 
-# With so many channels, a pixel takes much longer to multiply than to copy.
+# With this many channels, a pixel takes much longer to multiply than to copy.
 _MANY_CHANNELS = 256
-# So many numbers of a small kernel stay in the cache, however often they are read.
+# A kernel with at most this many numbers stays in the cache, however often it is read.
 _SMALL_KERNEL = 2**16
 
 
@@ -48,20 +48,20 @@ class Algorithm(NamedTuple):
     weight_gradient: Callable[..., tuple[Array, Array | None]]  # dw, db
     can: Callable[[shapes.Window, np.dtype], bool]
     needs: str
-    # Where it is None, `unpool` makes the dy that `weight_gradient` takes.
+    # If it is None, `unpool` makes the dy for `weight_gradient`.
     pooled_weight_gradient: (
         Callable[[Array, Array, Pair, Array, shapes.Window], tuple[Array, Array]] | None
     ) = None
 
 
 def choose(window: shapes.Window, dtype: np.dtype, channels: int, filters: int, images: int) -> str:
-    """Choose for `"auto"`: the fewest multiplications where they pay, and few copies."""
+    """Return the algorithm for `"auto"`: the fewest multiplications if they pay, and few copies."""
     if im2col.is_matrix_product(window):
         return "im2col"  # whose matrix is x itself
     enough = min(channels, filters) >= _WINOGRAD_CHANNELS and winograd.pays(window, images)
     if enough and ALGORITHMS["winograd"].can(window, dtype):
         return "winograd"
-    # Of so few pixels "direct" has few tasks, and each of them reads the whole kernel.
+    # With so few pixels, "direct" has few tasks, and each of them reads the whole kernel.
     small = math.prod(window.kernel) * channels * filters <= _SMALL_KERNEL
     few = images * math.prod(window.out) <= kernels.matmul.BLOCK_ROWS and not small
     # A 1x1 kernel that gets here has strides: im2col copies only the pixels that it uses.

@@ -25,14 +25,14 @@ from minicnn.shapes import Pair
 
 Array = np.ndarray
 
-# What "direct" makes is pooled as soon as there is so much of it: it is in a level-2 cache still.
+# "direct" pools its results in portions of this size, which are still in the level-2 cache.
 _POOLED_BYTES = 2**18
 
 _NO_ARGMAX, _NO_STOPS = np.empty((0, 0, 0, 0), np.uint8), np.full(2, np.nan, np.float32)
 
 
 def _bands(images: int, out_height: int) -> int:
-    """The number of bands of lines in an image: a small batch must occupy all cores."""
+    """Return the number of bands of lines in an image: a small batch must occupy all cores."""
     return max(1, min(PARTS // max(images, 1), out_height))
 
 
@@ -41,7 +41,7 @@ def forward(
 ) -> tuple[Array, Array | None]:
     """Sum up tiles of y in registers, and pool them there or in the cache."""
     pooling, limits = epilogue.pooling, epilogue.limits
-    if pooling == Pooling((1, 1), remember=True):  # there is nothing to pool on the way
+    if pooling == Pooling((1, 1), remember=True):  # there is nothing to pool
         y, _ = forward(x, w, window, epilogue._replace(pooling=NO_POOLING))
         return pooled(y, pooling, limits)
     pool = pooling.size
@@ -66,11 +66,11 @@ def _forward_into(
     argmax: Array = _NO_ARGMAX,
     stops: Array = _NO_STOPS,
 ) -> None:
-    """Write the result to y's pixels `first`, `first + steps`, …; of each `pool` the largest."""
+    """Write results (the largest of each `pool`) to y's pixels `first`, `first + steps`, …."""
     packed = kernels.direct.pack(w.reshape(-1, w.shape[3]))
     lines = window.out[0] // pool[0]
     bands = _bands(len(x), lines)
-    if pool != (1, 1):  # what is pooled shall be in a cache still
+    if pool != (1, 1):  # pooling reads results while they are still in a cache
         band_bytes = window.out[0] * window.out[1] * w.shape[3] * 4
         bands = max(bands, min(lines, -(-band_bytes // _POOLED_BYTES)))
     kernels.direct.forward(
@@ -80,9 +80,9 @@ def _forward_into(
 
 
 def flipped(w: Array, columns: int | None = None) -> Array:
-    """The kernel flipped along rows and columns, its filters as channels: dy is convolved with it.
+    """Return the kernel for dy: flipped along rows and columns, with its filters as channels.
 
-    Its last axis has `columns` places, with 0 beyond the channels; by default as many as channels.
+    Its last axis has `columns` places, by default one for each channel; any more are 0.
     """
     rows, width, channels, filters = w.shape
     empty = np.empty if recording.once(w) else buffers.empty  # a program's weights, or memory
@@ -94,11 +94,11 @@ def flipped(w: Array, columns: int | None = None) -> Array:
 def input_gradient(
     dy: Array, w: Array, window: shapes.Window, size: Pair, epilogue: Epilogue = PLAIN
 ) -> Array:
-    """Compute dx, which is a convolution too: of dy with the kernel flipped.
+    """Return dx, which is a convolution, too: of dy with the flipped kernel.
 
-    Along one axis, pixel s * q + p of x (s the stride) was seen by the taps r, r + s, r + 2 * s, …
-    with r = (p + before) % s. So the pixels with the same p make an image of their own, which is
-    a convolution of dy with these taps, moving by one pixel: s * s of them make dx.
+    Along one axis, pixel s * q + p of x (s is the stride) was seen by the taps r, r + s, r + 2 * s,
+    … with r = (p + before) % s. So the pixels with the same p are an image of their own: a
+    convolution of dy with these taps and a stride of 1. s * s such images make dx.
     """
     dx = buffers.empty((dy.shape[0], *size, w.shape[2]), dy.dtype)
     end = epilogue.packed(w.shape[2], dy.dtype)
@@ -122,7 +122,7 @@ def input_gradient(
 
 
 def _phases(window: shapes.Window, size: Pair, axis: int) -> list[tuple[int, int, int, int]]:
-    """(p, first tap r, padding before dy, pixels) of each p along an axis that any tap sees.
+    """Return (p, first tap r, padding before dy, pixels) of each p along an axis that any tap sees.
 
     The padding is negative where the first window lies wholly before the pixels of this p.
     """
@@ -139,7 +139,7 @@ def _phases(window: shapes.Window, size: Pair, axis: int) -> list[tuple[int, int
 def weight_gradient(
     dy: Array, x: Array, window: shapes.Window, need_db: bool = True
 ) -> tuple[Array, Array | None]:
-    """dw, summed up in registers for groups of bands of lines; and db."""
+    """Return dw, summed up in registers for groups of bands of lines, and db."""
     dw = _weight_sums(dy, _NO_ARGMAX, (1, 1), x, window)
     return dw, sum_positions(dy) if need_db else None
 
@@ -147,7 +147,7 @@ def weight_gradient(
 def pooled_weight_gradient(
     dy: Array, argmax: Array, pool: Pair, x: Array, window: shapes.Window
 ) -> tuple[Array, Array]:
-    """The same; of each block only the largest has a gradient."""
+    """Return dw and db; only the largest number of each block has a gradient."""
     dw = _weight_sums(dy, argmax, pool, x, window)
     rows = dy.reshape(-1, dy.shape[3])
     sums = np.empty((PARTS, rows.shape[1]))
@@ -170,5 +170,5 @@ def _weight_sums(dy: Array, argmax: Array, pool: Pair, x: Array, window: shapes.
 
 
 def can(window: shapes.Window, dtype: np.dtype) -> bool:
-    """It computes in float32, without dilation."""
+    """Return whether it can: in float32, without dilation."""
     return dtype == np.float32 and window.dilation == (1, 1)

@@ -1,7 +1,7 @@
-"""Convolution as a matrix product of copied patches.
+"""Computes a convolution as a matrix product of copied patches.
 
 The patch under each window is copied into a row of a matrix; one matrix product does the rest. It
-serves any window and any dtype. The matrix costs memory and time.
+works for any window and any dtype. The matrix costs memory and time.
 """
 
 import math
@@ -19,13 +19,13 @@ from minicnn.shapes import Pair
 
 Array = np.ndarray
 
-# Patches of a block of images are gathered and multiplied before the next block is touched: a
-# block this large still lies in the cache when it is multiplied.
+# The patches of a block of images are gathered and multiplied before the next block begins: a block
+# of this size is still in the cache when it is multiplied.
 BLOCK_BYTES = 4 * 2**20
 
 
 def is_matrix_product(window: shapes.Window) -> bool:
-    """Whether x itself is the matrix of patches: under a 1x1 window that visits every pixel."""
+    """Return whether x itself is the matrix of patches: a 1x1 window visits every pixel."""
     return window.kernel == (1, 1) and window.strides == (1, 1)
 
 
@@ -33,8 +33,8 @@ _scratch = threading.local()
 
 
 def _scratch_matrix(rows: int, columns: int, dtype: np.dtype) -> Array:
-    """A matrix to work in; it reuses its memory, as fresh memory costs more than filling it."""
-    if recording.here.recorder is not None:  # a program finds memory by itself
+    """Return a matrix to work in; reusing memory is cheaper than having fresh memory."""
+    if recording.here.recorder is not None:  # a program manages its own memory
         return buffers.empty((rows, columns), dtype)
     held: dict[np.dtype, Array] = _scratch.__dict__.setdefault("buffers", {})
     if dtype not in held or held[dtype].size < rows * columns:
@@ -45,14 +45,14 @@ def _scratch_matrix(rows: int, columns: int, dtype: np.dtype) -> Array:
 def _image_blocks(
     images: int, channels: int, window: shapes.Window, dtype: np.dtype
 ) -> list[slice]:
-    """Slices of the batch whose patches take about `BLOCK_BYTES` each, at least one image."""
+    """Yield slices of the batch whose patches take about `BLOCK_BYTES` each, at least one image."""
     image_bytes = math.prod(window.out) * math.prod(window.kernel) * channels * dtype.itemsize
     step = images if is_matrix_product(window) else max(1, BLOCK_BYTES // max(image_bytes, 1))
     return [slice(first, min(first + step, images)) for first in range(0, images, max(step, 1))]
 
 
 def _patches(x: Array, window: shapes.Window) -> Array:
-    """The patches under the windows as rows of a matrix: (positions, kernel area * channels)."""
+    """Return the patches under the windows as rows: (positions, kernel area * channels)."""
     rows = x.shape[0] * math.prod(window.out)
     if is_matrix_product(window):
         return x.reshape(rows, x.shape[3])
@@ -79,7 +79,7 @@ def forward(
 def input_gradient(
     dy: Array, w: Array, window: shapes.Window, size: Pair, epilogue: Epilogue = PLAIN
 ) -> Array:
-    """dcols = dy @ w^T, and each patch pixel adds to its x."""
+    """Return dx: dcols = dy @ w^T, and each pixel of a patch is added to its pixel of dx."""
     channels, filters = w.shape[2:]
     matrix = w.reshape(-1, filters)
     dx = buffers.empty((dy.shape[0], *size, channels), dy.dtype)
@@ -104,7 +104,7 @@ def input_gradient(
 def weight_gradient(
     dy: Array, x: Array, window: shapes.Window, need_db: bool = True
 ) -> tuple[Array, Array | None]:
-    """dw = cols^T @ dy."""
+    """Return dw = cols^T @ dy, and db."""
     channels, filters = x.shape[3], dy.shape[3]
     shape = (*window.kernel, channels, filters)
     dw = None
@@ -117,5 +117,5 @@ def weight_gradient(
 
 
 def can(window: shapes.Window, dtype: np.dtype) -> bool:
-    """Always: it has no kernel of a certain size, stride, dilation or dtype."""
+    """Return True: it works for any kernel size, stride, dilation and dtype."""
     return True

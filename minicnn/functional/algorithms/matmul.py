@@ -1,4 +1,4 @@
-"""A matrix product of two arrays, with an epilogue."""
+"""Multiplies two matrices and applies an epilogue."""
 
 import numpy as np
 
@@ -34,7 +34,7 @@ def matmul(
     ready = buffers.empty(ready_shape, a.dtype)
     if len(ready):
         kernels.matmul.pack(b, b_transposed, ready)
-        b = np.empty((0, 0), a.dtype)  # not read any more: a program need not keep it
+        b = np.empty((0, 0), a.dtype)  # it is no longer read: a program need not keep it
     factors = a, a_transposed, b, b_transposed, ready
     copies = not a_transposed and kernels.matmul.collide(a.shape[1] * a.itemsize)
     nothing = np.empty((0, 4, kernels.simd.COLUMNS), a.dtype)

@@ -1,7 +1,7 @@
-"""Convolution with a quarter of the multiplications, for 3x3 windows that move by one pixel.
+"""Convolves with a quarter of the multiplications, for 3x3 windows that move by one pixel.
 
-It rounds ten times as much as the other algorithms; `minicnn.kernels.winograd` explains the
-transforms. It serves float32 without dilation.
+Its rounding errors are about ten times those of the other algorithms; `minicnn.kernels.winograd`
+explains the transforms. It works for float32 without dilation.
 """
 
 import math
@@ -28,7 +28,7 @@ _KEPT_BYTES = 2**21
 
 
 def _whole_bias(b: Array | None, columns: int) -> Array:
-    """The bias for whole panels of filters; 0 where there is none."""
+    """Return the bias for whole panels of filters; 0 where there is none."""
     bias = np.zeros(columns, np.float32)
     if b is not None:
         bias[: len(b)] = b
@@ -36,7 +36,7 @@ def _whole_bias(b: Array | None, columns: int) -> Array:
 
 
 def can(window: shapes.Window, dtype: np.dtype) -> bool:
-    """It computes in float32, with a 3x3 kernel that moves by one pixel."""
+    """Return whether it can: in float32, with a 3x3 kernel that moves by one pixel."""
     ones = window.strides == (1, 1) and window.dilation == (1, 1)
     return dtype == np.float32 and window.kernel == (3, 3) and ones
 
@@ -54,7 +54,7 @@ def pays(window: shapes.Window, images: int) -> bool:
 def _forward_of(
     x: Array, w: Array, window: shapes.Window, filters: int, epilogue: Epilogue = PLAIN
 ) -> tuple[Array, Array | None]:
-    """y of the first `filters` of w, which has whole panels of them; pools by 2x2 or not."""
+    """Return y of the first `filters` of w, which has whole panels of them; pool by 2x2 or not."""
     fast, pooling, limits = kernels.winograd, epilogue.pooling, epilogue.limits
     pool = pooling.size[0]
     channels, columns = w.shape[2:]
@@ -100,7 +100,7 @@ def forward(
 def input_gradient(
     dy: Array, w: Array, window: shapes.Window, size: Pair, epilogue: Epilogue = PLAIN
 ) -> Array:
-    """Compute dx, which is a convolution too: of dy with the kernel flipped."""
+    """Return dx, which is a convolution, too: of dy with the flipped kernel."""
     channels = w.shape[2]
     columns = kernels.winograd.padded(channels, kernels.winograd.COLUMNS)
     before = 2 - window.before[0], 2 - window.before[1]
@@ -121,7 +121,7 @@ def weight_gradient(
     )
     sums = buffers.empty((groups, fast.POINTS, channels, columns), x.dtype)
     if len(x) == 0:
-        sums[...] = 0  # no tile begins the sum
+        sums[...] = 0  # without tiles, the sum would not be initialized
     db = np.zeros((groups, columns))
     if groups == 1:
         scratch = (buffers.empty(shape, x.dtype) for shape in (x_points, dy_points))

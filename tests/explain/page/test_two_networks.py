@@ -307,7 +307,7 @@ def test_the_command_tells_two_files_of_one_name_apart_and_reads_each_range(tmp_
     assert "lines.keras' does not take one image" in capsys.readouterr().err
     for option, value in (("input-range", "unit"), ("image-size", "8"), ("classes", "a,b")):
         assert commands.main([*given, f"--against-{option}", value]) != 0
-        missing = f"--against-{option} is of the model of --against, which is missing"
+        missing = f"--against-{option} goes with --against"
         assert missing in capsys.readouterr().err
 
 
