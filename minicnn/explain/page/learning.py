@@ -16,7 +16,6 @@ from minicnn._support.philox import PERIOD
 from minicnn._support.variable import Variable
 from minicnn.explain.page.passes import Use
 from minicnn.explain.page.wording import Message, message
-from minicnn.layers import RandomCrop, RandomRotation
 from minicnn.layers.base import Array, Layer
 from minicnn.models import Model
 
@@ -24,9 +23,10 @@ _MOST_MULTIPLY_ADDS = 60e6  # of one example: the page should make a step in a f
 _MOST_WEIGHTS = 2_000_000
 _MOST_BYTES = 1_500_000  # of pixels in the page
 _IN_TRAINING = (
-    *("Dropout", "SpatialDropout1D", "SpatialDropout2D", "BatchNormalization"),
+    *("AlphaDropout", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "BatchNormalization"),
     *("RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom", "RandomShear"),
-    *("RandomCrop", "RandomContrast", "RandomBrightness", "GaussianNoise", "GaussianDropout"),
+    *("RandomCrop", "RandomContrast", "RandomBrightness", "RandomGrayscale", "RandomInvert"),
+    *("RandomColorDegeneration", "RandomErasing", "GaussianNoise", "GaussianDropout"),
 )
 _OPTIMIZERS = (optimizers.SGD, optimizers.RMSprop, optimizers.Adam, optimizers.AdamW)
 _DRAWS = {"uniform": "uniform", "untruncated_normal": "normal", "truncated_normal": "truncated"}
@@ -96,7 +96,7 @@ def _obstacle(model: Model, uses: list[Use], kind: str) -> Message | None:
     if not model.trainable_weights:
         return message("cannot_learn.no_weights")
     for use in uses:
-        found = _obstacle_in(use, [uses[k].y.shape for k in use.inputs])
+        found = _obstacle_in(use)
         if found:
             return found
     cost = sum(use.macs for use in uses)
@@ -109,17 +109,13 @@ def _obstacle(model: Model, uses: list[Use], kind: str) -> Message | None:
     return None
 
 
-def _obstacle_in(use: Use, given: list[tuple[int, ...]]) -> Message | None:
+def _obstacle_in(use: Use) -> Message | None:
     layer, who = use.layer, f"{use.name} ({type(use.layer).__name__})"
     if not use.known:
         return message("cannot_learn.no_formula", who=who)
     if use.alters and type(layer).__name__ not in _IN_TRAINING:
         return message("cannot_learn.random", who=who)
-    if use.alters and isinstance(layer, RandomRotation) and layer.interpolation == "nearest":
-        return message("cannot_learn.nearest", who=who)
-    if use.alters and isinstance(layer, RandomCrop) and not _is_cut(layer, *given):
-        return message("cannot_learn.resizes", who=who)
-    if getattr(layer, "noise_shape", None) is not None:
+    if (getattr(layer, "noise_shape", None) or (None,))[0] not in (None, 1):
         return message("cannot_learn.noise_shape", who=who)
     if layer.penalizes_outputs():
         return message("cannot_learn.activity", who=who)
@@ -130,11 +126,6 @@ def _obstacle_in(use: Use, given: list[tuple[int, ...]]) -> Message | None:
         if constraint is not None:
             return message("cannot_learn.constraint", who=who, what=type(constraint).__name__)
     return None
-
-
-def _is_cut(layer: RandomCrop, shape: tuple[int, ...]) -> bool:
-    """Whether images of this shape are larger than what is cut out of them, in both directions."""
-    return shape[1] > layer.height and shape[2] > layer.width
 
 
 def _initial(uses: list[Use]) -> dict[str, Any]:
@@ -165,6 +156,8 @@ def _beginning(layer: Layer, variable: Variable) -> dict[str, Any]:
     elif isinstance(chosen, (initializers.RandomNormal, initializers.TruncatedNormal)):
         draw = "normal" if isinstance(chosen, initializers.RandomNormal) else "truncated"
         found |= {"draw": draw, "limits": [chosen.mean, chosen.stddev]}
+    elif isinstance(chosen, (initializers.Orthogonal, initializers.Identity)):
+        found |= {"draw": type(chosen).__name__.lower(), "limits": [chosen.gain, chosen.gain]}
     elif isinstance(chosen, initializers.Zeros):
         found["value"] = 0.0
     elif isinstance(chosen, initializers.Ones):

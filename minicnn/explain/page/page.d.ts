@@ -135,11 +135,11 @@ interface Rival {
 
 /**
  * How a weight begins: a value, or drawn, also from a seed of its own, or in a way the page lacks
- * (kind). Limits are the lowest and highest number, or the mean and the stddev.
+ * (kind). Limits are the lowest and highest number, or the mean and the stddev, or the gain twice.
  */
 interface InitialWeight {
   shape: number[];
-  draw: "uniform" | "normal" | "truncated" | null;
+  draw: "uniform" | "normal" | "truncated" | "orthogonal" | "identity" | null;
   limits: [number, number];
   value: number | null;
   own: number | null;

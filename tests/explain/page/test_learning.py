@@ -40,7 +40,9 @@ def in_training():
     twice = layers.DepthwiseConv2D(3, padding="same", name="twice")
     x = layers.Add(name="add")([x, twice(twice(x))])
     frozen = layers.BatchNormalization(trainable=False, name="frozen")
-    x = layers.Flatten(name="flatten")(frozen(x))
+    x = layers.AlphaDropout(0.2, (None, 1, 6, None), name="alpha")(frozen(x))
+    x = layers.Dropout(0.25, (1, None, 1, 1), name="rows")(x)
+    x = layers.Flatten(name="flatten")(layers.AlphaDropout(0.1, name="alpha_too")(x))
     x = layers.Dropout(0.5, seed=3, name="dropout")(layers.Dropout(0.25, name="drop")(x))
     model = Model(inputs, layers.Dense(5, name="scores")(x))
     minicnn.utils.set_random_seed(2)
@@ -141,14 +143,23 @@ def test_layers_that_differ_in_training_do_so_on_the_page(tmp_path, opened):
 def augmenting():
     """Return a network with every kind of augmentation, behind a layer that learns."""
     inputs = Input((12, 12, 3))
-    x = layers.Rescaling(1 / 255, name="rescaling")(inputs)
+    x = layers.RandomInvert((0.2, 0.6), name="invert")(layers.RandomGrayscale(0.4)(inputs))
+    x = layers.RandomErasing(0.9, (0.1, 0.5), name="noise_in_it")(x)
+    x = layers.RandomColorDegeneration((-0.5, 0.7), name="pale")(x)
+    x = layers.RandomErasing(1, (0.05, 0.1), (9, 99, 199), name="a_colour_in_it")(x)
+    x = layers.Rescaling(1 / 255, name="rescaling")(x)
     x = layers.Conv2D(3, 3, padding="same", name="first")(layers.RandomFlip()(x))
+    x = layers.RandomGrayscale(0.4, name="gray")(x)
+    x = layers.RandomColorDegeneration((-1, 1), (-0.9, 0.9), name="degeneration")(x)
+    x = layers.RandomErasing(1, (0.1, 0.4), (0.5, -0.5, 0.1), (-1, 1), name="erasing")(x)
+    x = layers.RandomRotation(0.5, "wrap", "nearest", name="turn_far")(x)
     x = layers.RandomFlip("horizontal", seed=5, name="flip")(x)
     x = layers.RandomRotation(0.2, "constant", fill_value=0.5, name="turn")(x)
     x = layers.RandomTranslation(0.3, (-0.1, 0.2), interpolation="nearest", name="shift")(x)
     x = layers.RandomZoom((-0.3, 0.4), 0.2, "wrap", name="zoom")(x)
     x = layers.RandomShear(0.2, (0.1, 0.3), fill_mode="nearest", name="shear")(x)
     x = layers.RandomCrop(10, 9, name="crop")(layers.RandomRotation(0.1, name="turn_again")(x))
+    x = layers.RandomCrop(7, 12, name="resized")(x)
     x = layers.RandomContrast(0.4, (-0.5, 0.5), name="contrast")(x)
     x = layers.RandomBrightness(0.2, (-0.5, 0.5), name="brightness")(x)
     x = layers.GaussianDropout(0.2, name="rough")(layers.GaussianNoise(0.1, name="noise")(x))
@@ -243,13 +254,16 @@ def drawn_in_all_ways():
         kinds.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
         kinds.GlorotUniform(seed=3), kinds.HeNormal(seed=2**31 + 5), kinds.RandomUniform(0, 3, 1),
         kinds.RandomNormal(0.25, 0.5, seed=7), kinds.TruncatedNormal(1, 2, seed=0),
+        kinds.Orthogonal(0.5), kinds.Orthogonal(seed=8),
     ]  # fmt: skip
     return Sequential(
         [
             *(Input((12, 12, 3)), layers.Rescaling(1 / 255)),
             *[layers.Conv2D(11, 3, padding="same", kernel_initializer=way) for way in ways],
             layers.SeparableConv2D(4, 3, depthwise_initializer="he_normal", name="separable"),
-            layers.Flatten(),
+            layers.GlobalMaxPooling2D(),
+            layers.Dense(6, kernel_initializer=kinds.Identity(0.5)),
+            layers.Dense(9, kernel_initializer="orthogonal"),  # more columns than rows
             layers.Dense(5, bias_initializer=kinds.LecunNormal(seed=4), name="scores"),
         ]
     )
@@ -269,7 +283,7 @@ def test_new_weights_begin_as_in_python_however_they_are_drawn(tmp_path, opened)
             found[variable.path], variable.numpy().ravel(), rtol=1e-6, atol=1e-7,
             err_msg=variable.path,
         )  # fmt: skip
-    assert len({data.tobytes() for data in found.values() if data.any()}) == 13
+    assert len({data.tobytes() for data in found.values() if data.any()}) == 17
 
 
 def test_going_back_and_on_again_gives_the_same_numbers(tmp_path, opened):
@@ -469,23 +483,24 @@ def test_learning_has_an_address(tmp_path, opened):
 
 def test_a_page_says_why_a_model_cannot_learn_there(tmp_path, opened):
     model = Sequential(
-        [Input((12, 12, 3)), layers.RandomGrayscale(name="gray"), layers.Flatten(), layers.Dense(5)]
+        [Input((12, 12, 3)), layers.RandomHue(0.1, name="hue"), layers.Flatten(), layers.Dense(5)]
     )
     tab = opened(page_of(tmp_path, seeded(model)))
     button = tab.get_by_role("button", name="Learn", exact=True)
     assert button.is_disabled()
-    assert "gray (RandomGrayscale) draws random numbers" in button.get_attribute("title")
+    assert "hue (RandomHue) draws random numbers" in button.get_attribute("title")
 
 
 def test_weights_that_the_page_cannot_draw_are_not_offered(tmp_path, opened):
+    own = initializers.HeNormal(seed=np.random.default_rng(0))
     model = Sequential(
         [
             *(Input((12, 12, 3)), layers.Rescaling(1 / 255), layers.Flatten()),
-            layers.Dense(5, kernel_initializer="orthogonal", name="scores"),
+            layers.Dense(5, kernel_initializer=own, name="scores"),
         ]
     )
     tab = opened(page_of(tmp_path, model))
     open_learning(tab)
     option = tab.get_by_label("Start from").locator("option[value=new]")
     assert option.is_disabled()
-    assert "scores/kernel starts from Orthogonal" in option.get_attribute("title")
+    assert "scores/kernel starts from a generator of its own" in option.get_attribute("title")

@@ -76,11 +76,8 @@ def test_the_page_begins_with_the_compiled_optimizer_if_it_has_it(optimizer, nam
     ("model", "kind", "says"),
     [
         (model_of(), "", "trains classifiers, and this model does not end in one score per class"),
-        (model_of(layers.RandomInvert(name="c")), "logits", "c .RandomInvert. draws random"),
-        (model_of(layers.RandomRotation(0.1, interpolation="nearest")), "logits",
-         "takes the nearest pixels, and the page rounds sines differently"),
-        (model_of(layers.RandomCrop(4, 3)), "logits", "resizes the images in training"),
-        (model_of(layers.Dropout(0.5, (None, 1, 1, 1))), "logits", "has a noise_shape"),
+        (model_of(layers.MixUp(name="c")), "logits", "c .MixUp. draws random"),
+        (model_of(layers.Dropout(0.5, (3, 1, 1, 1))), "logits", "has a noise_shape for batches of"),
         (model_of(activity_regularizer="l2"), "logits", "has an activity_regularizer"),
         (
             model_of(kernel_regularizer="orthogonal_regularizer"),

@@ -1,6 +1,6 @@
 // @ts-check
 // Layers that make images of another size: each pixel is a weighted sum of some of the old ones.
-import { array, offsetOf, pair } from "page/engine/arrays.js";
+import { array, offsetOf, pair, size } from "page/engine/arrays.js";
 import { cropped, resized } from "page/engine/sampling.js";
 import { short, sumOf } from "page/explain/terms.js";
 import { words } from "page/words.js";
@@ -50,8 +50,7 @@ function visitAll({ rows, columns }, [, width, channels], visit) {
   });
 }
 
-function forwardSampling({ layer, x }) {
-  const where = sampling(layer, x.shape);
+export function sampled(where, x) {
   const channels = x.shape[2];
   const y = array([where.rows.length, where.columns.length, channels]);
   visitAll(where, x.shape, (from, to, weight) => {
@@ -65,15 +64,16 @@ function forwardSampling({ layer, x }) {
       y.data[o] = v + where.fill * (1 - total(row) * total(column));
     });
   }
-  return { y };
+  return y;
 }
 
-function backwardSampling({ layer, x, dy }) {
-  const dx = array(x.shape, new Float64Array(x.data.length));
-  visitAll(sampling(layer, x.shape), x.shape, (from, to, weight) => {
+// The gradient of x, of this shape.
+export function sentBack(where, dy, shape) {
+  const dx = array(shape, new Float64Array(size(shape)));
+  visitAll(where, shape, (from, to, weight) => {
     dx.data[from] += weight * dy.data[to];
   });
-  return { dxs: [dx], grads: {} };
+  return dx;
 }
 
 const TEXT = {
@@ -138,8 +138,11 @@ const filled = (taps, first, last) => {
 };
 
 const kind = {
-  forward: forwardSampling,
-  backward: backwardSampling,
+  forward: ({ layer, x }) => ({ y: sampled(sampling(layer, x.shape), x) }),
+  backward: ({ layer, x, dy }) => ({
+    dxs: [sentBack(sampling(layer, x.shape), dy, x.shape)],
+    grads: {},
+  }),
   explain: explainSampling,
   explainInput: explainInputSampling,
   reads: (layer, [top, bottom, left, right], shape) => {

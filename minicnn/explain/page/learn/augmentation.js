@@ -2,8 +2,11 @@
 // Layers that change each image of a batch in a random way in training, and layers of noise: they
 // draw as minicnn does, from the same generator, in the same order. See learn/training.js.
 import { array, size } from "page/engine/arrays.js";
+import { cropped, resized } from "page/engine/sampling.js";
+import { sampled, sentBack } from "page/kinds/sampling.js";
+import { COLOURING } from "page/learn/colours.js";
 import { normal32 } from "page/learn/normal.js";
-import { taps, uniforms, warpOf } from "page/learn/warps.js";
+import { taps, warpOf } from "page/learn/warps.js";
 
 const { fround } = Math;
 const rounded = (shape, data) => array(shape, Float32Array.from(data));
@@ -66,98 +69,42 @@ const Warping = {
   },
 };
 
-// All images are cut at the same place.
+// All images are cut at the same place, or resized if there is nothing to cut.
 const RandomCrop = {
   forward({ layer, xs, random }) {
-    const { height, width } = layer.config;
-    const [rows, columns, channels] = xs[0].shape;
-    const [top, left] = [rows - height, columns - width].map((most) => random.integer(most));
-    const from = (i, j) => ((i + top) * columns + j + left) * channels;
+    const to = [layer.config.height, layer.config.width];
+    const { shape } = xs[0];
+    const most = to.map((n, axis) => shape[axis] - n);
+    const where = most.every((n) => n > 0)
+      ? cropped(
+          most.map((n) => random.integer(n)),
+          to,
+        )
+      : middle(shape, to);
     const ys = xs.map((x) => {
-      const y = array([height, width, channels]);
-      for (let i = 0; i < height; i++) {
-        const line = x.data.subarray(from(i, 0), from(i, width));
-        y.data.set(line, i * width * channels);
-      }
-      return y;
+      const y = sampled(where, x);
+      return rounded(y.shape, y.data);
     });
-    return { ys, kept: { from, shape: xs[0].shape } };
+    return { ys, kept: { where, shape } };
   },
-  backward({ dys, kept: { from, shape } }) {
-    const dxs = dys.map((dy) => {
-      const [height, width, channels] = dy.shape;
-      const dx = array(shape);
-      for (let i = 0; i < height; i++) {
-        dx.data.set(dy.data.subarray(i * width * channels, (i + 1) * width * channels), from(i, 0));
-      }
-      return dx;
-    });
-    return { dxs, grads: {} };
-  },
-};
-
-// -- coloured -------------------------------------------------------------------------------------
-
-const clipped = (z, [low, high]) =>
-  rounded(
-    z.shape,
-    z.data.map((v) => Math.min(Math.max(v, low), high)),
-  );
-
-const inside = (dy, z, [low, high]) =>
-  array(
-    dy.shape,
-    Float64Array.from(dy.data, (v, i) => (z.data[i] >= low && z.data[i] <= high ? v : 0)),
-  );
-
-// The mean of each channel.
-function means(x) {
-  const channels = x.shape[2];
-  const mean = new Float64Array(channels);
-  x.data.forEach((v, i) => (mean[i % channels] += (v * channels) / x.data.length));
-  return mean;
-}
-
-const RandomContrast = {
-  forward({ layer, xs, random }) {
-    const [lower, upper] = layer.config.factor;
-    const factors = uniforms(xs, random, [1 - lower, 1 + upper]);
-    const zs = xs.map((x, n) => {
-      const mean = means(x);
-      const one = (v, i) => (v - mean[i % mean.length]) * factors[n] + mean[i % mean.length];
-      return rounded(x.shape, Float64Array.from(x.data, one));
-    });
-    const ys = zs.map((z) => clipped(z, layer.config.value_range));
-    return { ys, kept: { factors, zs } };
-  },
-  backward({ layer, dys, kept: { factors, zs } }) {
-    const dxs = dys.map((dy, n) => {
-      const dz = inside(dy, zs[n], layer.config.value_range);
-      const mean = means(dz);
-      const one = (v, i) => v * factors[n] + (1 - factors[n]) * mean[i % mean.length];
-      return array(dy.shape, Float64Array.from(dz.data, one));
-    });
-    return { dxs, grads: {} };
-  },
-};
-
-const RandomBrightness = {
-  forward({ layer, xs, random }) {
-    const { factor, value_range: range } = layer.config;
-    const more = uniforms(xs, random, factor).map((u) => fround(u * fround(range[1] - range[0])));
-    const zs = xs.map((x, n) =>
-      rounded(
-        x.shape,
-        x.data.map((v) => v + more[n]),
-      ),
-    );
-    return { ys: zs.map((z) => clipped(z, range)), kept: zs };
-  },
-  backward: ({ layer, dys, kept }) => ({
-    dxs: dys.map((dy, n) => inside(dy, kept[n], layer.config.value_range)),
+  backward: ({ dys, kept: { where, shape } }) => ({
+    dxs: dys.map((dy) => sentBack(where, dy, shape)),
     grads: {},
   }),
 };
+
+// An image that is not larger in both directions is cut in its middle where it is, and resized.
+function middle(shape, to) {
+  const other = [(shape[1] * to[0]) / to[1], (shape[0] * to[1]) / to[0]];
+  const start = other.map((n, axis) => {
+    const part = Math.max(Math.min(shape[axis], Math.trunc(n)), 1);
+    return (shape[axis] - part) >> 1;
+  });
+  const part = start.map((before, axis) => Math.min(to[axis], shape[axis] - before));
+  const { rows, columns } = resized(part, to, {});
+  const moved = (lists, by) => lists.map((list) => list.map(([place, w]) => [place + by, w]));
+  return { rows: moved(rows, start[0]), columns: moved(columns, start[1]), fill: 0 };
+}
 
 // -- noise ----------------------------------------------------------------------------------------
 
@@ -204,8 +151,7 @@ export const AUGMENTATION = {
   RandomZoom: Warping,
   RandomShear: Warping,
   RandomCrop,
-  RandomContrast,
-  RandomBrightness,
+  ...COLOURING,
   GaussianNoise,
   GaussianDropout,
 };

@@ -15,6 +15,8 @@ export function newWeights(initial, seed) {
   for (const [key, { shape, draw, limits, value, own }] of Object.entries(initial)) {
     const data = new Float32Array(shape.reduce((a, b) => a * b, 1));
     if (value !== null) data.fill(value);
+    else if (draw === "identity") diagonal(limits[0], shape, data);
+    else if (draw === "orthogonal") orthogonal(own ?? common, limits[0], shape, data);
     else if (own !== null) fillFromSeed(draw, own, limits, data);
     else fill(draw, common, limits, data);
     made.set(key, { shape, data });
@@ -38,6 +40,47 @@ function fill(draw, generator, [first, second], data) {
   values.forEach((v, i) => {
     data[i] = first + second * v;
   });
+}
+
+function diagonal(gain, [rows, columns], data) {
+  for (let i = 0; i < Math.min(rows, columns); i++) data[i * columns + i] = gain;
+}
+
+// A matrix whose rows or columns are orthogonal, of length `gain`: normal numbers, of which each
+// column gives up what it shares with those before it (Gram and Schmidt; done twice, it is exact).
+function orthogonal(source, gain, shape, data) {
+  const last = shape.at(-1);
+  const rows = data.length / last;
+  const [long, short] = [Math.max(rows, last), Math.min(rows, last)];
+  const drawn = new Float64Array(long * short);
+  if (source instanceof Generator) for (let i = 0; i < drawn.length; i++) drawn[i] = normal(source);
+  else drawn.set(normals32(source, drawn.length));
+  const columnOf = (k) => Float64Array.from({ length: long }, (_, i) => drawn[i * short + k]);
+  const columns = [...Array(short).keys()].map(columnOf);
+  columns.forEach((column, k) => {
+    for (const before of [...columns.slice(0, k), ...columns.slice(0, k)]) {
+      const part = dot(column, before);
+      for (let i = 0; i < long; i++) column[i] -= part * before[i];
+    }
+    const length = Math.sqrt(dot(column, column));
+    for (let i = 0; i < long; i++) column[i] /= length;
+  });
+  for (let o = 0; o < data.length; o++) {
+    const [i, k] = [Math.floor(o / last), o % last];
+    data[o] = gain * (rows < last ? columns[i][k] : columns[k][i]);
+  }
+}
+
+function dot(a, b) {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
+  return sum;
+}
+
+function normals32(seed, count) {
+  const data = new Float32Array(count);
+  fillFromSeed("normal", seed, [0, 1], data);
+  return data;
 }
 
 // Why the page cannot draw new weights, or "".

@@ -4,46 +4,67 @@
 //
 //   forward({layer, xs, random})         {ys, kept}; batch normalization moves its statistics
 //   backward({layer, xs, dys, kept})     {dxs, grads}
-import { array, size } from "page/engine/arrays.js";
+import { array, size, unravel } from "page/engine/arrays.js";
 import { AUGMENTATION } from "page/learn/augmentation.js";
 
 const rounded = (shape, data) => array(shape, Float32Array.from(data));
 
 // -- dropout --------------------------------------------------------------------------------------
 
-// Which numbers of an example stay; `each` says how many numbers share one draw.
-function masks(xs, rate, draws, random, place) {
-  return xs.map((x) => {
-    const kept = Uint8Array.from({ length: draws(x) }, () => (random.random32() >= rate ? 1 : 0));
-    return Uint8Array.from(x.data, (_, i) => kept[place(x, i)]);
-  });
+// Which numbers of each example stay. Where the noise has one number along an axis, the numbers of
+// that axis share it; without a size it has as many as x.
+function masks(xs, { rate, noise_shape: given }, random) {
+  const whole = [xs.length, ...xs[0].shape];
+  const noise = whole.map((n, axis) => given?.[axis] ?? n);
+  const stays = () => (rate < 1 && random.random32() >= rate ? 1 : 0);
+  const drawn = Uint8Array.from({ length: size(noise) }, stays);
+  const place = (at) => at.reduce((o, i, axis) => o * noise[axis] + (i % noise[axis]), 0);
+  return xs.map(({ shape, data }, n) =>
+    given
+      ? Uint8Array.from(data, (_, o) => drawn[place([n, ...unravel(shape, o)])])
+      : drawn.subarray(n * data.length, (n + 1) * data.length),
+  );
 }
 
-const masked = (xs, kept, rate) =>
+const masked = (xs, kept, change) =>
   xs.map((x, n) =>
     rounded(
       x.shape,
-      x.data.map((v, i) => (kept[n][i] ? v / (1 - rate) : 0)),
+      x.data.map((v, i) => change(v, kept[n][i])),
     ),
   );
 
-const dropping = (draws, place) => ({
+const dropping = (settings) => ({
   forward({ layer, xs, random }) {
     const { rate } = layer.config;
-    const kept = masks(xs, rate, draws, random, place);
-    return { ys: masked(xs, kept, rate), kept };
+    const kept = masks(xs, { ...layer.config, ...settings }, random);
+    return { ys: masked(xs, kept, (v, stays) => (stays ? v / (1 - rate) : 0)), kept };
   },
-  backward: ({ layer, dys, kept }) => ({ dxs: masked(dys, kept, layer.config.rate), grads: {} }),
+  backward({ layer, dys, kept }) {
+    const { rate } = layer.config;
+    return { dxs: masked(dys, kept, (v, stays) => (stays ? v / (1 - rate) : 0)), grads: {} };
+  },
 });
 
-const Dropout = dropping(
-  (x) => size(x.shape),
-  (x, i) => i,
-);
-const SpatialDropout = dropping(
-  (x) => x.shape.at(-1),
-  (x, i) => i % x.shape.at(-1),
-);
+const SATURATED = -1.7580993408473766; // what SELU has far below 0
+
+// a and b: numbers with the mean 0 and the variance 1 keep both.
+function factors(rate) {
+  const a = ((1 - rate) * (1 + rate * SATURATED ** 2)) ** -0.5;
+  return [a, -a * SATURATED * rate];
+}
+
+const AlphaDropout = {
+  forward({ layer, xs, random }) {
+    const [a, b] = factors(layer.config.rate);
+    const kept = masks(xs, layer.config, random);
+    return { ys: masked(xs, kept, (v, stays) => a * (stays ? v : SATURATED) + b), kept };
+  },
+  backward({ layer, dys, kept }) {
+    const [a] = factors(layer.config.rate);
+    return { dxs: masked(dys, kept, (v, stays) => (stays ? a * v : 0)), grads: {} };
+  },
+};
 
 // -- batch normalization --------------------------------------------------------------------------
 
@@ -125,8 +146,9 @@ const BatchNormalization = {
 
 export const IN_TRAINING = {
   ...AUGMENTATION,
-  Dropout,
-  SpatialDropout1D: SpatialDropout,
-  SpatialDropout2D: SpatialDropout,
+  AlphaDropout,
+  Dropout: dropping({}),
+  SpatialDropout1D: dropping({ noise_shape: [null, 1, null] }),
+  SpatialDropout2D: dropping({ noise_shape: [null, 1, 1, null] }),
   BatchNormalization,
 };
