@@ -42,8 +42,8 @@ function fill(draw, generator, [first, second], data) {
   });
 }
 
-function diagonal(gain, [rows, columns], data) {
-  for (let i = 0; i < Math.min(rows, columns); i++) data[i * columns + i] = gain;
+function diagonal(gain, shape, data) {
+  for (let i = 0; i < Math.min(...shape); i++) data[i * shape[1] + i] = gain;
 }
 
 // A matrix whose rows or columns are orthogonal, of length `gain`: normal numbers, of which each
