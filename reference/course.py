@@ -35,7 +35,7 @@ from reference.model import Base
 from reference.report import Page
 from reference.running import Result, train
 from reference.sizes import told as sizes_told
-from reference.starting import base_of, check_base_stays, prepare, reader_of
+from reference.starting import base_of, check_base_stays, prepare, reader_of, remove_results
 from reference.sweep import Sweep, print_sweep, three_sweeps, write_trials, write_winner
 
 SECTIONS = {
@@ -209,6 +209,7 @@ def command(options: argparse.Namespace) -> None:
         sizes = [options.larger]
         larger = base_of(options, sizes, machine), reader_of(options, sizes)
     options.output.mkdir(parents=True, exist_ok=True)
+    remove_results(options.output)  # what a run goes on from is in folders of their own
     config.write(parser(), options, machine.made_with)
     page = course(
         splits, base, settings, options.output, machine, reader, options.cache, larger,

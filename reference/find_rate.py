@@ -32,7 +32,7 @@ from reference.console import (
     make_parser,
 )
 from reference.features import Features
-from reference.starting import prepare
+from reference.starting import check_holds_no_model, prepare
 
 
 def find_rate(
@@ -111,6 +111,7 @@ def parser() -> argparse.ArgumentParser:
 def command(options: argparse.Namespace) -> None:
     if options.processes is not None:
         raise ValueError("A head is small, and one process trains it fast: no --processes.")
+    check_holds_no_model(options.output)
     LearningRateFinder(options.lowest, options.highest, options.steps)  # raises before the work
     machine, splits, reader, base = prepare(options)
     train, _ = features.extract_both(
@@ -121,6 +122,8 @@ def command(options: argparse.Namespace) -> None:
         options.lowest, options.highest,
     )  # fmt: skip
     options.output.mkdir(parents=True, exist_ok=True)
+    for name in ("rates.csv", "rate.png"):  # what was there is of other options
+        (options.output / name).unlink(missing_ok=True)
     config.write(parser(), options, machine.made_with)
     with replacing(options.output / "rates.csv") as temporary, temporary.open("w", newline="") as f:
         table = csv.writer(f)

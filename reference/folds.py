@@ -32,7 +32,7 @@ from reference.console import (
 )
 from reference.features import Features
 from reference.fitting import Settings
-from reference.starting import add_schedule_options, prepare
+from reference.starting import add_schedule_options, check_holds_no_model, prepare
 from reference.sweep import try_head
 
 Array = np.ndarray
@@ -159,6 +159,7 @@ def command(options: argparse.Namespace) -> None:
         raise ValueError("Heads are small, and one process trains them fast: no --processes.")
     if options.splits == 1 or (not options.splits and options.folds < 2):
         raise ValueError("An interval needs at least --folds 2, or --splits 2.")
+    check_holds_no_model(options.output)
     settings = Settings(
         options.learning_rate, options.inner, options.dropout, options.epochs, options.batch_size,
         options.seed, schedule=options.schedule, warmup=options.warmup,
@@ -181,8 +182,9 @@ def command(options: argparse.Namespace) -> None:
         parts = fold_parts(labels, options.folds, options.repeats, options.seed)
     accuracies = measure(found, parts, settings, machine)
     options.output.mkdir(parents=True, exist_ok=True)
-    config.write(parser(), options, machine.made_with)
     path = options.output / "folds.csv"
+    path.unlink(missing_ok=True)  # what was there is of other options
+    config.write(parser(), options, machine.made_with)
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["part", "trained on", "judged", "accuracy"])

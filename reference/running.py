@@ -6,6 +6,7 @@
 
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ class _Task:
     cache: str | Path | None
     tensorboard: bool
     verbose: int
+    describing: Callable[[], AbstractContextManager[None]]
 
 
 def train(
@@ -72,17 +74,22 @@ def train(
     verbose: int = 0,
     begun: Callable[[], None] = lambda: None,
     watching: Sequence[keras.callbacks.Callback] = (),
+    describing: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Result:
     """Train, and write into `output`: model.keras (the best epoch), history.csv, state.npz.
 
     With `resume` an interrupted run goes on after its last epoch, to the same result. `begun` is
     called when everything has been checked, and `output` is there; callbacks that are `watching`
-    see each epoch. Several runs that become one model, or one that gets mirror images or a
-    temperature, have folders of their own in `output`; the first one's history is the result's.
+    see each epoch. The first model.keras is written in the context that `describing` makes, which
+    removes what `output` says of another one, and then describes this one. Several runs that become
+    one model, or one that gets mirror images or a temperature, have folders of their own in
+    `output`; the first one's history is the result's.
     Raises `ValueError` for settings that do not fit, or a state of another run.
     """
     output = Path(output)
-    task = _Task(splits, base, settings, output, machine, reader, cache, tensorboard, verbose)
+    task = _Task(
+        splits, base, settings, output, machine, reader, cache, tensorboard, verbose, describing
+    )
     if settings.as_it_is:
         return _Run(task).go(resume, begun, watching)
     if machine.processes is not None:
@@ -96,7 +103,8 @@ def train(
         if verbose and settings.ensemble > 1:
             say(f"Seed {seed}, {len(results) + 1} of {settings.ensemble}:")
         alone = replace(settings, seed=seed, ensemble=1, flips=False, calibrate=False)
-        run = _Run(replace(task, settings=alone, output=output / f"seed-{seed}"))
+        folder = output / f"seed-{seed}"
+        run = _Run(replace(task, settings=alone, output=folder, describing=nullcontext))
         results.append(run.go(resume, *((lambda: None, ()) if results else (begun, watching))))
         base.network.set_weights(weights)  # fine-tuning has changed them
         base.network.trainable = False
@@ -128,9 +136,11 @@ def _together(results: Sequence[Result], task: _Task) -> Result:
         temperature=temperature,
     )
     clear(task.output)
-    fitting.write_history(task.output / "history.csv", results[0].history)
+    _forget(task.output)
     path = task.output / "model.keras"
-    models.save(model, path, about)
+    with task.describing():
+        models.save(model, path, about)
+    fitting.write_history(task.output / "history.csv", results[0].history)
     computed = any(result.computed for result in results)
     alone = tuple(result.best for result in results)
     return Result(path, results[0].history, about, computed, accuracy, alone)
@@ -146,6 +156,12 @@ def clear(folder: Path) -> None:
                 left.unlink()
 
 
+def _forget(folder: Path) -> None:
+    """Remove the epochs of another run, before its model is replaced: it could go on with ours."""
+    for name in ("state.npz", "history.csv"):
+        (folder / name).unlink(missing_ok=True)
+
+
 class _Run:
     """A training run, step by step."""
 
@@ -156,7 +172,7 @@ class _Run:
         self.output, self.cache = output, task.cache
         self.verbose = task.verbose if machine.is_first else 0  # only one of several prints
         self.model_path, self.state_path = output / "model.keras", output / "state.npz"
-        self.tensorboard = task.tensorboard
+        self.tensorboard, self.describing = task.tensorboard, task.describing
         if settings.fine_tune:
             tuning.stages(base.network, settings.fine_tune)  # raises for an unknown name
         if task.tensorboard:
@@ -405,7 +421,11 @@ class _Run:
     def _write_model(self, accuracy: float) -> None:
         about = self._about()
         about.training["val_accuracy"] = accuracy
-        models.save(self.whole, self.model_path, about)
+        if len(self.history["loss"]) == 0:
+            _forget(self.output)
+        with self.describing():
+            models.save(self.whole, self.model_path, about)
+        self.describing = nullcontext
 
     def _about(self) -> About:
         settings = self.settings

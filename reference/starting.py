@@ -53,6 +53,32 @@ def check_base_stays(options: argparse.Namespace) -> None:
     check_spares(options.output / "model.keras", files)
 
 
+# What the commands that train write into --output.
+_RESULTS = (
+    "model.keras", "config.toml", "state.npz", "history.csv", "run.json", "curves.png",
+    "probabilities-*.csv", "evaluation.json", "evaluation.html", "explained-*.html", "report.txt",
+    "report.html", "confused.csv", "confusion.png", "mistakes.png", "calibration.png", "trials.csv",
+    "image-size.png", "learning-rate.png", "inner-size.png", "drop-rate.png", "sweeps.keras",
+    "ablation.html", "ablation.csv",
+)  # fmt: skip
+
+
+def remove_results(folder: Path, keep: Sequence[str] = ()) -> None:
+    """Remove the results of the run before, which would be read as those of this one."""
+    for name in _RESULTS:
+        for path in folder.glob(name) if name not in keep else ():
+            path.unlink()
+
+
+def check_holds_no_model(folder: Path) -> None:
+    """Raise `ValueError` for a folder with a model, whose config.toml would be replaced."""
+    if (folder / "model.keras").exists():
+        raise ValueError(
+            f"--output {folder} holds a model, which its config.toml describes: this command "
+            "writes one of its own. Choose another folder."
+        )
+
+
 def prepare(
     options: argparse.Namespace, sizes: Sequence[int] = ()
 ) -> tuple[Machine, Splits, Reader, Base]:

@@ -47,7 +47,14 @@ from reference.fitting import History, Settings
 from reference.model import About, Base
 from reference.report import in_columns
 from reference.sizes import told as told_sizes
-from reference.starting import add_schedule_options, base_of, check_base_stays, prepare, reader_of
+from reference.starting import (
+    add_schedule_options,
+    base_of,
+    check_base_stays,
+    prepare,
+    reader_of,
+    remove_results,
+)
 
 Array = np.ndarray
 
@@ -541,12 +548,14 @@ def command(options: argparse.Namespace) -> None:
         schedule=options.schedule, warmup=options.warmup,
     )  # fmt: skip
     options.output.mkdir(parents=True, exist_ok=True)
-    config.write(parser(), options, machine.made_with)
     finished: list[Sweep] = []
 
     def told(found: Sweep) -> None:
         """Print and write a comparison when it is done: a kill takes only the later ones."""
         print_sweep(found)
+        if not finished:
+            remove_results(options.output)
+            config.write(parser(), options, machine.made_with)
         finished.append(found)
         write_trials(options.output / "trials.csv", finished)
         name = found.title.replace(" ", "-")

@@ -14,7 +14,8 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from minicnn import plots
@@ -33,7 +34,13 @@ from reference.console import (
 )
 from reference.data import Splits
 from reference.running import Result, train
-from reference.starting import add_schedule_options, check_base_stays, prepare, settings_from
+from reference.starting import (
+    add_schedule_options,
+    check_base_stays,
+    prepare,
+    remove_results,
+    settings_from,
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -146,18 +153,24 @@ def command(options: argparse.Namespace) -> None:
     start = time.perf_counter()
 
     def begun() -> None:
-        if not options.resume:
-            _remove_results(options.output)
-        config.write(parser(), options, machine.made_with)
         chosen = {**dict(config.written(parser(), options)), "made-with": machine.made_with}
         for logger in told:
             logger.begin(options.output.name, options.output, chosen, options.resume)
+
+    @contextmanager
+    def describing() -> Iterator[None]:
+        """Until there is another model, the folder describes the one of the run before."""
+        compared = ("ablation.html", "ablation.csv") if compares else ()
+        keep = ("model.keras", "state.npz", "history.csv", *compared)
+        remove_results(options.output, keep)
+        yield
+        config.write(parser(), options, machine.made_with)
 
     try:
         result = train(
             splits, base, settings, options.output, machine, reader, options.cache,
             options.resume, options.tensorboard, verbose=1 if sys.stdout.isatty() else 2,
-            begun=begun, watching=told,
+            begun=begun, watching=told, describing=describing,
         )  # fmt: skip
         if machine.is_first:
             values = _report(options, machine, splits, result, time.perf_counter() - start)
@@ -174,20 +187,11 @@ def command(options: argparse.Namespace) -> None:
         raise
 
 
-def _remove_results(folder: Path) -> None:
-    """Remove what the run before said of its model: it would be read as this run's."""
-    for name in (
-        "run.json", "curves.png", "probabilities-*.csv", "evaluation.*", "report.txt",
-        "confused.csv", "confusion.png", "mistakes.png", "calibration.png",
-    ):  # fmt: skip
-        for path in folder.glob(name):
-            path.unlink()
-
-
 def _report(
     options: argparse.Namespace, machine: Machine, splits: Splits, result: Result, seconds: float
 ) -> dict[str, float]:
     """Print and write what has come out of a run; return its accuracies by name."""
+    config.write(parser(), options, machine.made_with)  # also if no model is new since --resume
     plots.save(
         plots.curves(result.history, str(settings_from(options))), options.output / "curves.png"
     )

@@ -20,7 +20,7 @@ from judgements import judged
 from PIL import Image
 
 import minicnn.commands
-from reference import backend, console, data, evaluate, predict, tuning
+from reference import backend, console, data, evaluate, find_rate, folds, predict, tuning
 from reference import model as models
 from reference import train as training
 from reference.data import Photos
@@ -221,22 +221,29 @@ def test_a_damaged_model_is_not_resumed(trained, tmp_path):
         models.check_whole(path)
 
 
-def test_a_new_run_removes_what_the_one_before_said_of_its_model(options, tmp_path, monkeypatch):
-    """If it is interrupted, reference.compare would take its options with the other's photos."""
-    said = ["run.json", "probabilities-validation.csv", "evaluation.html", "report.txt"]
-    for name in [*said, "mine.csv"]:
+def test_a_folder_describes_no_model_but_the_one_in_it(options, tmp_path, monkeypatch):
+    """A new run that is interrupted before its first model leaves all of the run before."""
+    said = ["run.json", "probabilities-validation.csv", "evaluation.html", "config.toml"]
+    others = ["model.keras", "state.npz", "history.csv", "mine.csv"]
+    for name in [*said, *others]:
         (tmp_path / name).write_text("old")
+    seen = []
 
-    def interrupted(*args, begun, **more):
+    def interrupted(*args, begun, describing, **more):
         begun()
+        seen.append({path.name for path in tmp_path.iterdir()})
+        with describing():
+            seen.append({path.name for path in tmp_path.iterdir()})
+        seen.append({path.name for path in tmp_path.iterdir()})
         raise ValueError("interrupted")
 
     monkeypatch.setattr(training, "train", interrupted)
-    told = [*options, "--output", str(tmp_path)]
-    assert training.run([*told, "--resume"]) == 2
-    assert all((tmp_path / name).exists() for name in said)
-    assert training.run(told) == 2
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.toml", "mine.csv"]
+    assert training.run([*options, "--output", str(tmp_path)]) == 2
+    assert seen == [{*said, *others}, {*others}, {*others, "config.toml"}]
+    assert "epochs = 10" in (tmp_path / "config.toml").read_text("utf-8")
+    for command in (folds, find_rate):
+        assert command.run([*options, "--output", str(tmp_path)]) == 2
+    assert "epochs = 10" in (tmp_path / "config.toml").read_text("utf-8")
 
 
 def test_a_missing_gpu_is_refused(options, capsys, monkeypatch):

@@ -450,6 +450,24 @@ def test_what_a_kill_left_half_written_is_removed(learn, quick):
 
 
 @pytest.mark.slow
+def test_a_run_does_not_go_on_with_the_model_of_another(learn, quick, monkeypatch):
+    """A new run in the folder of an old one is killed after its first model: neither is whole."""
+    save = models.save
+
+    def model(*arguments):
+        assert not (quick / "state.npz").exists(), "the old run would go on with the new model"
+        assert not (quick / "history.csv").exists()
+        save(*arguments)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(models, "save", model)
+        with pytest.raises(Killed):
+            learn(replace(QUICK, learning_rate=0.01))
+    assert len(learn(QUICK, resume=True).history["loss"]) == QUICK.epochs
+
+
+@pytest.mark.slow
 def test_a_run_whose_best_model_was_moved_does_not_go_on(learn, quick):
     path = quick / "model.keras"
     path.rename(path.with_name("mine.keras"))
