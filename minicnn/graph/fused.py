@@ -2,9 +2,9 @@
 
     y = largest of each block( limits( conv(x, kernel * scale) + bias ) )
 
-Textbook layers know nothing of it. `scale` and `bias` hold what a normalization does at inference;
-a ReLU limits the sums while they are in registers; and where max pooling follows, only the largest
-sum of each block is written to memory.
+Textbook layers know nothing about it. `scale` and `bias` do the work of a normalization at
+inference; a ReLU limits the sums while they are in registers; and if max pooling follows, only the
+largest sum of each block is written to memory.
 """
 
 import copy
@@ -46,7 +46,7 @@ class FusedLayer(WrappedLayer):
 
     The weights belong to `layer`, which also says whether they learn. With a `normalization` they
     are computed anew on each access, and cannot learn. In training, `remember` makes the layer keep
-    which number of each block was the largest, a byte for each block, where the two separate layers
+    which number of each block was the largest: a byte for each block, while two separate layers
     would keep the whole result.
     """
 
@@ -64,7 +64,7 @@ class FusedLayer(WrappedLayer):
         super().__init__(layer, name)
         self.input_rank = layer.input_rank
         if pool_size is None:
-            self.activation_name = limits  # otherwise backward undoes it with the pooling
+            self.activation_name = limits  # otherwise backward handles it together with the pooling
         if normalization is not None:
             self.weights_list = self._computed()
 
@@ -95,7 +95,7 @@ class FusedLayer(WrappedLayer):
         return bias
 
     def scaling(self) -> Scaling:
-        """Return what the layer's bias and the normalization, as they are now, do to each sum."""
+        """Return the current effect of the layer's bias and the normalization on each sum."""
         bias = None if self.layer.bias is None else self.layer.bias.value
         if self.normalization is None:
             return Scaling(None, bias)
@@ -203,7 +203,7 @@ class FusedLayer(WrappedLayer):
 
 
 def _scale_and_shift(normalization: Any) -> tuple[Array, Array]:
-    """Return what a normalization does at inference, x * scale + shift, in float64."""
+    """Return scale and shift of a normalization at inference, x * scale + shift, in float64."""
     gamma, beta = normalization.scale_and_shift()
     variance = normalization.moving_variance.value.astype(np.float64)
     scale = gamma / np.sqrt(variance + normalization.epsilon)

@@ -1,4 +1,4 @@
-"""Fusion: rewrites a graph into one that computes the same numbers in fewer steps.
+"""Fusion rewrites a graph into one that computes the same numbers in fewer steps.
 
 At inference a BatchNormalization is a fixed scale and shift per channel, and so is linear in what
 the convolution before it computes:
@@ -58,7 +58,7 @@ class Fold(NamedTuple):
 def fuse(
     graph: Graph, nested: Mapping[Any, Layer], training: bool = False
 ) -> tuple[Graph, list[Fold]]:
-    """Return the graph for inference, or for training, and what was folded in it.
+    """Return the fused graph for inference, or for training, and what was folded in it.
 
     `nested` maps each network in the graph to the one that takes its place. Layers of the user's
     own classes stay as they are: fusion cannot know what they compute.
@@ -75,7 +75,7 @@ def fuse(
         takes_it_as_it_is = alone and found[0].layer.dtype == node.layer.dtype
         if not takes_it_as_it_is or len(found[0].inputs) != 1:
             return None
-        # The loss needs an output that it penalizes by itself.
+        # The loss needs this output, which it penalizes.
         penalized = any(each.layer.penalizes_outputs() for each in (node, found[0]))
         return None if penalized else found[0]
 
@@ -108,8 +108,8 @@ def fuse(
 def _foldable(node: Node, only_user: Callable[[Node], Node | None], training: bool) -> list[Node]:
     """Return the node and those after it that can be computed with it, in order.
 
-    In training a convolution is computed with the max pooling after it alone, because gradients
-    must pass through all others; and a normalization, with the activation after it.
+    In training a convolution is joined only with the max pooling after it, because gradients must
+    pass through all other layers; and a normalization, with the activation after it.
     """
     found, following = [node], only_user(node)
     if type(node.layer) is BatchNormalization:
@@ -128,7 +128,7 @@ def _foldable(node: Node, only_user: Callable[[Node], Node | None], training: bo
 
 
 def settings(layer: Layer) -> Any:
-    """Return the settings on which folding a layer depends; None if it is never folded."""
+    """Return the settings that decide whether a layer can be folded; None if it never can."""
     kind: Any = type(layer)
     return _settings_of(kind)(layer)
 
@@ -150,7 +150,7 @@ def _is_limiter(node: Node) -> bool:
 
 
 def _is_block_pooling(node: Node) -> bool:
-    """Return whether this is max pooling of whole blocks side by side."""
+    """Return whether the node is max pooling of whole blocks side by side."""
     layer = node.layer
     if type(layer) is not MaxPooling2D or layer.padding != "valid":
         return False
@@ -165,13 +165,13 @@ def _values(node: Node, times: int) -> int | None:
 
 
 def _limits(layer: Layer) -> str | None:
-    """Return the name of the activation that the layer is, if that only has limits."""
+    """Return the name of the layer's activation if the layer is one that only has limits."""
     name = layer.as_activation() if type(layer) in (Activation, ReLU) else None
     return name if name is not None and only_limits(name) else None
 
 
 def _fused(layers: Sequence[Layer], name: str, training: bool) -> Layer:
-    """Return one layer that does what these do; `_foldable` says which they may be."""
+    """Return one layer that does the work of these, which `_foldable` has found."""
     first, *others = layers
     if isinstance(first, BatchNormalization):
         return LimitedNormalization(first, name, str(_limits(others[0])))

@@ -60,8 +60,8 @@ class Graph:
     ) -> tuple[list[Array], list[TapeEntry]]:
         """Return the outputs for these inputs, and an entry for each node in `keep`.
 
-        An array is dropped as soon as no later node needs it. With `training=None` each layer does
-        what it does in a call without it.
+        An array is dropped as soon as no later node needs it. `training=None` runs each layer as a
+        call without `training` does.
         """
         values: dict[KerasTensor, Any] = dict(zip(self.inputs, arrays, strict=True))
         uses = dict(self.uses)
@@ -85,7 +85,7 @@ class Graph:
                 uses[symbol] -= 1
                 if not uses[symbol] and symbol not in self.outputs:
                     values.pop(symbol, None)
-            del y, computed, taken, given  # or this node's arrays would outlive the next node
+            del y, computed, taken, given  # else this node's arrays would outlive the next node
         return [values[symbol] for symbol in self.outputs], entries
 
     def shapes(self, input_shapes: Sequence[Shape]) -> dict[KerasTensor, Shape]:
@@ -130,7 +130,7 @@ class Graph:
     ) -> tuple[list[Array | None], dict[Variable, Array]]:
         """Return the gradients of the inputs and of the weights, through the nodes in `needed`.
 
-        `at_logits` says of which outputs the gradient is already the one before the activation;
+        `at_logits` says for which outputs dy is already the gradient before the activation;
         `penalized`, that the loss includes the layers' `activity_regularizer`.
         """
         exact = {symbol.node for symbol, flag in zip(self.outputs, at_logits) if flag}
@@ -171,14 +171,14 @@ class Graph:
         return [received.get(symbol) for symbol in self.inputs], grads
 
     def _clamped_before(self, node: Node) -> Node | None:
-        """Return the node whose output only this max pooling uses, if it just has limits."""
+        """Return the node that only this max pooling uses, if its activation only has limits."""
         if type(node.layer) is not MaxPooling2D:
             return None
         (symbol,) = node.inputs
         before = self.producer[symbol]
         alone = self.uses[symbol] == 1 and symbol not in self.outputs
         ours = type(before.layer).backward is Layer.backward  # and so it knows `at_logits`
-        free = not before.layer.penalizes_outputs()  # or its dy would lack the penalty's
+        free = not before.layer.penalizes_outputs()  # else dy would lack the penalty's gradient
         limits = only_limits(before.layer.activation_name)
         return before if alone and ours and free and limits else None
 
@@ -233,7 +233,7 @@ def _from_rows(rows: list[_Row], inputs: list[int], outputs: list[int]) -> Graph
             if row.listed:
                 new[row.layer].append((row.number, node))
         else:
-            (node,) = row.layer.nodes  # the one of an Input
+            (node,) = row.layer.nodes  # an Input's only node
         symbols += node.outputs
     # A layer numbers its uses in the order of the calls, which may differ from that of the nodes.
     for layer, uses in new.items():
@@ -300,7 +300,7 @@ def _accumulate(sums: dict[Any, Array], key: Any, gradient: Array) -> None:
 
 
 def _with_activity(dy: Any, entry: TapeEntry, at_logits: bool) -> Any:
-    """Return dy with the gradient of the layer's `activity_regularizer`, if it has one itself."""
+    """Return dy plus the gradient of the layer's `activity_regularizer`, if it has one."""
     within = isinstance(entry.cache, CallCache)  # whose tape adds it
     added = None if within else entry.layer.activity_gradient(entry.y)
     if added is None:

@@ -16,7 +16,7 @@ from minicnn.shapes import Pair, Steps
 class Ends(NamedTuple):
     """Whether symbols were given in a list, a tuple or a dict; arrays are returned in the same.
 
-    What is in a dict is in the order of its sorted keys, as in Keras.
+    The items of a dict are in the order of its sorted keys, as in Keras.
     """
 
     listed_inputs: bool = False
@@ -43,8 +43,9 @@ SINGLE = Ends()
 class GraphLayer(Layer):
     """Layers that together are one layer, so that networks nest.
 
-    `stands_for` is the network that this one was rewritten from: this one has its label in errors
-    and its weights, and computes the same numbers, or a part of them. A `fixed` one never learns.
+    `stands_for` is the network that this one was rewritten from: this one has that network's label
+    in errors and its weights, and computes the same numbers, or a part of them. A `fixed` network
+    never learns.
     """
 
     training_by_default = None  # each of its layers decides
@@ -68,7 +69,7 @@ class GraphLayer(Layer):
             self._set_graph(graph)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # All that counts for what a network computes is its graph: see `base.changes`.
+        # Only its graph decides what a network computes: see `base.changes`.
         if name == "_graph":
             super().__setattr__(name, value)
         else:
@@ -154,7 +155,7 @@ class GraphLayer(Layer):
         return _one([t.shape for t in self._require_graph("outputs", AttributeError).outputs])
 
     def as_given(self, outputs: Any) -> Any:
-        """Return outputs as Keras does: in a tuple or a dict, if the network was made with one."""
+        """Return outputs as Keras does: in a tuple or dict if the network was made with one."""
         if self.ends.output_keys:
             several = outputs if isinstance(outputs, list) else [outputs]
             return dict(zip(self.ends.output_keys, several, strict=True))
@@ -199,10 +200,11 @@ class GraphLayer(Layer):
         """Whether training updates weights in it.
 
         Setting it freezes or unfreezes the network and everything in it, as in Keras. Afterwards
-        each layer can be frozen or unfrozen by itself, and in a larger model only that counts: an
-        unfrozen layer in a frozen base learns. A model that is frozen itself trains nothing in its
-        own `fit`. The surprise, as in Keras on TensorFlow: setting the value that the model already
-        has changes nothing in it (on JAX and PyTorch, Keras sets all layers).
+        each layer can be frozen or unfrozen by itself, and in a larger model only the layers' own
+        settings count: an unfrozen layer in a frozen base learns. A model that is frozen itself
+        trains nothing in its own `fit`. The surprise, as in Keras on TensorFlow: setting the value
+        that the model already has changes nothing in it (on JAX and PyTorch, Keras sets all
+        layers).
         """
         return self._trainable
 

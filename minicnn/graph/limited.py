@@ -2,9 +2,9 @@
 
     y = limits( gamma * (x - mean) / sqrt(variance + epsilon) + beta )
 
-Each of the two layers alone reads and writes all numbers, and memory decides their speed: eight
-passes over it in place of thirteen, forward and backward. And the normalization's own result, which
-a tape would keep until backward, is never written.
+Each of the two layers by itself reads and writes all numbers, and memory limits their speed.
+Together they need eight passes over it instead of thirteen, forward and backward. And the
+normalization's own result, which a tape would keep until backward, is never written.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from minicnn.layers.base import Array, Cache, Grads, Kept, Shape
 
 
 class LimitedNormalization(WrappedLayer):
-    """A normalization and an activation that only has `limits`."""
+    """A normalization together with an activation that only has `limits`."""
 
     def __init__(self, layer: BatchNormalization, name: str, limits: str) -> None:
         self.limits = limits
@@ -28,7 +28,7 @@ class LimitedNormalization(WrappedLayer):
         return found
 
     def differs_in_training(self) -> bool:
-        """Return whether the layer does."""
+        """Return whether the normalization does."""
         return bool(self.layer.differs_in_training())
 
     def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:

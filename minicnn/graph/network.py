@@ -61,7 +61,7 @@ class Network(GraphLayer):
         return self._run(x, training)[0]
 
     def infer(self, x: Any) -> Any:
-        """y as `run` computes it, by a program if a batch of this size has come before."""
+        """Return y as `run` computes it, by a program if a batch of this size has come before."""
         graph = self._graph_for(x)
         inputs = self._input_values(x)
         if is_users(self):
@@ -114,7 +114,7 @@ class Network(GraphLayer):
     def __call__(self, x: Any, training: bool | None = None) -> Any:
         """Run on arrays and return y, or nest this network in a larger graph of symbols.
 
-        Without `training` only layers that change images at random do what they do in training.
+        Without `training`, only layers that change images at random run as in training.
         `base(symbol, training=False)` holds in `fit`, too; Keras 3's `fit` overrides it (see
         `Layer.__call__`).
         """
@@ -150,7 +150,7 @@ class Network(GraphLayer):
                 f"{self.label} expects a list of examples of one shape. Received {listed}."
             ) from None
         if self.built and array.ndim > len(self.graph.inputs[0].shape):
-            self._input_value(array, self.graph.inputs[0])  # raises: it was for several inputs
+            self._input_value(array, self.graph.inputs[0])  # raises: the list was for several
         return array
 
     def _is_batch(self, shape: tuple[int, ...]) -> bool:
@@ -191,7 +191,7 @@ class Network(GraphLayer):
             )
         fitted = _of_rank(array, symbol.shape)
         alone = (1, *array.shape)
-        if array.ndim > 1:  # `predict` takes the rows of one image for examples, 32 at a time
+        if array.ndim > 1:  # `predict` reads the rows of one image as examples, 32 at a time
             alone = (1, symbol.shape[1] or 1, *array.shape[1:])
         if not fits(fitted.shape, symbol.shape):
             expected = shape_text((None, *symbol.shape[1:])).replace("None", "batch", 1)
@@ -310,12 +310,12 @@ class Network(GraphLayer):
     # -- rewritten ---------------------------------------------------------------------------------
 
     def ready_for(self, x: Any, fold: bool, training: bool = False) -> "Network":
-        """Build the network for x; return it, or with `fold` its form, to compute with."""
+        """Build the network for x; return it, or with `fold` its form."""
         self._graph_for(x)
         return self.form(training) if fold else self
 
     def form(self, training: bool) -> "Network":
-        """Return the network that computes the same in fewer steps (`minicnn.graph.fusion`)."""
+        """Return the network that computes the same numbers in fewer steps (`graph.fusion`)."""
         form = self._form(training).network
         if training and form is not self:
             form._trainable = self._trainable  # the network's own; it shares the layers
@@ -400,7 +400,8 @@ class Network(GraphLayer):
     def examples_at_once(self) -> int | None:
         """Return how many examples keep each layer's output within `HELD` bytes, None if unknown.
 
-        It is unknown if a size is, or if a layer of the user's own may look at the whole batch.
+        It is unknown if a size is unknown, or if a layer of the user's own may look at the whole
+        batch.
         """
         if self._largest is None or self._largest[0] is not self.graph:
             self._largest = self.graph, self._largest_output()
@@ -429,7 +430,7 @@ class Network(GraphLayer):
 class _Form(NamedTuple):
     """A rewritten network, what it was rewritten for (`key`), and what was folded.
 
-    `state`: while it is the same, so is the key.
+    As long as `state` is the same, so is the key.
     """
 
     state: tuple[int, int] | None

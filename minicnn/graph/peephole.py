@@ -1,13 +1,13 @@
 """Rewrites the steps of a program: the same numbers, with fewer trips to memory.
 
-Layers ask for their kernels one by one, so what one layer writes the next one reads. Where only the
-next step reads it, the two can often be one:
+Layers call their kernels one by one, so each layer reads what the one before wrote. If only the
+next step reads an array, the two steps can often be one:
 
 - A border of zeros is not written: the kernels that slide a window have zeros of their own.
 - The lines of a depthwise convolution go into the matrix product that follows while they are in
   the cache.
-- What is added to a matrix product, as in every residual block, and a ReLU after that, are computed
-  while the product is in the cache.
+- An addition to a matrix product, as in every residual block, and a ReLU after that, are computed
+while the product is in the cache.
 """
 
 from collections import Counter
@@ -27,7 +27,8 @@ _Joined = Callable[[Step, Step], Step | None]
 class Planned(NamedTuple):
     """A step of a program, the layer that asked for it, and what it costs.
 
-    `multiply_adds` are those of the layer, or the step's share; of both, if two steps became one.
+    `multiply_adds` are those of the layer, or the step's share of them, or the sum if two steps
+    became one.
     """
 
     step: Step | Call
@@ -102,12 +103,12 @@ _WITH_ZEROS = (
 
 
 def _without_border(first: Step, second: Step) -> Step | None:
-    """Return a convolution of what `zero_padding` was given."""
+    """Return the convolution of `zero_padding`'s input."""
     if first.kernel.label != "copying.zero_padding" or second.kernel.label not in _WITH_ZEROS:
         return None
     x, top, left, y = first.arguments
     padded = _argument(second, "x")
-    if root_of(padded) is not root_of(y) or padded.shape != y.shape:  # it is of some of the images
+    if root_of(padded) is not root_of(y) or padded.shape != y.shape:  # it has only some images
         return None
     above, beside = _argument(second, "before")
     return _with(second, x=x, before=(above + top, beside + left))

@@ -1,17 +1,17 @@
 """`Program`: a graph for one size of batch, as a table of kernels.
 
-Run by Python, a network spends as long between its layers as in them when it looks at one photo:
-each layer checks its input, packs its weights, asks for memory, and wakes the threads. A program
-has done all that beforehand.
+When Python runs a network on one photo, it spends as much time between the layers as in them: each
+layer checks its input, packs its weights, asks for memory, and wakes the threads. A program has
+done all that beforehand.
 
-- **Steps.** The layers are called once, on arrays that are not known yet, and what they ask of
-  kernels is written down (`minicnn.compiler.recording`). A layer that does not compute by kernels
-  alone, or one of the user's own, becomes a step in Python between two tables.
+- **Steps.** The layers are called once, on arrays whose numbers are not known yet, and the kernels
+that they call are recorded (`minicnn.compiler.recording`). A layer that needs more than kernels, or
+one of the user's own, becomes a step in Python between two tables.
 - **Weights** are packed, transformed and scaled when the program is made.
-- **Memory.** It is known when each array is first written and last read; arrays that are not needed
-  at the same time share memory. All of it is one block, the arena.
+- **Memory.** The program knows when each array is first written and last read; arrays that are not
+needed at the same time share memory. All of it is one block, the arena.
 
-- **Steps in one.** What only the next step reads need not be written (`minicnn.graph.peephole`).
+- **Joined steps.** An array that only the next step reads need not be written (`graph.peephole`).
 
 A program computes the same numbers as its graph, bit for bit: each number is the same sum, in the
 same order.
@@ -42,11 +42,11 @@ _ALIGNMENT = 64  # bytes: a cache line, and a vector register
 class Program:
     """What a graph computes for inputs of these shapes; see the module.
 
-    `steps` has a `Step` for each kernel and a `Call` for what Python computes, in order; `layers`
-    the layer of each step, and `multiply_adds` what it costs (`_shared_out`).
-    `arena_bytes` is the memory for all that they compute, `blocks` says who has which part of it
-    when, and `constant_bytes` is the memory of the packed weights. One Python thread at a time
-    runs a program. `minicnn.plots.program` draws it.
+    `steps` has a `Step` for each kernel and a `Call` for each Python function, in order; `layers`
+    has the layer of each step, and `multiply_adds` its cost (`_shared_out`). `arena_bytes` is the
+    memory for all results, `blocks` says which array has which part of it when, and
+    `constant_bytes` is the memory of the packed weights. One Python thread at a time runs a
+    program. `minicnn.plots.program` draws it.
     """
 
     def __init__(self, graph: Graph, shapes: Sequence[tuple[int, ...]]) -> None:
@@ -74,7 +74,7 @@ class Program:
         self._lock = threading.Lock()
 
     def run(self, inputs: Sequence[Array]) -> list[Array] | None:
-        """The outputs for these inputs; None if another thread is using the program."""
+        """Return the outputs for these inputs; None if another thread is using the program."""
         if not self._lock.acquire(blocking=False):
             return None
         try:
@@ -90,7 +90,7 @@ class Program:
             self._lock.release()
 
     def __str__(self) -> str:
-        """A line for each step: the layer, the kernel, its tasks, its cost, what it writes."""
+        """Return a line for each step: layer, kernel, tasks, cost, and what it writes."""
         lines = [
             f"{len(self.steps)} steps, {_millions(sum(self.multiply_adds))} million multiply-adds, "
             f"{bytes_text(self.arena_bytes)} of memory, "
@@ -128,7 +128,7 @@ def _compute(call: Call) -> None:
 
 
 class _Plan:
-    """What the layers ask for, in order: steps, and the arrays that go in and come out."""
+    """The layers' steps, in order, and the arrays that go in and come out."""
 
     def __init__(self, graph: Graph, shapes: Sequence[tuple[int, ...]]) -> None:
         self.recorder = Recorder()
@@ -178,7 +178,7 @@ class _Plan:
         self.steps += [Planned(step, layer, cost) for step, cost in pairs]
 
     def _recorded(self, layer: Layer, given: Any) -> list[Array] | None:
-        """What the layer computes by kernels alone; None if it does not."""
+        """Return the layer's outputs if kernels alone compute them, or None."""
         self.recorder.steps = []
         try:
             with self.recorder.listening():
@@ -192,7 +192,7 @@ class _Plan:
         return found
 
 
-# The kernels that do a layer's multiplications; others prepare for them, or change the results.
+# The kernels that do a layer's multiplications; others prepare them, or change their results.
 _MULTIPLY = (
     "depthwise.forward",
     "direct.forward",
@@ -205,8 +205,8 @@ _MULTIPLY = (
 def _shared_out(cost: int, steps: Sequence[Step | Call]) -> list[int]:
     """Return each step's part of a layer's multiply-adds.
 
-    The steps that multiply get them. Where a layer multiplies with two kinds of kernel, the later
-    kind gets all; several steps of that kind share them in proportion to what they write.
+    The steps that multiply get them. If a layer multiplies with two kinds of kernel, the later kind
+    gets all; several steps of that kind share them in proportion to the sizes of their results.
     """
     labels = [step.kernel.label if isinstance(step, Step) else "" for step in steps]
     multiply = [label for label in labels if label in _MULTIPLY] or labels
@@ -227,7 +227,7 @@ def _written(step: Step | Call) -> list[Array]:
 class Block(NamedTuple):
     """A part of the arena, and the steps between which an array lies there.
 
-    Steps count from 1. An input is there from step 0 on, before the first one, and an output stays
+    Steps count from 1. An input exists from step 0, before the first step, and an output stays
     until one step after the last.
     """
 
@@ -278,13 +278,13 @@ class _Layout:
         self._made: dict[int, Array] = {}
 
     def array(self, array: Array) -> Array:
-        """The array in the arena that takes the place of a live one."""
+        """Return the array in the arena that takes the place of a live one."""
         root = root_of(array)
         offset = self._offsets[id(root)] + array.ctypes.data - root.ctypes.data
         return np.ndarray(array.shape, array.dtype, self._arena.data, offset)
 
     def placed(self, step: Step | Call) -> Step | Call:
-        """The step on arrays in the arena."""
+        """Return the step with its arrays in the arena."""
         if isinstance(step, Call):
             given = step.given
             given = [*map(self.array, given)] if isinstance(given, list) else self.array(given)
@@ -294,15 +294,15 @@ class _Layout:
 
 
 def _fit(arrays: Sequence[Array], graph: Graph) -> bool:
-    """Whether the arrays are as the graph takes them."""
+    """Return whether the arrays are as the graph expects them."""
     pairs = zip(arrays, graph.inputs, strict=True)
     return all(a.dtype == s.dtype and a.ndim == len(s.shape) for a, s in pairs)
 
 
 def _offsets(blocks: list[tuple[int, int, int, int]]) -> tuple[dict[int, int], int]:
-    """Where each block (key, first step, last step, bytes) lies, and how much memory all take.
+    """Return where each block (key, first step, last step, bytes) lies, and the total memory.
 
-    The largest first, each as low as it may lie beside those that are needed at the same time.
+    The largest blocks come first, each as low as possible beside those needed at the same time.
     """
     placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last
     offsets, size = {}, 0

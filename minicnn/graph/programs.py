@@ -1,11 +1,11 @@
-"""The programs of a network: made when a size of batch comes again, dropped when weights change.
+"""The programs of a network: made when a batch size comes again, dropped when weights change.
 
-A program has packed weights in it, and settings of layers. So before it runs, it has to be known
-that nothing has changed since it was made:
+A program contains packed weights and settings of layers. So before each run, `_Watch` checks that
+nothing has changed since it was made:
 
-- **Weights.** A `Variable` counts how often somebody outside took its array: who has it may have
-  written to it. If nobody did, and nobody had it before, its numbers are what they were. An array
-  that somebody holds is compared with a copy, each time.
+- **Weights.** A `Variable` counts how often outside code took its array: whoever has it may have
+written to it. If no one took it, and no one had it before, its numbers are unchanged. An array that
+other code holds is compared with a copy each time.
 - **Settings.** Assigning to an attribute of any layer is counted (`minicnn.layers.base.changes`).
 """
 
@@ -29,14 +29,14 @@ Array = np.ndarray
 Shapes = tuple[tuple[int, ...], ...]
 
 _KEPT = 2  # programs: for one photo and for a batch, say
-_REMEMBERED = 8  # sizes that came once
+_REMEMBERED = 8  # sizes seen once
 
 
 _ALONE = Variable(np.zeros(1, np.float32), "alone", "nobody").holders()
 
 
 def _weights_of(graph: Graph) -> list[Variable]:
-    """The weights that a graph computes with: of fused layers those that they were made of."""
+    """Return the weights that a graph computes with; for fused layers, those of their parts."""
     found: list[Variable] = []
     for layer in graph.layers:
         if isinstance(layer, GraphLayer):
@@ -50,7 +50,7 @@ def _weights_of(graph: Graph) -> list[Variable]:
 
 
 class _Watch:
-    """Sees whether weights and settings are still what they were."""
+    """Watches whether weights and settings have changed."""
 
     def __init__(self, weights: Sequence[Variable]) -> None:
         self._weights = list(weights)
@@ -59,7 +59,7 @@ class _Watch:
         self._taken = [w.taken for w in self._weights]
 
     def sees_nothing_new(self) -> bool:
-        """Whether nothing has changed."""
+        """Return whether nothing has changed."""
         if base.changes.count != self._changes or [w.taken for w in self._weights] != self._taken:
             return False
         return all(weight.is_equal(copy) for weight, copy in self._copies)
@@ -71,19 +71,19 @@ class Programs:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self._programs: OrderedDict[Shapes, Program] = OrderedDict()
-        self._came: OrderedDict[Shapes, None] = OrderedDict()  # shapes that came once
+        self._came: OrderedDict[Shapes, None] = OrderedDict()  # shapes seen once
         self._watch: _Watch | None = None
         self._lock = threading.Lock()
 
     def holds(self, *shapes: tuple[int, ...]) -> bool:
-        """Whether there is a program for inputs of these shapes."""
+        """Return whether there is a program for inputs of these shapes."""
         return shapes in self._programs
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
-        """The graph's outputs at inference."""
+        """Return the graph's outputs at inference."""
         shapes = tuple([array.shape for array in inputs])
         with variable.reading():
-            # While another thread looks for its program, or runs it, the graph does as well.
+            # If another thread is looking for its program, or running it, the graph itself runs.
             program = None
             if self._lock.acquire(blocking=False):
                 try:
@@ -125,6 +125,6 @@ class Programs:
             self._watch = _Watch(_weights_of(self.graph))
         while len(self._programs) >= _KEPT:
             self._programs.popitem(last=False)
-        buffers.release()  # what waits for a network's arrays to come again: they will not
+        buffers.release()  # the memory kept for the network's arrays: it is no longer needed
         self._programs[shapes] = Program(self.graph, shapes)
         return self._programs[shapes]

@@ -1,4 +1,4 @@
-"""Uses of layers in a graph that is made from another graph."""
+"""Uses layers in a graph that is made from another graph."""
 
 from collections.abc import Callable, Sequence
 
@@ -28,9 +28,9 @@ def use(
 def cut(
     starts: Sequence[KerasTensor], outputs: Sequence[KerasTensor], name: Callable[[], str]
 ) -> tuple[list[KerasTensor], list[KerasTensor]]:
-    """Return the inputs and outputs of a graph that starts at symbols which layers computed.
+    """Return the inputs and outputs of a graph that starts at symbols within another graph.
 
-    Each of these `starts` becomes an Input, of a new `name()`, and the layers behind it are called
+    Each of these `starts` becomes an Input, of a new `name()`, and the layers after it are called
     once more.
     """
     new = {s: new_input(s, name()) if s.node.inputs else s for s in starts}

@@ -1,8 +1,9 @@
 """Splits a graph into the part that training need not repeat and the part that learns.
 
 The layers before the first one that learns or draws random numbers compute the same for an image in
-each epoch, so once is enough. In validation nothing is random, and more layers do so: augmentation
-leaves the images as they are. The parts share the weights of the graph, which does not change.
+each epoch, so once is enough. In validation nothing is random, so more layers repeat themselves:
+augmentation leaves images unchanged. The parts share the weights of the graph, which does not
+change.
 """
 
 from collections.abc import Collection
@@ -16,7 +17,7 @@ from minicnn.layers import Layer, Node
 
 
 class Split(NamedTuple):
-    """A graph in two parts: one computes the same for an image in each epoch, the other learns."""
+    """A graph in two parts: one computes the same for an image in each epoch; the other learns."""
 
     fixed: Graph
     learning: Graph
@@ -26,8 +27,8 @@ class Split(NamedTuple):
 def split(graph: Graph, trained: Collection[Variable], training: bool = True) -> Split | None:
     """Return the graph's fixed part and the rest of it; None if nothing worth keeping is fixed.
 
-    A layer is fixed if it has none of the weights that are `trained`, computes the same in training
-    as in inference, and comes after such layers only. Without `training` it may also be one of
+    A layer is fixed if it has none of the `trained` weights, computes the same in training as in
+    inference, and comes only after such layers. Without `training` it may also be a layer of
     minicnn's that is random in training and has no weights. The graph must have one input.
     """
     if len(graph.inputs) != 1 or not trained:
@@ -60,14 +61,14 @@ def split(graph: Graph, trained: Collection[Variable], training: bool = True) ->
 
 
 def _repeats(node: Node) -> bool:
-    """Return whether training computes here what inference does, and adds nothing to the loss."""
+    """Return whether training computes the same here as inference, and adds nothing to the loss."""
     if node.layer.penalizes_outputs():
         return False
     return node.training is False or not node.layer.differs_in_training()
 
 
 def _rests(node: Node) -> bool:
-    """Return whether the layer is random in training alone: augmentation, dropout, noise."""
+    """Return whether the layer is random only in training: augmentation, dropout, noise."""
     layer = node.layer
     if node.training or layer.weights or layer.penalizes_outputs() or is_users(layer):
         return False

@@ -33,7 +33,7 @@ class TapeEntry:
         return layer
 
     def activity_penalty(self) -> float:
-        """Return what the output adds to the loss, by the layer's `activity_regularizer`."""
+        """Return what the layer's `activity_regularizer` adds to the loss for this output."""
         if isinstance(self.cache, (Tape, CallCache)):
             return self.cache.activity_penalty()
         return self.layer.activity_penalty(self.y)
@@ -48,7 +48,7 @@ class Tape:
     model: Any = field(default=None, repr=False)  # the network that ran
 
     def activity_penalty(self) -> float:
-        """Return what the outputs of the layers add to the loss, those in nested models, too."""
+        """Return what the outputs of the layers, also in nested models, add to the loss."""
         return sum(entry.activity_penalty() for entry in self.entries)
 
     def __getitem__(self, name: str) -> TapeEntry:

@@ -1,4 +1,4 @@
-"""`WrappedLayer`: a layer of a rewritten graph that computes what a layer of the user's does."""
+"""`WrappedLayer`: a layer of a rewritten graph that does the work of one of the user's layers."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from minicnn.layers import Layer
 
 
 class WrappedLayer(Layer):
-    """Does what `layer` does, and more; its weights, and whether they learn, are that layer's."""
+    """Does what `layer` does, and more; that layer has the weights, and says whether they learn."""
 
     def __init__(self, layer: Any, name: str) -> None:
         self.layer = layer

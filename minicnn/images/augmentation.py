@@ -1,8 +1,8 @@
 """`ImageDataGenerator`: rotates, shifts, shears, zooms and flips images at random.
 
-A network that has seen a shirt a little to the left and a little larger knows better what a shirt
-is. Names, defaults, ranges and the order of the random draws are Keras's, so the same seed gives
-the same images.
+A network that has also seen a shirt further to the left, or a little larger, recognizes shirts
+better. Names, defaults, ranges and the order of the random draws are Keras's, so the same seed
+gives the same images.
 """
 
 import math
@@ -24,17 +24,18 @@ class ImageDataGenerator(Flowing, PlainArguments):
     """Augments and scales images, like Keras's class of the same name.
 
     - `rotation_range`: up to this many degrees either way. `shear_range`: the same, in degrees.
-    - `width_shift_range`, `height_shift_range`: a share of the size if below 1, else pixels; a
-      list: one of its values, either way. Beware: Keras 3 shifts rows by the width's range and
+    - `width_shift_range`, `height_shift_range`: a share of the size if below 1, otherwise pixels;
+    for a list, one of its values, either way. Beware: Keras 3 shifts rows by the width's range and
       columns by the height's (see `affine_matrix`), and so does this class.
     - `zoom_range`: z for factors in [1 - z, 1 + z], or (low, high); factors above 1 shrink the
       image. Height and width get separate factors.
-    - `channel_shift_range`: all values up to this much brighter or darker, within the image's own
-      range. `brightness_range`: (low, high) factors, as Pillow's `ImageEnhance.Brightness`.
+    - `channel_shift_range`: makes all values up to this much brighter or darker, within the image's
+    own range. `brightness_range`: (low, high) factors, as Pillow's `ImageEnhance.Brightness`.
     - `horizontal_flip`, `vertical_flip`: flip an image with probability 1/2.
     - `fill_mode` "nearest", "constant" (`cval`), "reflect" or "wrap": what fills the edges.
-    - then `preprocessing_function`, `rescale` (a factor), and the image's own mean and deviation
-      (`samplewise_…`) or those of a data set measured by `fit` (`featurewise_…`, `zca_whitening`).
+    - after that, `preprocessing_function`, `rescale` (a factor), and normalization by the image's
+    own mean and deviation (`samplewise_…`) or by those of a data set, which `fit` measures
+    (`featurewise_…`, `zca_whitening`).
     - `validation_split`: the share of the data for `subset="validation"`.
     - `interpolation_order`: 0 (nearest pixel) or 1 (bilinear).
 
@@ -125,7 +126,7 @@ class ImageDataGenerator(Flowing, PlainArguments):
         self.dtype = config.floatx() if dtype is None else dtype
         self._validation_split = validation_split
 
-        # Each of these makes sense only after the one before it.
+        # Each of these needs the one before it.
         self.zca_whitening, self.zca_epsilon = zca_whitening, zca_epsilon
         self.featurewise_std_normalization = featurewise_std_normalization and not zca_whitening
         self.featurewise_center = (
@@ -326,7 +327,7 @@ def _is_range(value: Any) -> bool:
 
 
 def _draw_shift(random: np.random.RandomState, limits: Any, size: int) -> float:
-    """Draw a shift in pixels: up to one number, or one of several; below 1: shares of the size."""
+    """Draw a shift in pixels: up to a number, or one of several; below 1: shares of the size."""
     if not np.any(limits):
         return 0.0
     if np.ndim(limits) or (isinstance(limits, (int, np.integer)) and limits > 0):
@@ -355,7 +356,7 @@ def affine_matrix(
     in homogeneous coordinates. Keras 3 then swaps the first two axes of M (`apply_affine_transform`
     in keras/src/legacy/preprocessing/image.py) before it reads them as (row, column, 1), so that
     `tx` moves columns and `ty` rows, and an image that is not square rotates about a point beside
-    its centre. Surprising, but it is what a seed gives in Keras, and so it is here.
+    its centre. This is surprising, but Keras does it, so the same seed needs it here, too.
     """
     a, s = np.deg2rad(theta), np.deg2rad(shear)
     rotation = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
@@ -372,7 +373,7 @@ def affine_matrix(
 
 
 def _brighten(x: Array, factor: float) -> Array:
-    """Change the brightness as Pillow does; scale an image outside 0 … 255 there and back."""
+    """Change the brightness as Pillow does; map an image outside 0 … 255 there and back."""
     from PIL import ImageEnhance
 
     low, high = x.min(), x.max()

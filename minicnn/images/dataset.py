@@ -44,7 +44,7 @@ Array = np.ndarray
 LABEL_MODES = ("int", "categorical", "binary", None)
 SUBSETS = ("training", "validation", "both")
 _WHO = "image_dataset_from_directory"
-_AHEAD = 2  # batches that are read while one is used: no thread ever waits for another one's photo
+_AHEAD = 2  # batches that are read while one is used, so that no thread waits for another's photo
 _END = object()
 
 
@@ -153,7 +153,7 @@ class ImageDataset:
         return self._like(lambda: _map_ahead(None, iter(self), count), self._length)
 
     def cache(self) -> "ImageDataset":
-        """Keep the batches of the first complete pass in memory; later passes return those."""
+        """Keep the batches of the first complete pass in memory; later passes return them."""
         kept: list[Any] = []
 
         def start() -> Iterator[Any]:
@@ -250,7 +250,7 @@ class _Photos(ImageDataset):
     # -- for `features`: the same photos in each epoch, read by number ----------------------------
 
     def example_count(self) -> int | None:
-        """Return how many photos there are; None without labels or batches: nothing trains then."""
+        """Return how many photos there are; None without labels or batches: nothing trains."""
         return None if self._labels is None or self._batch_size is None else len(self._paths)
 
     def read_examples(self, numbers: Array) -> Array:
@@ -259,10 +259,10 @@ class _Photos(ImageDataset):
             return self._begun(numbers, threads)()
 
     def _begun(self, numbers: Array, threads: Executor) -> Callable[[], Array]:
-        """Have threads read the photos with these numbers; return what waits for them."""
+        """Let threads read the photos with these numbers; return a function that waits for them."""
         kept = self._pixels
         missing = numbers if kept is None else [int(i) for i in numbers if int(i) not in kept]
-        # The memory of a batch before is used again: fresh memory costs as much as decoding.
+        # The memory of an earlier batch is reused: fresh memory costs as much as decoding.
         x = buffers.empty((len(missing), *self._shape), np.float32)
 
         def read(part: slice) -> None:
@@ -289,7 +289,7 @@ class _Photos(ImageDataset):
         return twin
 
     def catch_up(self, twin: "_Photos") -> None:
-        """Continue where this twin has come to."""
+        """Continue where this twin has stopped."""
         self._epoch = twin._epoch
 
     def _batches(self) -> Iterator[Any]:
@@ -354,11 +354,11 @@ def image_dataset_from_directory(
     shuffled data set has a new order in each epoch.
 
     `on_bad_image="skip"` (not in Keras) tries every photo first and leaves out those that cannot be
-    read, with a warning; `.skipped` lists them. `on_empty_class` (not in Keras) says what to do
-    about a class without a usable photo: "warn" or "error". `formats` (not in Keras) are the
-    endings of the files to read, in lower case; by default Keras's, so that the same photos come in
-    the same order. Other kinds that can be read, such as .webp, .jfif and .tif, are passed over.
-    With `verbose` a line for each class says what was passed over in its folder.
+    read, with a warning; `.skipped` lists them. `on_empty_class` (not in Keras) is "warn" or
+    "error", for a class without a usable photo. `formats` (not in Keras) are the endings of the
+    files to read, in lower case; by default Keras's, so that the same photos come in the same
+    order. Other kinds of files, such as .webp, .jfif and .tif, are passed over, even if they can be
+    read. With `verbose`, a line for each class says what was passed over in its folder.
 
     Raises `FileNotFoundError` without the folder, and `ValueError` for unknown modes, no photos,
     fewer than two classes, or labels that do not fit. A damaged photo raises an error that names
@@ -489,7 +489,7 @@ class _Found:
         on_empty_class: str,
         expected: Sequence[str] | None = None,
     ) -> None:
-        """Warn of folders without a photo, or raise, and say what there is `instead` of photos."""
+        """Warn about folders without photos, or raise an error; say what is there `instead`."""
         if self.inferred:
             used = self.used()
             expected = list(used) if expected is None else expected

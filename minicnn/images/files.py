@@ -134,7 +134,7 @@ def _formats() -> list[str]:
 def _with_plain_colours(image: "Image", name: str) -> "Image":
     """Return the image in a mode that Pillow converts to gray, RGB and RGBA.
 
-    Of the modes in files, only CIE L*a*b* needs this: Pillow converts it to RGB alone, and some
+    Of the modes in files, only CIE L*a*b* needs this: Pillow converts it only to RGB, and some
     builds of Pillow not even to that.
     """
     if image.mode != "LAB":
@@ -282,9 +282,9 @@ def load_photo(
 ) -> Array:
     """Return a photo as a float32 array (height, width, channels) with values from 0 to 255.
 
-    It is exactly what `image_dataset_from_directory` makes of the photo, so that a model sees a new
-    photo as it saw the training photos. `fit` is "stretch", "crop" (the middle, in the target's
-    proportions) or "pad" (black borders). `out` is where the pixels go, if it is given. Raises what
+    The array is exactly what `image_dataset_from_directory` makes of the photo, so a model sees a
+    new photo as it saw the training photos. `fit` is "stretch", "crop" (the middle, in the target's
+    proportions) or "pad" (black borders). The pixels go to `out` if it is given. Raises what
     `open_image` raises.
     """
     x = _decoded(path, color_mode, image_size)
@@ -316,8 +316,9 @@ def read_photo(
     """Return a photo's pixels as a model's training read them: float32, from 0 to 255.
 
     `reading` "bilinear" is `load_photo`; "nearest" and "antialias" are `load_img` with Pillow's
-    nearest and bilinear interpolation. Pillow's bilinear one makes a pixel of all pixels that it
-    covers (antialiasing), in whole numbers from 0 to 255: so every machine gets the same bits.
+    nearest and bilinear interpolation. Pillow's bilinear interpolation computes a pixel from all
+    pixels that it covers (antialiasing), in whole numbers from 0 to 255, so every machine gets the
+    same bits.
     """
     interpolation = READINGS[shapes.choice(reading, READINGS, "reading", "read_photo")]
     if interpolation is None:
@@ -331,7 +332,7 @@ def decode_photo(path: PathLike | bytes | io.BytesIO, color_mode: str = "rgb") -
 
     Only JPEG differs, by a few of 255 levels: TensorFlow decodes it with a faster, rougher inverse
     cosine transform. Palettes become colours; an alpha channel is dropped for "rgb" and
-    "grayscale"; of 16 bits the upper 8 remain; of an animation the first frame.
+    "grayscale"; of 16 bits, the upper 8 remain; of an animation, the first frame.
     """
     return _decoded(path, color_mode)[:, :, : COLOR_MODES[color_mode]]
 
@@ -339,7 +340,7 @@ def decode_photo(path: PathLike | bytes | io.BytesIO, color_mode: str = "rgb") -
 def _decoded(
     path: PathLike | bytes | io.BytesIO, color_mode: str, plain_size: tuple[int, int] | None = None
 ) -> Array:
-    """Return a photo's pixels; those of "rgb" may have a fourth byte, without a meaning.
+    """Return a photo's pixels; in "rgb", they may have a fourth byte without a meaning.
 
     A photo of the `plain_size` has none: NumPy converts it to float32 the fastest.
     """
@@ -379,8 +380,8 @@ def resize(
 
     A new pixel's centre is at (i + 1/2) · old / new - 1/2 of the old image ("half pixel centres");
     "bilinear" weights the four pixels around it, "nearest" takes the one it is in. An image is not
-    smoothed before it is made smaller: fine patterns may flicker (aliasing). `out` is where the
-    pixels go, if it is given; if it has fewer channels than x, it takes the first ones.
+    smoothed before it is made smaller: fine patterns may flicker (aliasing). The pixels go to `out`
+    if it is given; if it has fewer channels than x, it takes the first ones.
     """
     y = np.empty((*size, x.shape[2]), np.float32) if out is None else out
     if interpolation == "nearest" and x.shape[:2] != tuple(size):

@@ -1,4 +1,4 @@
-"""Folders of photos: which files there are, and which class each belongs to."""
+"""Finds the photos in folders, and the class that each belongs to."""
 
 import os
 import re
@@ -18,7 +18,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # The endings that Keras's `image_dataset_from_directory` reads, and those that this project's own
-# commands read: all that either of Keras's readers does, and what else phones and browsers make.
+# commands read: all that either of Keras's readers reads, and other formats that phones and
+# browsers make.
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 PHOTO_ENDINGS = tuple(sorted((*ENDINGS, ".jfif", ".ppm", ".tif", ".tiff", ".webp")))
 
@@ -32,9 +33,9 @@ def photo_threads() -> ThreadPoolExecutor:
 
 
 def shares(count: int) -> list[slice]:
-    """Cut so many photos into a few at a time.
+    """Return slices of a few photos each, `count` photos in all.
 
-    Handing one out takes as long as a tenth of a small photo.
+    Handing out a slice takes a tenth of the time of a small photo.
     """
     step = max(1, min(count // (4 * THREADS), 8))
     return [slice(first, first + step) for first in range(0, count, step)]
@@ -81,9 +82,9 @@ def list_images(
     """List the photos in `directory` and below it, folder by folder, each in order.
 
     Folders that cannot be opened, links to folders unless `follow_links` is set, and files with
-    other endings are passed over and counted; files that systems leave about (`.DS_Store`,
-    `Thumbs.db`) are not counted. A link to a folder above it, which would lead round and round, is
-    never followed.
+    other endings are passed over and counted; files that systems leave behind (`.DS_Store`,
+    `Thumbs.db`) are not counted. A link to a folder above it, which would never end, is not
+    followed.
     """
     paths: list[str] = []
     others: Counter[str] = Counter()
@@ -127,14 +128,14 @@ def count_skipped(
     class_of: Sequence[str],
     skipped: set[str],
 ) -> None:
-    """Count unreadable photos among what else was passed over in their folders."""
+    """Add unreadable photos to the counts of what was passed over in their folders."""
     for path, name in zip(paths, class_of):
         if path in skipped:
             passed_over[name]["unreadable photo"] += 1
 
 
 def is_left_about(name: str) -> bool:
-    """Return whether a file is one that systems leave in folders, and no user has put there."""
+    """Return whether a file is one that systems, not users, leave in folders."""
     return name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini", "icon\r")
 
 
@@ -163,7 +164,7 @@ def check_no_class_is_empty(
 ) -> None:
     """Warn of classes without a photo, or raise a `ValueError` with `on_empty_class="error"`.
 
-    A network is always right about such a class if it never predicts it.
+    A network that never predicts such a class makes no mistake about it.
     """
     empty = [name for name, count in used.items() if not count]
     if not empty:
@@ -176,7 +177,7 @@ def check_no_class_is_empty(
     sentence = f"{who} found no usable photo of the class {', '.join(parts)}{more}."
     if on_empty_class == "error":
         raise ValueError(sentence)
-    warnings.warn(f"{sentence} It counts as a class all the same, as in Keras.", stacklevel=4)
+    warnings.warn(f"{sentence} It still counts as a class, as in Keras.", stacklevel=4)
 
 
 def check_class_count(directory: str, classes: Sequence[str], who: str, binary: bool) -> None:

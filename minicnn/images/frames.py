@@ -24,7 +24,7 @@ class DataFrameIterator(Photos):
 
     `dataframe` is a table of pandas, or anything whose columns are `dataframe[name]`, such as a
     dict of lists: minicnn does not need pandas. Column `x_col` has the photos' names, below
-    `directory` if it is given. What `y_col` has depends on `class_mode`:
+    `directory` if it is given. `class_mode` says what `y_col` has:
 
         "categorical"   names of classes, or lists of them; the labels are rows of 0 and 1
         "binary"        names of two classes; the labels are 0 and 1
@@ -36,8 +36,8 @@ class DataFrameIterator(Photos):
 
     `class_indices` maps names of classes, sorted, to their numbers; `classes` gives them an order,
     and rows of other classes are left out. `weight_col` has weights of examples.
-    `validate_filenames` leaves out rows whose photo is not there, or no photo by its ending, with a
-    warning. `subset`, with the generator's `validation_split`, takes the first rows for
+    `validate_filenames` leaves out rows whose photo is missing, or does not have a photo's ending,
+    with a warning. `subset`, with the generator's `validation_split`, takes the first rows for
     "validation" and the rest for "training". Raises `ValueError` or `TypeError` for columns that
     are missing or hold something else, and if no row is left.
     """
@@ -136,7 +136,7 @@ class DataFrameIterator(Photos):
     def _rows(
         self, columns: dict[str, list[Any]], x_col: str, validate: bool, who: str
     ) -> list[int]:
-        """Return the numbers of the rows whose photos are there."""
+        """Return the numbers of the rows whose photos exist."""
         names = columns["x"]
         wrong = next((name for name in names if not isinstance(name, str)), "")
         if not isinstance(wrong, str):
@@ -146,8 +146,8 @@ class DataFrameIterator(Photos):
         rows = [row for row, name in enumerate(names) if self._is_photo(name)]
         if len(rows) < len(names):
             warnings.warn(
-                f"{who}: {len(names) - len(rows)} of {len(names)} rows of {x_col!r} name no photo "
-                "that is there; they are left out.",
+                f"{who}: {len(names) - len(rows)} of {len(names)} rows of {x_col!r} name photos "
+                "that do not exist; they are left out.",
                 stacklevel=4,
             )
         return rows

@@ -48,10 +48,11 @@ CLASS_MODES = ("categorical", "binary", "sparse", "input", None)
 
 
 class Iterator:
-    """Base class: orders images; a subclass makes a batch from the numbers of its images.
+    """Base class that orders images; a subclass makes a batch from the numbers of its images.
 
-    `n` images, `batch_size`, `shuffle` (a new order in each epoch), `seed` (None: drawn from
-    minicnn's own generator, so that `set_random_seed` still makes a run repeatable).
+    The arguments are the number of images `n`, `batch_size`, `shuffle` (a new order in each epoch)
+    and `seed` (None: drawn from minicnn's own generator, so `set_random_seed` still makes a run
+    repeatable).
     """
 
     white_list_formats = ("png", "jpg", "jpeg", "bmp", "ppm", "tif", "tiff")
@@ -123,7 +124,7 @@ class Iterator:
 
 
 def random_state(seed: Any) -> np.random.RandomState:
-    """Return NumPy's legacy generator, which Keras uses, with this seed or one of minicnn's."""
+    """Return NumPy's legacy generator, as Keras uses it, with this seed or one of minicnn's."""
     if isinstance(seed, np.random.RandomState):
         return seed
     if seed is None:
@@ -134,7 +135,7 @@ def random_state(seed: Any) -> np.random.RandomState:
 
 
 class _Images(Iterator):
-    """What both iterators share: augmenting, and saving the results on request."""
+    """The part that all iterators share: augmenting, and saving the results on request."""
 
     def __init__(
         self,
@@ -165,7 +166,7 @@ class _Images(Iterator):
         raise NotImplementedError
 
     def _with_labels(self, x: Array, numbers: Array) -> Any:
-        """Return the batch `x` with what belongs to it: labels, weights."""
+        """Return the batch `x` with its labels and weights."""
         raise NotImplementedError
 
     # -- for `features`: the same images in each epoch, read by number ----------------------------
@@ -191,12 +192,12 @@ class _Images(Iterator):
         return twin
 
     def catch_up(self, twin: "_Images") -> None:
-        """Continue where this twin has come to."""
+        """Continue where this twin has stopped."""
         self.batch_index, self.index_array = twin.batch_index, twin.index_array
         self.total_batches_seen = twin.total_batches_seen
 
     def _alone(self) -> bool:
-        """Return whether a batch holds nothing else that is made of the images."""
+        """Return whether a batch has nothing else that is computed from the images."""
         raise NotImplementedError
 
     def _standard(self, number: int) -> Array:
@@ -210,7 +211,7 @@ class _Images(Iterator):
         if self.features is not None:  # after the draws, so that the order does not change
             chosen = self.features[numbers]
             return lambda: self._with_labels(chosen, numbers)
-        # Drawn as Keras draws them, so that all that follows is Keras's, too.
+        # Drawn as Keras draws them, so that all later draws agree, too.
         tags = [self._random.randint(self._tags) for _ in numbers if self.save_to_dir]
 
         def augmented(job: tuple[int, dict[str, Any]]) -> Array:

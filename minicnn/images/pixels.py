@@ -1,10 +1,10 @@
-"""A photo's pixels as an array, in four bytes each, without a detour.
+"""Reads a photo's pixels as an array, four bytes each, without a copy.
 
-- **Where Pillow keeps them.** Pillow has four bytes for a pixel of RGB, of which the last one has
-  no meaning, and hands out the memory by Arrow's interface for C (`__arrow_c_array__`): a struct
-  with the addresses of its parts. To copy the pixels would take a sixth of the time of decoding.
+- **Where Pillow keeps them.** Pillow has four bytes for a pixel of RGB, the last without a meaning,
+and gives access to the memory by Arrow's C interface (`__arrow_c_array__`): a struct with the
+addresses of its parts. Copying the pixels would take a sixth of the time of decoding.
 - **From simplejpeg**, if it is installed. It calls the same library as Pillow, libjpeg-turbo, and
-  gets the same pixels of a JPEG in two thirds of the time.
+decodes a JPEG to the same pixels in two thirds of the time.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ Array = np.ndarray
 
 
 class _Struct(ctypes.Structure):
-    """Arrow's `struct ArrowArray`, as far as it is used here."""
+    """Arrow's `struct ArrowArray`, with the fields that are used here."""
 
 
 _Struct._fields_ = [
@@ -33,7 +33,7 @@ _inside.restype, _inside.argtypes = ctypes.POINTER(_Struct), [ctypes.py_object, 
 
 
 class _Lent:
-    """Memory that stays Pillow's: NumPy keeps this object, and it the memory, alive."""
+    """Memory that Pillow owns: NumPy keeps this object alive, and this object the memory."""
 
     def __init__(self, capsule: Any, address: int, shape: tuple[int, ...]) -> None:
         self._capsule = capsule
@@ -46,7 +46,7 @@ class _Lent:
 
 
 def in_place(image: "Image") -> Array:
-    """Return the pixels of an RGB or RGBA image, uint8 (height, width, 4), to be read only.
+    """Return the pixels of an RGB or RGBA image, uint8 (height, width, 4), read-only.
 
     Raises `ValueError` for an image whose size is not that of its pixels: some of Pillow's plugins
     believe a header and never look at what they have decoded.
@@ -71,9 +71,9 @@ _BYTES = {"RGB": "RGBX", "RGBA": "RGBA"}
 def of_jpeg(content: bytes, most: int, plain_size: tuple[int, int] | None = None) -> Array | None:
     """Return the pixels of a colour JPEG, uint8 (height, width, 4); None if Pillow is to decode it.
 
-    Pillow decodes without simplejpeg; a file with more than `most` pixels or other colours than
-    most photos have; what is no JPEG; and what anything is wrong with, so that Pillow says what.
-    A photo of the `plain_size` has three bytes for each pixel.
+    Pillow decodes if simplejpeg is missing, for files with more than `most` pixels or unusual
+    colours, for files that are not JPEG, and for damaged files, so that the error is Pillow's. A
+    photo of the `plain_size` has three bytes for each pixel.
     """
     library = _simplejpeg()
     if library is None or not content.startswith(b"\xff\xd8\xff"):

@@ -1,4 +1,4 @@
-"""The fast versions: what takes time, written for `minicnn.compiler`.
+"""The loops that take time, written for `minicnn.compiler`.
 
 Each kernel computes what its plain-loop twin in `minicnn.naive` computes. Kernels trust their
 caller: `minicnn.functional` has checked every shape, because a kernel indexes without bounds
@@ -11,8 +11,8 @@ checks.
     pooling normalization copying warp
     elementwise exponential                      number by number
 
-Submodules load on first use (`kernels.pooling.max_forward`), so that `import minicnn` does not pay
-for LLVM.
+Submodules load on first use (`kernels.pooling.max_forward`), so that `import minicnn` does not load
+LLVM.
 """
 
 import importlib
@@ -22,7 +22,7 @@ from types import ModuleType
 
 from minicnn._support import forks, interrupts
 
-NOBODY = 255  # the argmax where no number gets a gradient
+NOBODY = 255  # the argmax of a block in which no number gets a gradient
 
 _ROOMS = (
     "convolution",
@@ -41,7 +41,7 @@ _ROOMS = (
 )
 
 
-_importing = threading.RLock()  # a child that was forked in between could not go on importing
+_importing = threading.RLock()  # held during forks: a child could not go on importing
 forks.wait_for(sys.modules[__name__], "_importing", seconds=60)
 
 

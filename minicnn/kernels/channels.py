@@ -1,8 +1,8 @@
-"""Sums and maxima over rows of channels: what depthwise convolution and pooling are made of.
+"""Sums and maxima over rows of channels: the building blocks of depthwise convolution and pooling.
 
-Channels lie next to each other in memory, so vectors run along them, and what is summed or compared
-stays in registers. The rows come as tables of addresses. A step does the same for many `results`
-side by side, whose rows all move on by as much.
+Channels lie next to each other in memory, so vectors run along them, and sums and maxima stay in
+registers. The rows come as tables of addresses. A step computes many `results` side by side, whose
+rows all move on by the same distance.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from minicnn.kernels import NOBODY
 from minicnn.kernels.simd import FUSED, LANES, clamped, limits, load, spread, store, whole, wins
 
 _TOGETHER = 2  # neighbours whose sums of `_FEW` vectors are in registers
-_MANY, _FEW = (8, 4, 1), (4, 1)  # vectors at a time; each more is more to compile
+_MANY, _FEW = (8, 4, 1), (4, 1)  # vectors at a time; each further number is more to compile
 
 
 class _Channels:
@@ -30,18 +30,18 @@ class _Channels:
         self.offset = compiler.builder.mul(channel, whole(element.size))
 
     def parts(self, most: int) -> list["_Channels"]:
-        """Return the same channels, at most so many at a time."""
+        """Return parts of the same channels, at most `most` vectors each."""
         count, width = max(1, self.vector.count // most), min(self.vector.count, most)
         channels = [self.compiler.builder.add(self.channel, whole(width * k)) for k in range(count)]
         return [_Channels(self.compiler, self.element, width, channel) for channel in channels]
 
     def place(self, base: Any, moved: Any = None) -> Any:
-        """Return where these channels of the pixel at `base` lie, `moved` by so many bytes."""
+        """Return the address of these channels of the pixel at `base`, moved by `moved` bytes."""
         address = self.compiler.builder.add(base, self.offset)
         return address if moved is None else self.compiler.builder.add(address, moved)
 
     def load(self, base: Any, moved: Any = None) -> Any:
-        """These channels of the pixel at `base`."""
+        """Return these channels of the pixel at `base`."""
         return load(self.compiler, self.place(base, moved), self.vector, self.size)
 
     def store(self, value: Any, base: Any, moved: Any = None) -> None:
@@ -54,7 +54,7 @@ class _Channels:
         return load(self.compiler, build.add(table, build.mul(t, whole(8))), I64, 8)
 
     def bytes_at(self, base: Any, moved: Any) -> Any:
-        """Return the place of these channels' bytes, one for each; `moved` by so many bytes."""
+        """Return the place of these channels' bytes, one for each, moved by `moved` bytes."""
         return self.compiler.builder.add(self.compiler.builder.add(base, self.channel), moved)
 
 
@@ -65,7 +65,7 @@ def _along_channels(
     write: Callable[[_Channels], None],
     widths: Sequence[int] = _MANY,
 ) -> None:
-    """Go through all channels: vectors while there are as many, at last single numbers.
+    """Go through all channels: whole vectors first, then single numbers.
 
     `write` writes the code of a step, given a `_Channels`.
     """
@@ -86,16 +86,16 @@ def _add_products(
     """y[c] = start[c] + sum over t < `count` of x[t][c] * w[t][c], of what the array has.
 
     `x_rows` and `w_rows` are the addresses of tables with the addresses of x[t] and w[t]; `clamp`
-    is the address of the least and the most that a result may be. The same for so many `results`:
-    from one to the next all x[t] move by `x_step` bytes, and y by `y_step`.
+    is the address of the smallest and the largest allowed result. This is done for `results`
+    results: from one to the next all x[t] move by `x_step` bytes, and y by `y_step`.
 
-    The sums stay in registers. All results get some channels before the next ones are begun: so
-    neighbours find their common part of x, and of w, a few KB, in the level-1 cache.
+    The sums stay in registers. Some channels of all results are computed before the next channels
+    begin, so that neighbours find their common part of x, and of w, a few KB, in the level-1 cache.
     """
     build = compiler.builder
 
     def some(here: _Channels, bounds: Any, first: Any, together: int) -> None:
-        """Write the code for so many results at once: each weight is loaded for all of them."""
+        """Write the code for `together` results at once: each weight is loaded once for all."""
         moved = [build.add(first, whole(r)) for r in range(together)]
         x_moved, y_moved = ([build.mul(m, step) for m in moved] for step in (x_step, y_step))
         totals = [compiler.alloca(here.vector) for _ in moved]
@@ -163,12 +163,11 @@ def _find_largest(
     x_rows: Any, count: Any, y: Any, argmax: Any, stops: Any, channels: Any, results: Any,
     *steps: Any,
 ) -> None:  # fmt: skip
-    """y[c] = the largest of x[t][c], t < `count`, which is 1 at least; the rest as `add_products`.
+    """y[c] = the largest of x[t][c], t < `count` (at least 1); the rest as in `add_products`.
 
-    And argmax[c] (uint8) = its t, of equal ones the first, unless the address of argmax is 0.
-    NaN wins over everything. Where y is the least or the most that an activation lets be, at
-    `stops`, no gradient passes: there the argmax is `NOBODY`. The steps are x's, y's and those of
-    argmax.
+    And argmax[c] (uint8) = its t, the first among equals, unless the address of argmax is 0. NaN
+    wins over everything. Where y is one of the two limits of an activation, at `stops`, no gradient
+    passes: there the argmax is `NOBODY`. The steps are x's, y's and those of argmax.
     """
     build = compiler.builder
     wanted = build.icmp_signed("!=", argmax, whole(0))
@@ -226,9 +225,9 @@ def _give_to_largest(
 ) -> None:  # fmt: skip
     """dx[t][c] = dy[c] where x[t][c] is the first of the largest of t < `count`, 0 elsewhere.
 
-    With `add` that is added to what dx has. The first NaN wins over everything. For so many
-    `results`, as in `add_products`; from one to the next x and dx move by the first of the steps,
-    dy by the second.
+    With `add` it is added to dx. The first NaN wins over everything. This is done for `results`
+    results, as in `add_products`; from one to the next x and dx move by the first of the steps, dy
+    by the second.
     """
     build = compiler.builder
     adds = build.icmp_signed("!=", add, whole(0))

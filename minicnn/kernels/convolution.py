@@ -60,8 +60,8 @@ def _lines_of_images(*arguments: Any) -> int:
 def col2im(task, tasks, cols, kernel, strides, dilation, before, out, bias, clamp, dx):
     """Set dx[n, iy, ix, c] to bias[c] + the sum of all places of `cols` that im2col copied it to.
 
-    An empty `bias` is 0; `clamp` has the least and the most that a result may be, or nothing. Each
-    task owns whole lines of dx and collects what belongs there in a fixed order.
+    An empty `bias` is 0; `clamp` has the smallest and the largest allowed result, or is empty. Each
+    task owns whole lines of dx and adds up their terms in a fixed order.
     """
     images, height, width, channels = dx.shape
     rows, columns = kernel

@@ -1,4 +1,4 @@
-"""Copies: an image into a larger one, channels beside others."""
+"""Copies an image into a larger one, or channels beside others."""
 
 from typing import Any
 

@@ -2,14 +2,15 @@
 
 Channels lie next to each other in memory (NHWC), and nothing is summed over them: an output pixel
 is a sum of some rows of channels, each times a row of weights. `channels.add_products` does that
-with the sum in registers; what is to be found here is which rows. There is little arithmetic per
-byte, so memory decides the speed. Where a channel has several filters, the caller repeats it first
-(`repeat`): as many channels as filters, and one simple loop.
+with the sum in registers; this file finds the rows. There is little arithmetic per byte, so memory
+decides the speed. If a channel has several filters, the caller repeats it first (`repeat`), so that
+there are as many channels as filters, and one simple loop.
 
 Neighbours along a line that lie inside it read the same taps, moved on by a pixel. They go to
 `add_products` together, which takes a few channels of all of them at a time: each number comes from
-beyond the level-1 cache once per line, not once per tap. (Forward, as for dx at stride 1, 1.1 to
-1.3 times as fast; dx at other strides, whose tables of addresses are made less often, 1.5 times.)
+beyond the level-1 cache once per line, not once per tap. (This makes the forward pass, and dx at
+stride 1, 1.1 to 1.3 times as fast; dx at other strides, whose tables of addresses are made less
+often, 1.5 times.)
 
 The numbers: on a batch of 32 with 128 channels it reads and writes near the speed at which the
 machine copies; a loop that keeps its sums in memory took two to four times as long.
@@ -30,7 +31,7 @@ _TOGETHER = 32  # pixels side by side; more gain nothing
 
 @function
 def _add(x_rows, w_rows, count, start, clamp, y, results, x_step, y_step):
-    """y[c] = start[c] + sum over t < count of x[t][c] * w[t][c], clamped, for so many `results`.
+    """y[c] = start[c] + sum over t < count of x[t][c] * w[t][c], clamped, for `results` results.
 
     From one result to the next all x[t] move by `x_step` bytes, and y by `y_step`.
     """
@@ -48,7 +49,7 @@ def _unbounded(like):
 
 @function
 def add_pixels(x, w, b, clamp, n, oy, ox, end, strides, dilation, before, x_rows, w_rows, to, step):
-    """Put the pixels `ox` to `end` of line oy of image n to the address `to`, each `step` bytes."""
+    """Write pixels `ox` to `end` of line oy of image n to the address `to`, `step` bytes apart."""
     _, height, width, channels = x.shape
     rows, columns, pixel = w.shape[0], w.shape[1], channels * x.itemsize
     reach = (columns - 1) * dilation[1]
@@ -66,7 +67,7 @@ def add_pixels(x, w, b, clamp, n, oy, ox, end, strides, dilation, before, x_rows
                 if 0 <= ix < width:
                     x_rows[count], w_rows[count] = x[n, iy, ix].address, w[i, j].address
                     count += 1
-        # Inside, the same taps serve the next windows, too: all addresses move on by as much.
+        # Inside, the same taps serve the next windows, too: all addresses move on equally.
         pixels = min(last - ox + 1, _TOGETHER) if first <= ox <= last else 1
         add_products(
             x, x_rows.address, w_rows.address, count, b.address, to, channels, clamp.address,
@@ -77,7 +78,7 @@ def add_pixels(x, w, b, clamp, n, oy, ox, end, strides, dilation, before, x_rows
 
 
 def _lines_of(y: Any, w: Any) -> int:
-    """Tasks for the lines of what has a sum over the filter for each number."""
+    """Return the number of tasks for lines in which each number is a sum over the filter."""
     lines, numbers = len(y) * y.shape[1], y.shape[2] * y.shape[3] * w.shape[0] * w.shape[1]
     return min(_MOST_TASKS, shares(lines, numbers))
 
@@ -101,7 +102,7 @@ def _backward_line(dy, w, zeros, clamp, n, iy, strides, dilation, before, dy_row
     width, stride, pixel = dx.shape[2], strides[1], channels * dy.itemsize
     reach = (w.shape[1] - 1) * dilation[1]
     last = stride * out_width - 1 - before[1]  # behind it a window would lie beyond dy
-    for phase in range(stride):  # pixels so far apart are seen through the same taps
+    for phase in range(stride):  # pixels this far apart are seen through the same taps
         ix = phase
         while ix < width:
             count = 0
@@ -125,7 +126,7 @@ def _backward_line(dy, w, zeros, clamp, n, iy, strides, dilation, before, dy_row
 
 @kernel(tasks=lambda *arguments: _lines_of(arguments[-1], arguments[1]), writes="dx")
 def backward_input(task, tasks, dy, w, strides, dilation, before, dx):
-    """dx, gathered line by line: each task owns the lines it writes."""
+    """dx, gathered line by line: each task owns the lines that it writes."""
     height, taps = dx.shape[1], w.shape[0] * w.shape[1]
     zeros, clamp = np.zeros(dx.shape[3], dx.dtype), np.empty(2, dx.dtype)
     _unbounded(clamp)

@@ -1,4 +1,4 @@
-"""Convolution without the matrix of patches: tiles read the picture where it lies (float32).
+"""Convolution without a matrix of patches: tiles read the image where it lies (float32).
 
     y[p, o] = shift[o] + scale[o] * sum over i, k of x[address(p) + i * line + k] * w[i, k, o]
 
@@ -6,7 +6,8 @@ For each output pixel p, the window's row i is one run of kernel columns * chann
 memory, so a 3x3 window is three runs. `microkernel.tile` computes 6 pixels x 16 filters (or 14 x
 32) of that at a time, in registers. Nothing is copied nine times, as im2col does; only the zeros
 around the image are real, in a copy of the lines at hand that stays in the cache. There a tile of
-pixels meets many filters, whose weights come from the level-2 cache, before the next one does.
+pixels is multiplied by many filters, whose weights come from the level-2 cache, before the next
+tile begins.
 
 The weights' gradient is the same tile with other roles: rows are entries (i, k) of the window,
 columns are filters, and the sum runs over all pixels.
@@ -23,17 +24,17 @@ from minicnn.kernels.pooling import largest, to_argmax
 from minicnn.kernels.simd import COLUMNS, ROWS, copy_vectors
 from minicnn.kernels.tasks import share
 
-_WEIGHTS = 2**18  # 1 MB of float32: panels that meet one tile of pixels after the other
-_L1_NUMBERS = 6144  # 24 KB of float32: what stays in a 32 KB level-1 cache beside some more
+_WEIGHTS = 2**18  # 1 MB of float32: panels for one tile of pixels, one after the other
+_L1_NUMBERS = 6144  # 24 KB of float32: this much stays in a 32 KB level-1 cache beside other data
 
 
 def padded_filters(filters: int) -> int:
-    """`filters` rounded up to whole panels."""
+    """Return `filters` rounded up to whole panels."""
     return -(-filters // COLUMNS) * COLUMNS
 
 
 def pack(matrix: np.ndarray) -> np.ndarray:
-    """(depth, filters) as panels (filters / COLUMNS, depth, COLUMNS), the last filled up with 0."""
+    """Return (depth, filters) as panels (filters / COLUMNS, depth, COLUMNS), filled up with 0."""
     depth, filters = matrix.shape
     columns = padded_filters(filters)
     if columns > filters:
@@ -46,7 +47,7 @@ def pack(matrix: np.ndarray) -> np.ndarray:
 def _padded_lines(x, n, first, before, lines):
     """Copy lines of image n, from `first` on, into `lines` (count, padded width, channels).
 
-    `before` counts the zeros above and left of the picture; negative, pixels that are passed over.
+    `before` counts the zeros above and left of the image; if negative, the pixels that are skipped.
     """
     _, height, width, channels = x.shape
     left, passed = max(before[1], 0), max(-before[1], 0)
@@ -70,15 +71,15 @@ def _forward_band(
 ):  # fmt: skip
     """Compute output lines `top` to `bottom` of image n from `lines` of x and, if need be, `wide`.
 
-    `width` is the output's; its pixel (oy, ox) is y's at `first` + `steps` * (oy, ox), or, with a
-    `pool`, one of those of which the largest goes to y's pixel (oy, ox) // pool.
+    `width` is the output's; its pixel (oy, ox) goes to y's pixel `first` + `steps` * (oy, ox); or,
+    with a `pool`, the largest of each block goes to y's pixel (oy, ox) // pool.
     """
     channels, filters = x.shape[3], y.shape[3]
     panels, run = packed.shape[0], kernel[1] * channels
     line_bytes = lines.shape[1] * channels * 4
     _padded_lines(x, n, top * strides[0], before, lines)
     pixels = (bottom - top) * width
-    straight = filters == panels * COLUMNS and pool == (1, 1)  # into y, without `wide` between
+    straight = filters == panels * COLUMNS and pool == (1, 1)  # into y, without `wide` in between
     count = -(-pixels // ROWS) * ROWS
     a_rows, c_rows = np.empty(count, np.int64), np.empty(count, np.int64)
     p = 0
@@ -127,11 +128,11 @@ def forward(
 ):  # fmt: skip
     """Compute the output (`out` pixels an image) for weights `packed` by `pack`.
 
-    `epilogue` (panels, 4, COLUMNS) has each filter's scale, shift, least and most.
+    `epilogue` (panels, 4, COLUMNS) has each filter's scale, shift, smallest and largest result.
 
-    Output pixel (oy, ox) is written to y's pixel `first` + `steps` * (oy, ox). With a `pool`, of
-    which `out` is a multiple, only the largest of so many is, and to (oy, ox) // pool; argmax,
-    unless it is empty, says which one (`channels.find_largest`, also for `stops`). Each task
+    Output pixel (oy, ox) is written to y's pixel `first` + `steps` * (oy, ox). With a `pool`, which
+    divides `out`, only the largest pixel of each block is written, to (oy, ox) // pool; argmax,
+    unless it is empty, says which one (see `channels.find_largest`, also for `stops`). Each task
     computes one of `bands` bands of lines of an image.
     """
     channels, filters = x.shape[3], y.shape[3]
@@ -170,7 +171,7 @@ def _copy_panel(dy, first, count, received):
 
 @function
 def _unpool_panel(dy, argmax, n, first, offset, used, pool, received):
-    """`_copy_panel` of the lines that dy's, from the first on, are the pooled ones of."""
+    """Copy a panel as `_copy_panel` does, but of the lines whose pooled gradient is dy."""
     rows = np.empty(pool[0] * pool[1], np.int64)
     if used < COLUMNS:
         for line in range(len(received)):
@@ -231,16 +232,16 @@ def _add_units(
 def backward_weight(group, dy, argmax, pool, x, kernel, strides, before, bands, partial):
     """Add each group's dw to partial[group] (window entries, panels * COLUMNS).
 
-    A group is a share of the units, the bands of lines of all images, `bands` to an image. If
-    argmax is not empty, dy is what the `pool` received: each of its numbers goes to the pixel that
-    argmax names as it is needed, and all of dy is never written.
+    A group is a share of the units, which are the bands of lines of all images, `bands` to an
+    image. If argmax is not empty, dy is the gradient of the pooled output: each of its numbers goes
+    to the pixel that argmax names when it is needed, so the whole unpooled dy is never written.
     """
     images, channels = x.shape[0], x.shape[3]
     out_width = dy.shape[2] * pool[1]
     groups, wide = partial.shape[0], partial.shape[2]
     padded_width = (out_width - 1) * strides[1] + kernel[1]
     tallest = -(-dy.shape[1] // bands) * pool[0]
-    # Lines at a time, so that a panel of their dy fits the L1.
+    # The number of lines at a time, so that a panel of their dy fits the level-1 cache.
     block = min(max(1, _L1_NUMBERS // (COLUMNS * out_width * pool[0])) * pool[0], tallest)
     lines = np.empty(((tallest - 1) * strides[0] + kernel[0], padded_width, channels), x.dtype)
     received = np.zeros((block, out_width, COLUMNS), x.dtype)

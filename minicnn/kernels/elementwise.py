@@ -1,4 +1,4 @@
-"""Element by element over a flat array. Memory decides the speed: all cores read and write."""
+"""Operations on each element of flat arrays; memory decides their speed, so all cores take part."""
 
 import math
 from typing import Any
@@ -51,7 +51,7 @@ def multiply_channels(task, x, factors, y):
 
 @kernel(tasks=_tasks, writes="y", vectorize=True)
 def rescale(task, x, scale, offset, y):
-    """y = x * scale + offset, which are numbers."""
+    """y = x * scale + offset, for two numbers."""
     begin, end = _range(task, y)
     for i in range(begin, end):
         y[i] = x[i] * scale + offset
@@ -69,7 +69,7 @@ def rescale_channels(task, x, scale, offset, y):
 
 @function
 def _hard_sigmoid(v, zero, six):
-    """Return v + 3, kept between 0 and 6, over 6; NaN of NaN."""
+    """Return v + 3, kept between 0 and 6, divided by 6; NaN gives NaN."""
     raised = v + 3
     above = zero if raised < zero else raised
     return (six if above > six else above) / six
@@ -132,7 +132,7 @@ def relu_backward(task, dy, x, dx, cap, slope, threshold):
 
 @kernel(tasks=_tasks, writes="w m v", vectorize=True)
 def adam(task, w, g, m, v, one_minus_beta_1, one_minus_beta_2, rate, epsilon):
-    """Make one step of Adam in place, in one pass over memory; `rate` has the bias corrections."""
+    """Make one step of Adam in place, in one pass; `rate` includes the bias corrections."""
     begin, end = _range(task, w)
     for i in range(begin, end):
         m_new = m[i] + (g[i] - m[i]) * one_minus_beta_1

@@ -1,14 +1,14 @@
-"""The exponential function, and activations that are made of it, number by number.
+"""The exponential function, and activations that use it, number by number.
 
     exp(x) = 2^n * exp(r),   n = x / ln 2 rounded,   r = x - n * ln 2, which is 0.35 at most
 
-2^n is a matter of the bits in which a floating-point number keeps its exponent, and exp(r) is the
-series 1 + r + r^2/2! + r^3/3! + …, of which few terms matter for so small an r. There is nothing in
-it that a vector could not do: LLVM makes the loops below run on whole vectors, several times as
-fast as a function call for each number.
+2^n sets the bits in which a floating-point number keeps its exponent, and exp(r) is the series 1 +
+r + r^2/2! + r^3/3! + …, which needs few terms for such a small r. Vectors can do all of this: LLVM
+makes the loops below run on whole vectors, several times as fast as a function call for each
+number.
 
-The result is right to the last bit or two. 2^n is multiplied by in two halves, because for the
-largest and the smallest results it is no number of its kind.
+The result is right to the last bit or two. The product with 2^n is made in two steps, because for
+the largest and the smallest results 2^n itself is out of range.
 """
 
 import math
@@ -23,19 +23,19 @@ from minicnn.compiler.values import Number
 from minicnn.kernels.simd import FUSED
 from minicnn.kernels.tasks import NUMBERS
 
-# Of float32 and float64: how many terms of the series, bits of the fraction, the exponent of 1, and
-# the x beyond which exp(x) is infinite or 0.
+# For float32 and float64: the number of terms of the series, the bits of the fraction, the exponent
+# of 1, and the x beyond which exp(x) is infinite or 0.
 _KINDS = {
     "float32": (7, 23, 127, 89.0, -110.0, ir.IntType(32)),
     "float64": (13, 52, 1023, 710.0, -750.0, ir.IntType(64)),
 }
-# ln 2 in two parts: so few bits in the first that n times it is exact.
+# ln 2 in two parts: the first has so few bits that n times it is exact.
 _LN2_HIGH, _LN2_LOW = 0.693359375, -2.121944400546905827679e-4
 
 
 @builtin
 def exp(compiler: Compiler, x: Number) -> Number:
-    """e to the power of x; NaN of NaN."""
+    """Return e to the power of x; NaN gives NaN."""
     build, number = compiler.builder, x.kind.ir
     terms, fraction, one, most, least, whole = _KINDS[x.kind.name]
 
@@ -47,7 +47,7 @@ def exp(compiler: Compiler, x: Number) -> Number:
         return build.select(beyond, constant(limit), value)
 
     near = limited(limited(x.value, ">", most), "<", least)
-    # Adding 1.5 * 2^fraction and taking it away again rounds to a whole number.
+    # Adding 1.5 * 2^fraction and subtracting it again rounds to a whole number.
     rounder = constant(1.5 * 2.0**fraction)
     scaled = build.fmul(near, constant(1 / math.log(2)))
     n = build.fsub(build.fadd(scaled, rounder), rounder)
@@ -80,7 +80,7 @@ def _range(task, x):
 
 @function
 def _sigmoid(v):
-    """Return 1 / (1 + exp(-v)), by way of exp(-|v|), which does not overflow."""
+    """Return 1 / (1 + exp(-v)), computed from exp(-|v|), which does not overflow."""
     e = exp(-abs(v))
     share = 1 / (1 + e)
     return e * share if v < 0 else share

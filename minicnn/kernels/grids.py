@@ -1,10 +1,10 @@
 """Winograd's transforms: a few sums along the columns of a small grid, then along its rows.
 
 Each place of a grid has a vector of `LANES` float32, the channels of a pixel, at an address: the
-grid is an address and two strides in bytes. `along` is a function of Python that takes so many
-numbers and returns others; it only adds, subtracts, and multiplies by constants. Here it is called
-with vectors, and what it does to them becomes instructions. `name` is that of the global that the
-result goes to, in the file that has `along`.
+grid is an address and two strides in bytes. `along` is a Python function from a few numbers to a
+few others; it only adds, subtracts, and multiplies by constants. Here it is called with vectors,
+and its operations become instructions. `name` is the name of the resulting global in the file that
+has `along`.
 """
 
 import itertools
@@ -43,7 +43,7 @@ class _Vector:
 def grid_transform(along: Along, size: int, name: str) -> Separate:
     """Return a function of kernels that applies `along` to a grid of `size` x `size`.
 
-    Of six whole numbers, addresses and strides in bytes: `source, source_row, source_column,
+    It takes six whole numbers, addresses and strides in bytes: `source, source_row, source_column,
     target, target_row, target_column`.
     """
 
@@ -56,7 +56,7 @@ def grid_transform(along: Along, size: int, name: str) -> Separate:
 
 
 def clamped_grid_transform(along: Along, size: int, name: str) -> Separate:
-    """Return `grid_transform` with `clamp`, the address of the least and the most of a number."""
+    """Return `grid_transform` with `clamp`, the address of the smallest and largest result."""
 
     def transform(compiler: Compiler, element: Scalar, *numbers: Any) -> None:
         bounds = limits(compiler, numbers[6], _VECTOR, 4)
@@ -69,9 +69,9 @@ def clamped_grid_transform(along: Along, size: int, name: str) -> Separate:
 
 
 def pooled_grid_transform(along: Along, size: int, pool: int, name: str) -> Separate:
-    """`clamped_grid_transform` that keeps only the largest of each `pool` x `pool` results.
+    """Return `clamped_grid_transform` that keeps the largest of each `pool` x `pool` results.
 
-    And, unless `argmax` is 0, their numbers, as `find_largest` does: behind `clamp` come
+    Unless `argmax` is 0, it also keeps their numbers, as `find_largest` does: after `clamp` come
     `argmax, argmax_row, argmax_column, stops`.
     """
 

@@ -1,32 +1,30 @@
-"""The matrix product, in tiles: what dense layers and im2col multiply with.
+"""The matrix product of dense layers and im2col, in tiles.
 
     c[r, o] = shift[o] + scale[o] * sum over k of a[r, k] * b[k, o]
 
-NumPy would ask BLAS, which is as fast. But BLAS shares a sum among its threads as it likes, so that
-the last digits depend on their number; and its threads and ours, which alternate in a network, take
-the cores from each other. So the same tile as in `direct` does this too.
+NumPy would call BLAS, which is as fast. But BLAS shares a sum among its threads as it likes, so the
+last digits depend on their number; and its threads and ours, which alternate in a network, take the
+cores from each other. So the same tile as in `direct` does this, too.
 
 How: the result is cut into blocks, and the sum into runs of at most `_DEPTH` steps. All blocks need
 the same b, so it is copied into panels first (`pack`), in the order in which `tile` reads it.
-Where one block is as high as the result nothing is shared, and each block copies the strip of b
-that it needs. That pays although few tiles use the copy, for weights come from memory: copying asks
+If one block is as high as the result, nothing is shared, and each block copies the strip of b that
+it needs. That pays although few tiles use the copy, because weights come from memory: copying asks
 for many lines at once, a tile only for those that it will need soon (81x728 times 728x728: 1.5
-times as fast). Read in place are whole panels where the block is as wide as b, or where there are
-so few rows, `HEIGHTS[1]`, that b is used once.
+times as fast). Whole panels are read in place if the block is as wide as b, or if there are so few
+rows, `HEIGHTS[1]`, that b is used once.
 
-Of a the tile takes one number at a time, so it is read where it lies: a tile's rows of it come from
-memory once and stay near while all of the block's panels pass by, which come from the level-2
-cache. Only two kinds of a are copied first, a block's part for each run: a transposed one, whose
-steps would each be on another page, and one whose rows all want the same few places of the level-1
-cache (`collide`).
+The tile takes one number of a at a time, so a is read where it lies: a tile's rows come from memory
+once and stay near while all of the block's panels, from the level-2 cache, pass by. Only two kinds
+of a are copied first, a block's part for each run: a transposed a, whose steps would each be on
+another page, and an a whose rows all want the same few places of the level-1 cache (`collide`).
 
-The numbers: on one core whose multipliers end at 165 GFLOP/s, 140 to 155 on large matrices, as much
-as OpenBLAS there; with a transposed (a weight's gradient) 100 to 130.
+The numbers: on one core with a peak of 165 GFLOP/s, 140 to 155 on large matrices, as much as
+OpenBLAS there; with a transposed (a weight's gradient), 100 to 130.
 
 The blocks depend on the shapes alone, and each number is summed by one thread from the first k to
-the last, so results do not depend on the number of threads. Only where there are few numbers and
-long sums (a weight's gradient) is the sum itself cut into `parts`, which the caller adds up in
-order.
+the last, so results do not depend on the number of threads. Only if there are few numbers and long
+sums (a weight's gradient), the sum itself is cut into `parts`, which the caller adds up in order.
 """
 
 import math
@@ -49,16 +47,16 @@ from minicnn.kernels.simd import (
     transpose_square,
 )
 
-_DEPTH = 768  # steps at a time, at most: as many of a tile's rows stay near
+_DEPTH = 768  # steps at a time, at most: this much of a tile's rows stays near
 BLOCK_ROWS = 8 * ROWS  # of a block: 8 tiles one above the other
 PANELS = 8  # tiles side by side in a block, at most: their part of b stays in a level-2 cache
-_PLACES = 4096  # bytes: lines so far apart, or a multiple, want the same place of a level-1 cache
+_PLACES = 4096  # bytes: lines this far apart, or a multiple, want the same place of a level-1 cache
 _LINE = 16  # float32 in a line of the cache
-_TASKS = 16  # as many as keep the cores busy
+_TASKS = 16  # enough to keep the cores busy
 
 
 def plan(rows: int, depth: int, columns: int, itemsize: int) -> tuple[int, int]:
-    """`(parts, panels)`: into how many parts to cut the sums, how many panels wide a block is."""
+    """Return `(parts, panels)`: the number of parts of each sum, and a block's width in panels."""
     above = max(1, -(-rows // BLOCK_ROWS))
     panels = max(1, -(-columns * itemsize // (COLUMNS * 4)))
     beside = -(-panels // PANELS)
@@ -70,9 +68,9 @@ def plan(rows: int, depth: int, columns: int, itemsize: int) -> tuple[int, int]:
 def packed_shape(
     rows: int, depth: int, columns: int, itemsize: int, for_good: bool = False
 ) -> tuple[int, int, int]:
-    """Return the shape of b's panels, packed before the product; none where that does not pay.
+    """Return the shape of b's panels, packed before the product; none if that does not pay.
 
-    It pays where several blocks read them; and, if they are packed `for_good`, for one block, too.
+    It pays if several blocks read them, and, if they are packed `for_good`, also for one block.
     """
     wide = COLUMNS * 4 // itemsize
     worth_it = rows > (HEIGHTS[1] if for_good else BLOCK_ROWS)
@@ -80,10 +78,10 @@ def packed_shape(
 
 
 def collide(row_bytes: int) -> bool:
-    """Return whether a level-1 cache is too small for a tile's rows, so long, and b's lines.
+    """Return whether a tile's rows of this length compete for places of a level-1 cache.
 
-    An AVX-512 tile has 14 rows. Where they are 2 KB long, seven of them want the same place, which
-    has room for eight or twelve lines, depending on the processor.
+    An AVX-512 tile has 14 rows. If they are 2 KB long, seven of them want the same place, which has
+    room for eight or twelve lines, depending on the processor.
     """
     places = _PLACES // math.gcd(row_bytes, _PLACES)
     return -(-ROWS // places) + VECTORS > machine.level_1_ways()
@@ -91,7 +89,7 @@ def collide(row_bytes: int) -> bool:
 
 @function
 def run_of(steps, transposed):
-    """Return how many steps to take at a time; half as many of a transposed a, which is copied."""
+    """Return how many steps to take at a time; half as many for a transposed a, which is copied."""
     runs = max(1, -(-steps // (_DEPTH // 2 if transposed else _DEPTH)))
     return max(1, -(-steps // runs))
 
@@ -124,7 +122,7 @@ def _pack_panel(b, transposed, left, first, steps, packed):
 
 @function
 def _pack_strip(b, left, first, steps, packed):
-    """Pack several whole panels at once: what lies side by side in memory is fetched together."""
+    """Pack several whole panels at once, to fetch together what lies side by side in memory."""
     wide = packed.shape[2]
     for k in range(steps):
         for panel in range(len(packed)):
@@ -148,13 +146,13 @@ def pack(task, b, transposed, packed):
 
 @function
 def odd_lines(numbers):
-    """`numbers` float32 rounded up to an odd number of cache lines: so rows don't collide there."""
+    """Return `numbers`, rounded up to an odd number of cache lines: then no rows collide."""
     return (-(-numbers // _LINE) | 1) * _LINE
 
 
 @function
 def _copy_lines(a, top, height, left, width, copied):
-    """The upper left part of `copied` = a[top : top + height, left : left + width]."""
+    """Set the upper left part of `copied` to a[top : top + height, left : left + width]."""
     for r in range(height):
         copied[r, :width] = a[top + r, left : left + width]
 
@@ -167,10 +165,10 @@ def add_block(
     """Compute a block of c from row `top` and column `left`: the product over `begin` to `end`.
 
     The sum is made `run` steps at a time. For each run the block's part of a is copied to `copied`,
-    or read where it lies if that has no lines. b's panels are packed already, if `ready` (panels,
-    depth, wide) has any; else `packed` (panels, steps, wide) is the place to pack those that are
-    not read where they lie. Numbers beyond c's last row or column go to `edge` (ROWS, panels *
-    wide), and those before, from there to c.
+    or read where it lies if `copied` has no lines. b's panels are already packed if `ready`
+    (panels, depth, wide) has any; otherwise `packed` (panels, steps, wide) is the place to pack
+    those that are not read where they lie. Numbers beyond c's last row or column go to `edge`
+    (ROWS, panels * wide), and those before, from there to c.
     """
     rows, columns = c.shape
     wide, size = packed.shape[2], c.itemsize
@@ -234,8 +232,8 @@ def add_block(
 def add_to_block(added, bounds, top, left, height, width, c):
     """c += `added` (rows, columns) in the block that begins at (top, left), within the bounds.
 
-    The block is still in the cache, where `add_block` left it. The bounds are those of a ReLU: what
-    is at the least or below becomes the least.
+    The block is still in the cache, where `add_block` left it. The bounds are those of a ReLU:
+    numbers at the lower bound or below become that bound.
     """
     right = min(left + width, c.shape[1])
     whole = (right - left) // COLUMNS * COLUMNS if c.itemsize == 4 else 0
@@ -259,11 +257,11 @@ def _blocks(*arguments: Any) -> int:
 def product(
     task, a, a_transposed, b, b_transposed, ready, epilogue, added, bounds, copies, panels, c
 ):  # fmt: skip
-    """c[part] = a @ b over the part's share of the steps; some matrices lie transposed.
+    """c[part] = a @ b over the part's share of the steps; a and b may be stored transposed.
 
     c (parts, rows, columns). b may be empty if it is `ready`, in panels. `copies` says to copy a
-    first; one that lies transposed always is. `epilogue` (panels, 4, columns of a panel) has each
-    column's scale, shift, least and most (`microkernel.tile`), or is empty. `added` is
+    first; a transposed a is always copied. `epilogue` (panels, 4, columns of a panel) has each
+    column's scale, shift, smallest and largest result (`microkernel.tile`), or is empty. `added` is
     empty, or has c's size; then c has one part, to which `add_to_block` adds it within the
     `bounds`. All arrays are of one dtype.
     """

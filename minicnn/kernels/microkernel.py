@@ -1,29 +1,30 @@
 """The microkernel: one small matrix product, kept in the processor's vector registers.
 
     c[r, :] = start[r, :] + sum over u, k of a[r, u, k] * b[u, k, :]
-    c[r, :] = c[r, :] * scale + shift, and within limits, if that is asked for
+    c[r, :] = c[r, :] * scale + shift, and within limits, on request
 
 for `ROWS` rows r and `COLUMNS` columns at a time. This is the inside of every direct convolution:
 the rows are pixels, the columns are filters, u and k run over the window.
 
 Why it is fast. A processor multiplies and adds whole vectors (8 float32 in an AVX2 register, 16 in
-an AVX-512 one), two of them in each cycle, but only if the numbers are in registers already. So a
-tile of c (6 rows of 2 vectors, or 14 of 2) stays in registers for the whole sum. Each step loads
-2 vectors of b and, for each row, one number of a, spread over a vector; each of these loads serves
+an AVX-512 one), two of them in each cycle, but only if the numbers are already in registers. So a
+tile of c (6 rows of 2 vectors, or 14 of 2) stays in registers for the whole sum. Each step loads 2
+vectors of b and, for each row, one number of a, spread over a vector; each of these loads serves
 several multiply-adds (12 for 8 loads). Twelve sums that don't wait for each other also hide that
 one multiply-add takes four cycles.
 
-Where b is in memory still, one step's numbers are a line of a matrix from the next one's, often on
-another page, and the processor would not guess where. So each step also asks for what is needed
-`_AHEAD` steps later. (A third less time for few rows and many columns.) And a line of the cache has
-to be there before a result can be stored in it, so a tile asks for c's lines before it begins.
+If b is still in memory, one step's numbers are a whole line of the matrix away from the next
+step's, often on another page, and the processor cannot predict them. So each step also prefetches
+the numbers that are needed `_AHEAD` steps later. (This takes a third off the time for few rows and
+many columns.) And a cache line must be present before a result can be stored in it, so a tile
+prefetches c's lines before it begins.
 
 A compiler does not find this shape by itself, so `tile` writes it out in LLVM's language, with
 vectors as values.
 
-Addresses are given row by row in tables. That makes the one tile serve all uses: pixels that lie
-apart in memory, a start from a bias or from an earlier sum, a last tile with fewer rows (the table
-goes on with rows whose result goes to a place that nobody reads).
+Addresses are given row by row in tables. So the one tile serves all uses: pixels that lie apart in
+memory, a start from a bias or from an earlier sum, a last tile with fewer rows (the table then has
+further rows, whose results are never read).
 """
 
 from typing import Any
@@ -54,22 +55,22 @@ def _tile(compiler: Compiler, element: Scalar, rows: Any, *arguments: Any) -> No
     """Compute one tile: `tile(numbers, rows, a_rows, a_offset, outer, a_outer, depth, a_step,
     b, b_outer, b_step, start_rows, start_offset, c_rows, c_offset, epilogue)`.
 
-    Of what the array `numbers` has: float32, or float64 and half as wide. The other arguments are
-    int64: counts, addresses, strides in bytes.
+    It computes in the dtype of the array `numbers`: float32, or float64 and half as wide. The other
+    arguments are int64: counts, addresses, strides in bytes.
 
     `a_rows`, `start_rows`, `c_rows` are the addresses of tables with `ROWS` addresses each, to
     which the offsets are added. The sum runs over u < `outer` and k < `depth`:  a (one number) at
     a_rows[r] + a_offset + u * a_outer + k * a_step,  b (`COLUMNS` numbers side by side) at
     b + u * b_outer + k * b_step.
 
-    Where `start_rows` is 0, so are the sums at first.
+    If `start_rows` is 0, the sums start at 0.
 
-    Of the `ROWS` rows the first `rows` are wanted: all are computed, or, where a lower tile is
+    Only the first `rows` of the `ROWS` rows are needed: all are computed, or, if a lower tile is
     enough, fewer.
 
     `epilogue` is the address of four lines of `COLUMNS` numbers, or 0: each column's scale and
-    shift (a normalization, a bias), the least and the most that it may be (for a ReLU: 0 and
-    infinity). What is NaN stays NaN.
+    shift (a normalization, a bias), and its smallest and largest allowed result (for a ReLU: 0 and
+    infinity). NaN stays NaN.
     """  # noqa: D205
     build = compiler.builder
     done = compiler.function.append_basic_block("done")
@@ -108,7 +109,7 @@ def _write_tile(
 
     places = [whole(size * lanes * v) for v in range(VECTORS)]
     a, c = table(a_rows, a_offset), table(c_rows, c_offset)
-    # Written as memory, these become registers: LLVM sees that nobody takes their address.
+    # These are written as memory and become registers: LLVM sees that nothing takes their address.
     sums = [[compiler.alloca(vector) for _ in places] for _ in range(height)]
     nothing = ir.Constant(vector, [0.0] * lanes)
     with build.if_else(build.icmp_signed("==", start_rows, whole(0))) as (anew, further):

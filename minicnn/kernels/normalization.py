@@ -17,7 +17,7 @@ from minicnn.kernels.tasks import share, shares
 def shifted_sums(block, rows, shift, sums):
     """sums[block, 0, c] = sum of x, sums[block, 1, c] = sum of (x - shift[c])**2, in float64.
 
-    One reading of x gives mean and variance; a `shift` near the mean keeps the latter exact.
+    One pass over x gives mean and variance; a `shift` near the mean keeps the variance exact.
     """
     total, squares = np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
     for r in range(*share(len(rows), block, len(sums))):
@@ -67,14 +67,14 @@ def backward_input(task, tasks, dy, x, mean, scale, share_of_mean, slope, dx):
             result[c] = scale[c] * (received[c] - share_of_mean[c] - slope[c] * centered)
 
 
-# The same behind an activation that keeps z = (x - mean) * scale + beta between low and high: dz is
-# dy where that leaves z as it is, else 0. Where memory decides the speed, to compute z once more
-# takes less time than to write dz and read it.
+# The same, followed by an activation that keeps z = (x - mean) * scale + beta between low and high:
+# dz is dy where the activation leaves z unchanged, else 0. Memory decides the speed here, so
+# computing z once more takes less time than writing dz and reading it.
 
 
 @function
 def _passed(dy, z, low, high, zero):
-    """Return dy where the limits leave z as it is, else 0; there is no limit where it is NaN."""
+    """Return dy where the limits leave z unchanged, else 0; a limit of NaN means none."""
     return zero if z <= low or z >= high else dy
 
 

@@ -1,8 +1,8 @@
-"""Pooling windows: which pixels are under each; `channels` finds the largest of them.
+"""Pooling: this file finds the pixels under each window; `channels` finds the largest of them.
 
-`max_forward` remembers nothing: `max_backward` finds the argmax in x again. A convolution that is
-pooled on the way has no such x, which is what it saves: it keeps each block's argmax, one
-byte (`max_of_blocks` does so for any x), and `unpool` goes back.
+`max_forward` remembers nothing: `max_backward` finds the argmax in x again. A convolution that
+pools its own results saves itself this x: it keeps each block's argmax, one byte (`max_of_blocks`
+does so for any x), and `unpool` goes back.
 
 Neighbours along a line that lie inside it go to `channels` together: their windows have the same
 pixels, moved on.
@@ -25,7 +25,7 @@ from minicnn.kernels.tasks import share, shares
 
 
 def _lines_of(y: Any, window: Any) -> int:
-    """Tasks for the lines of an output, each number of which takes a window."""
+    """Return the number of tasks for the lines of an output in which each number takes a window."""
     return shares(len(y) * y.shape[1], y.shape[2] * y.shape[3] * window[0] * window[1])
 
 
@@ -34,8 +34,8 @@ def largest(x_rows, y, argmax, stops, results, x_step, y_step):
     """y[c] = the largest of x[t][c], whose addresses are in `x_rows`.
 
     And argmax[c] = the t of the first one, if argmax is not empty; see `channels.find_largest`,
-    also for `stops`. The same for so many `results`: from one to the next all x[t] move by `x_step`
-    bytes, and y by `y_step`.
+    also for `stops`. This is done for `results` results: from one to the next all x[t] move by
+    `x_step` bytes, and y by `y_step`.
     """
     numbers = argmax.address if argmax.size > 0 else 0
     find_largest(
@@ -46,7 +46,7 @@ def largest(x_rows, y, argmax, stops, results, x_step, y_step):
 
 @function
 def to_argmax(dy, argmax, dx_rows, results, dy_step, dx_step):
-    """dx[t][c] = dy[c] where t = argmax[c], else 0, for so many `results` as in `largest`."""
+    """dx[t][c] = dy[c] where t = argmax[c], else 0, for `results` results as in `largest`."""
     give_to_argmax(
         dy, dy.address, argmax.address, dx_rows.address, len(dx_rows), dy.size, results,
         dy_step, dy_step // dy.itemsize, dx_step,
@@ -55,7 +55,7 @@ def to_argmax(dy, argmax, dx_rows, results, dy_step, dx_step):
 
 @function
 def _pixels_under(x, n, top, left, kernel, rows):
-    """Write the addresses of the real pixels under a window to `rows`; return how many they are."""
+    """Write the addresses of the real pixels under a window to `rows`; return their number."""
     _, height, width, _channels = x.shape
     count = 0
     for iy in range(max(top, 0), min(top + kernel[0], height)):
@@ -167,7 +167,7 @@ def max_of_blocks(task, tasks, x, pool, stops, y, argmax):
 
 @kernel(tasks=lambda dy, argmax, pool, dx: len(dx) * (dy.shape[1] + 1), writes="dx")
 def unpool(line, dy, argmax, pool, dx):
-    """dx = dy at each block's largest, 0 elsewhere and in what no block has."""
+    """dx = dy at each block's largest, 0 elsewhere and outside the blocks."""
     pixel = dx.shape[3] * dx.itemsize
     down, across = dy.shape[1], dy.shape[2]
     n, oy = line // (down + 1), line % (down + 1)
@@ -183,7 +183,7 @@ def unpool(line, dy, argmax, pool, dx):
 
 @kernel(tasks=lambda dy, argmax, sums: len(sums), writes="sums", vectorize=True)
 def sums_at_argmax(part, dy, argmax, sums):
-    """sums[part, c] = the sum of part of dy's (rows, channels), except those that nobody gets."""
+    """sums[part, c] = the sum over a part of dy's rows, without those that no pixel gets."""
     total = sums[part]
     total[:] = 0
     for r in range(*share(len(dy), part, len(sums))):

@@ -1,9 +1,9 @@
 """A depthwise convolution and the matrix product of its pixels, in one pass.
 
 A separable convolution filters each channel by itself, and then mixes the channels of each pixel by
-a matrix product. As two kernels, one writes all filtered pixels to memory and the other reads them
-again, which takes as long as reading x and writing the result. Here a task computes some pixels of
-the first, which stay in its level-2 cache, and multiplies them at once. The numbers are those of
+a matrix product. As two kernels, one would write all filtered pixels to memory and the other would
+read them again, which takes as long as reading x and writing the result. Here a task filters some
+pixels, which stay in its level-2 cache, and multiplies them at once. The numbers are those of
 `depthwise.forward` and `matmul.product`, to the last bit.
 """
 
@@ -17,9 +17,9 @@ from minicnn.kernels.depthwise import add_pixels
 from minicnn.kernels.matmul import PANELS, add_block, add_to_block, odd_lines, run_of
 from minicnn.kernels.simd import ROWS
 
-PIXELS = 48 // ROWS * ROWS  # whose products are made at once: whole tiles
+PIXELS = 48 // ROWS * ROWS  # that are multiplied at once: whole tiles
 _NEAR = 2**13  # numbers of filtered pixels that stay in a level-1 cache
-_TASKS = 32  # at least, if there are as many blocks: enough for the threads to share evenly
+_TASKS = 32  # at least, if there are enough blocks: then the threads share them evenly
 
 
 @function
@@ -40,7 +40,7 @@ def _filtered(x, w, b, clamp, strides, dilation, before, out, first, last, h):
 
 @function
 def _pixels(pixels, depth):
-    """Return the pixels of a task: as many as stay near, so few that there are enough tasks."""
+    """Return the number of pixels of a task: they fit the cache, and there are enough tasks."""
     near = _NEAR // (depth * PIXELS)
     return PIXELS * max(1, min(near, pixels // (_TASKS * PIXELS)))
 

@@ -1,10 +1,10 @@
-"""Vectors: how wide the processor's are, and the instructions that several kernels share.
+"""The width of the processor's vectors, and the instructions that several kernels share.
 
 A processor multiplies and adds whole vectors (8 float32 in an AVX2 register, 16 in an AVX-512 one).
-LLVM makes vectors of most loops by itself. Where it does not find the best shape, a builtin writes
-it out: the microkernel of every matrix product (`microkernel`), sums and maxima of many pixels'
-channels (`channels`), Winograd's transforms (`grids`). Where the processor's vectors are smaller
-than asked for, LLVM splits them: right everywhere.
+LLVM vectorizes most loops by itself. Where it does not find the best shape, a builtin writes it
+out: the microkernel of every matrix product (`microkernel`), sums and maxima of many pixels'
+channels (`channels`), Winograd's transforms (`grids`). If the processor's vectors are smaller, LLVM
+splits them, so the code is right everywhere.
 """
 
 from typing import Any
@@ -28,20 +28,20 @@ def _lanes_and_rows() -> tuple[int, int]:
 
 
 LANES, ROWS = _lanes_and_rows()
-HEIGHTS = (ROWS, ROWS // 2 + 1, ROWS // 4 + 1)  # what remains below a full tile costs less
+HEIGHTS = (ROWS, ROWS // 2 + 1, ROWS // 4 + 1)  # rows that do not fill a tile cost less
 VECTORS = 2
-COLUMNS = VECTORS * LANES  # of float32; of float64 half as many are as wide
+COLUMNS = VECTORS * LANES  # of float32; half as many float64 have the same width
 
 FUSED = ("contract",)  # a * b + c may be one instruction
 
 
 def whole(number: int) -> ir.Constant:
-    """Return a constant of LLVM's."""
+    """Return a whole number as an LLVM constant."""
     return ir.Constant(I64, number)
 
 
 def load(compiler: Compiler, address: Any, kind: Any, align: int) -> Any:
-    """Return what lies at an address (an LLVM value)."""
+    """Return the value at an address (an LLVM value)."""
     loaded = compiler.builder.load(compiler.builder.inttoptr(address, POINTER), typ=kind)
     loaded.align = align
     return loaded
@@ -77,9 +77,9 @@ def limits(compiler: Compiler, clamp: Any, vector: Any, size: int) -> list[Any]:
 
 
 def clamped(compiler: Compiler, value: Any, bounds: Any) -> Any:
-    """`value` between the bounds; a comparison with NaN is false, so NaN stays.
+    """Return `value` kept between the bounds; a comparison with NaN is false, so NaN stays.
 
-    Written as it is here, each bound is one instruction of a processor's.
+    In this form, each bound is a single instruction.
     """
     build, (low, high) = compiler.builder, bounds
     raised = build.select(build.fcmp_ordered(">", low, value), low, value)
@@ -87,7 +87,7 @@ def clamped(compiler: Compiler, value: Any, bounds: Any) -> Any:
 
 
 def wins(compiler: Compiler, value: Any, most: Any) -> Any:
-    """Return whether `value` is larger, or the first NaN: nothing wins over a NaN."""
+    """Return whether `value` is larger, or is the first NaN: nothing wins over a NaN."""
     build = compiler.builder
     larger = build.fcmp_unordered(">", value, most)
     return build.and_(larger, build.fcmp_ordered("ord", most, most))
@@ -104,7 +104,7 @@ def copy_vectors(compiler: Compiler, source: Number, target: Number) -> None:
 def add_vectors(compiler: Compiler, source: Number, target: Number, bounds: Number) -> None:
     """target[o] += source[o] for `COLUMNS` float32, limited as by `elementwise.relu`.
 
-    All three are addresses; at that of the bounds lie the least and the most.
+    All three are addresses; the bounds are the smallest and the largest allowed number.
     """
     build, vector = compiler.builder, ir.VectorType(ir.FloatType(), COLUMNS)
     low, high = limits(compiler, bounds.value, vector, 4)

@@ -1,8 +1,8 @@
-"""How the work of a kernel is cut into tasks: by the shapes alone, whatever the number of threads.
+"""Cuts the work of a kernel into tasks by the shapes alone, whatever the number of threads.
 
-A task should take ten microseconds or more, far longer than to hand it out; and there should be
-several for each thread, so that nobody waits for the slowest. And one is always slower: its core
-serves another program, too, or is one of a processor's small ones.
+A task should take ten microseconds or more, far longer than handing it out; and there should be
+several for each thread, so that the others do not wait for the slowest. One is always slower,
+because its core also runs another program, or is one of the processor's small cores.
 """
 
 from minicnn.compiler.language import function
@@ -17,5 +17,5 @@ def shares(count: int, size: int = 1) -> int:
 
 @function
 def share(count, task, tasks):
-    """Return the first of the task's things, and the one behind its last."""
+    """Return the first of the task's things, and the one after its last."""
     return count * task // tasks, count * (task + 1) // tasks

@@ -1,4 +1,4 @@
-"""Moving the pixels of pictures: rotate, shift, shear, zoom."""
+"""Moves the pixels of images: rotates, shifts, shears and zooms."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def _inside(position, size, mode):
     return -1.0
 
 
-# One task: a batch has several pictures, and its reader several threads.
+# One task: a batch has several images, and its reader several threads.
 @kernel(tasks=lambda *_: 1, writes="y", vectorize=True)
 def affine_transform(task, x, matrix, offset, order, mode, cval, y):
     """y[i, j] = x at matrix · (i, j) + offset, by the nearest (order 0) or the 4 nearest pixels."""
@@ -68,8 +68,8 @@ def affine_transform(task, x, matrix, offset, order, mode, cval, y):
                 y[i, j, c] = above * (1.0 - down) + below * down
 
 
-# What follows is to give TensorFlow's float32 numbers, bit for bit, so each product is rounded
-# before it is added, also where one instruction could multiply and add.
+# The functions below give TensorFlow's float32 numbers, bit for bit, so each product is rounded
+# before it is added, even where one instruction could multiply and add.
 
 
 @builtin
@@ -98,7 +98,7 @@ def _blend_pixels(compiler: Compiler, near: Any, far: Any, share: Any, target: A
 
 @function
 def _between(above, below, share, y):
-    """y = the line between two others, at this share of the way."""
+    """y = the line between two others, at `share` of the way."""
     for k in range(y.size):
         y[k] = above[k] + _product(below[k] - above[k], share)
 
@@ -108,11 +108,11 @@ def _between(above, below, share, y):
 def resize(task, x, top, bottom, down, left, right, across, y):
     """y[i, j] = x between rows top[i] and bottom[i], and between columns left[j] and right[j].
 
-    down[i] and across[j], in float32, say how far it is to the second of the two.
+    down[i] and across[j], in float32, are the share of the way to the second of the two.
     """
     height, width, channels = y.shape
-    lines = np.empty((2, width * channels), y.dtype)  # rows of x as wide as y: even ones, odd ones
-    held = np.empty(2, top.dtype)  # which they are
+    lines = np.empty((2, width * channels), y.dtype)  # rows of x as wide as y: even, odd
+    held = np.empty(2, top.dtype)  # the numbers of these rows
     held[0], held[1] = -1, -1
     for i in range(height):
         for r in range(top[i], bottom[i] + 1):
@@ -130,7 +130,7 @@ def resize(task, x, top, bottom, down, left, right, across, y):
 
 @kernel(tasks=lambda *_: 1, writes="y", vectorize=True)
 def resize_pixels(task, x, top, bottom, down, left, right, across, y):
-    """`resize` for pixels of four bytes each, of which y takes the first ones: three times as fast.
+    """Resize pixels of four bytes each, of which y takes the first ones, three times as fast.
 
     A vector holds a pixel.
     """
@@ -153,7 +153,7 @@ def resize_pixels(task, x, top, bottom, down, left, right, across, y):
 
 @function
 def _floor(position):
-    """Round down what is at least -2."""
+    """Round down a number that is at least -2."""
     return int(position + 2.0) - 2
 
 
@@ -175,7 +175,7 @@ def _with_fill(x, row, column, top, left, fill, pixel):
     writes="y",
 )
 def sample(task, tasks, x, rows, columns, fill, y):
-    """y[n, i, j] = the pixels around (rows[n, i, j], columns[n, i, j]), the nearer the more.
+    """y[n, i, j] = the pixels around (rows[n, i, j], columns[n, i, j]), weighted by closeness.
 
     Around each image lies `fill`.
     """
@@ -200,7 +200,7 @@ def sample(task, tasks, x, rows, columns, fill, y):
 
 @kernel(tasks=lambda dy, rows, columns, dx: len(dx), writes="dx", vectorize=True)
 def sample_backward(n, dy, rows, columns, dx):
-    """dx: each pixel gets dy of the places around which it lies, the nearer the more."""
+    """dx: each pixel gets dy of the places close to it, weighted by closeness."""
     _, height, width, channels = dx.shape
     dx[n] = 0
     for i in range(dy.shape[1]):

@@ -1,7 +1,7 @@
 """3x3 convolution with a quarter of the multiplications: Winograd's F(4x4, 3x3), in float32.
 
-Take a line of 6 pixels d and 3 weights w. The 4 sums that the window makes of them cost 12
-multiplications. They can be had with 6:
+Take a line of 6 pixels d and 3 weights w. The 4 sums of the window over them cost 12
+multiplications. 6 are enough:
 
     y = AT [(G w) * (BT d)]         * element by element
 
@@ -19,22 +19,21 @@ The gradient of the weights runs the same way backwards. y is linear in G w, so
 
     dw = GT [(A dy) * (BT d)],      A and GT the matrices above, transposed
 
-summed over all tiles: for each point a matrix product (channels, tiles) by (tiles, filters). Where
-these sums are small, tiles are cut into groups that have sums of their own: one thread transforms
-and multiplies all of a group's tiles.
+summed over all tiles: for each point a matrix product (channels, tiles) by (tiles, filters). If
+these sums are small, tiles are cut into groups with their own sums: one thread transforms and
+multiplies all of a group's tiles.
 
 The price is precision. The values at 2 and -2 are up to ten times as large as the pixels and cancel
-later, so that rounding is about ten times that of "direct" (4e-5 against 4e-6 where y has unit
+later, so rounding errors are about ten times those of "direct" (4e-5 against 4e-6 where y has unit
 variance). And a NaN or an infinity makes the whole 4x4 tile NaN, not only the pixels whose window
 sees it.
 
-The numbers: on 2 cores with AVX-512, whose multipliers end at 313 GFLOP/s, 64 to 256 channels and
-a batch of 32 take as long as the plain sum would at 340 to 720 GFLOP/s (`python -m benchmarks
-layers`).
+The numbers: on 2 cores with AVX-512 and a peak of 313 GFLOP/s, 64 to 256 channels and a batch of 32
+take as long as the plain sum would at 340 to 720 GFLOP/s (`python -m benchmarks layers`).
 
-How it stays fast: tiles go through in blocks whose transform stays in the level-2 cache. A patch is
-read where it lies; only at the edge of the picture, or where channels don't fill a vector, it is
-copied, with its zeros, first. So nothing outside an array is ever read.
+How it stays fast: tiles are processed in blocks whose transforms stay in the level-2 cache. A patch
+is read where it lies; only at the edge of the image, or where channels don't fill a vector, is it
+copied first, with its zeros. So nothing outside an array is ever read.
 """
 
 from collections.abc import Sequence
@@ -50,19 +49,19 @@ from minicnn.kernels.simd import COLUMNS, LANES, ROWS, add_line
 from minicnn.kernels.tasks import share, shares
 
 POINTS = 36
-ONES = 7  # the point (1, 1): what is added there comes out at each of the 16 pixels, and back
+ONES = 7  # the point (1, 1): a number added there is added to each of the 16 pixels, and back
 CHANNELS = 64  # whose weights `multiply_few` transforms at a time
 HELD = 2**23  # bytes of points that all threads work on at a time, for the weights' gradient
 HELD_EACH = 2**20  # bytes of points that each thread works on: they stay in its level-2 cache
 _GROUPS = 8  # groups of tiles that have sums of their own
 _SUMS = 5 * 2**19  # bytes of a group's sums, at most: about a level-2 cache
-_TASKS = 8  # as many as should have something to do
+_TASKS = 8  # at least this many should have work
 _LINE = 16  # float32 in a cache line
 _L2_NUMBERS = 2**18  # 1 MB of float32
 
 
 def input_points(d: Sequence[Any]) -> Sequence[Any]:
-    """BT d: the values of 6 pixels' polynomial at the points."""
+    """Return BT d: the values of 6 pixels' polynomial at the points."""
     even, odd = d[4] - d[2] * 4, d[3] - d[1] * 4
     even2, odd2 = d[4] - d[2], (d[3] - d[1]) * 2
     return (
@@ -76,27 +75,27 @@ def input_points(d: Sequence[Any]) -> Sequence[Any]:
 
 
 def weight_points(w: Sequence[Any]) -> Sequence[Any]:
-    """G w: the values of 3 weights' polynomial at the points."""
+    """Return G w: the values of 3 weights' polynomial at the points."""
     even, odd = (w[0] + w[2]) * (-1 / 6), w[1] * (-1 / 6)
     even2, odd2 = w[0] * (1 / 24) + w[2] * (1 / 6), w[1] * (1 / 12)
     return w[0] * (1 / 4), even + odd, even - odd, even2 + odd2, even2 - odd2, w[2]
 
 
 def output_pixels(m: Sequence[Any]) -> Sequence[Any]:
-    """AT m: 4 pixels of the 6 products."""
+    """Return AT m: 4 pixels from the 6 products."""
     even, odd, even2, odd2 = m[1] + m[2], m[1] - m[2], m[3] + m[4], m[3] - m[4]
     return m[0] + even + even2, odd + odd2 * 2, even + even2 * 4, odd + odd2 * 8 + m[5]
 
 
 def output_points(dy: Sequence[Any]) -> Sequence[Any]:
-    """A dy: `output_pixels` transposed."""
+    """Return A dy: `output_pixels` transposed."""
     even, odd = dy[0] + dy[2], dy[1] + dy[3]
     even2, odd2 = dy[0] + dy[2] * 4, dy[1] * 2 + dy[3] * 8
     return dy[0], even + odd, even - odd, even2 + odd2, even2 - odd2, dy[3]
 
 
 def weight_gradient(du: Sequence[Any]) -> Sequence[Any]:
-    """GT du: `weight_points` transposed."""
+    """Return GT du: `weight_points` transposed."""
     even, odd, even2, odd2 = du[1] + du[2], du[1] - du[2], du[3] + du[4], du[3] - du[4]
     return (
         du[0] * (1 / 4) - even * (1 / 6) + even2 * (1 / 24),
@@ -115,7 +114,7 @@ _weight_gradient = grid_transform(weight_gradient, 6, "_weight_gradient")
 
 @function
 def padded(count: int, whole: int) -> int:
-    """`count` rounded up to whole vectors or panels."""
+    """Return `count` rounded up to whole vectors or panels."""
     return -(-count // whole) * whole
 
 
@@ -127,8 +126,8 @@ def tiles_of(y_shape: Sequence[int]) -> int:
 def block_size(tiles: int, channels: int) -> int:
     """Return how many tiles have their points in the level-2 cache, if there are enough.
 
-    Few tiles are cut into blocks for `_TASKS` threads, but of no fewer tiles than a microkernel has
-    rows.
+    Few tiles are cut into blocks for `_TASKS` threads, but no block has fewer tiles than a
+    microkernel has rows.
     """
     fits = _L2_NUMBERS // (POINTS * padded(channels, LANES) * ROWS)
     most = ROWS * max(1, min(4, fits))
@@ -143,16 +142,16 @@ def are_few(tiles: int, channels: int, columns: int) -> bool:
 
 @function
 def scratch_size(tiles: int, depth: int) -> int:
-    """Return the float32 for all points of the tiles, and a cache line against collisions."""
+    """Return the numbers in all points of the tiles, plus a cache line against collisions."""
     return POINTS * (tiles * depth + _LINE)
 
 
 def groups_of(dy_shape: Sequence[int], channels: int) -> int:
     """Return into how many groups, each with sums of its own, the tiles of dw are cut.
 
-    1, that is, all threads at the same sums, where sums are too large for a level-2 cache, or where
-    to add up those of the groups would cost more than to fetch the other cores' points: where all
-    groups' sums are more than one and a half times as many numbers as the points.
+    It is 1 (all threads add to the same sums) if sums are too large for a level-2 cache, or if
+    adding up the groups' sums would cost more than fetching other cores' points: when all groups'
+    sums have more than one and a half times as many numbers as the points.
     """
     columns, tiles = padded(dy_shape[3], COLUMNS), tiles_of(dy_shape)
     sums, points = channels * columns, tiles * (channels + columns)
@@ -165,7 +164,8 @@ def points_shapes(
 ) -> tuple[tuple[int, int, int], ...]:
     """Return the shapes of x's and dy's points: as many tiles at a time as `held` bytes hold.
 
-    Rows of an odd number of cache lines, so that the tiles of a channel don't collide in the cache.
+    Rows have an odd number of cache lines, so that the tiles of a channel don't collide in the
+    cache.
     """
     depths = padded(channels, LANES), padded(dy_shape[3], COLUMNS)
     lines = [depth // _LINE + 1 | 1 for depth in depths]
@@ -230,10 +230,10 @@ def _transform_tile(x, number, before, grid, patch, target, point_bytes):
 
 @function
 def _multiply_panel(points, depth, count, packed, left, channels, bias, panel, products):
-    """products (+)= the points of `count` tiles by one panel's weights, for so many channels.
+    """products (+)= the points of `count` tiles by one panel's weights, for `channels` channels.
 
-    Of the tiles' channels those from `left` on. The sum starts with the bias, or, where `left` is
-    not 0, with the products.
+    It takes the tiles' channels from `left` on. The sum starts with the bias, or, if `left` is not
+    0, with the products.
     """
     point_bytes, product_bytes = points.size // POINTS * 4, products.size // POINTS * 4
     rows = -(-count // ROWS) * ROWS
@@ -263,7 +263,7 @@ def _write_panel(products, first, count, clamp, panel, grid, pool, y, argmax, st
     down, across = grid
     side, product_bytes = 4 // pool, products.size // POINTS * 4
     used = min(COLUMNS, filters - panel * COLUMNS)
-    corner = np.empty((4, 4, COLUMNS), np.float32)  # for tiles of which not all is wanted
+    corner = np.empty((4, 4, COLUMNS), np.float32)  # for tiles that are only partly needed
     argmax_corner = np.empty((2, 2, COLUMNS), np.uint8)
     for t in range(count):
         n, place = (first + t) // (down * across), (first + t) % (down * across)
@@ -302,7 +302,7 @@ def _write_panel(products, first, count, clamp, panel, grid, pool, y, argmax, st
 
 @function
 def _grid(y, pool):
-    """Return how many tiles are one above the other, and side by side, in what is pooled to y."""
+    """Return the rows and columns of tiles in the output that is pooled to y."""
     return -(-y.shape[1] * pool // 4), -(-y.shape[2] * pool // 4)
 
 
@@ -315,9 +315,9 @@ def _blocks(*arguments: Any) -> int:
 def forward(task, x, packed, bias, clamp, before, block, pool, y, argmax, stops):
     """y of x for the weights `packed` by `transform_weights`, `block` tiles at a time.
 
-    `bias` has whole panels; `clamp` is the least and the most that a number of y may be. With a
-    `pool` of 2 instead of 1, y has only the largest of each 2x2 pixels (`tiles_of` those), and
-    argmax, unless it is empty, says which (`channels.find_largest`, also for `stops`).
+    `bias` has whole panels; `clamp` has the smallest and the largest allowed number of y. With a
+    `pool` of 2 instead of 1, y has only the largest of each 2x2 pixels, and argmax, unless it is
+    empty, says which (see `channels.find_largest`, also for `stops`).
     """
     grid, depth = _grid(y, pool), padded(x.shape[3], LANES)
     first = task * block
@@ -344,9 +344,9 @@ def transform_few(tile_number, x, before, tiles, pool, y, points):
 
 @kernel(tasks=lambda points, tiles, w, *_: w.shape[3] // COLUMNS, writes="y argmax")
 def multiply_few(panel, points, tiles, w, bias, clamp, pool, y, argmax, stops):
-    """`forward` of w (3, 3, channels, whole panels), given all points, where they `are_few`.
+    """Compute `forward` for w (3, 3, channels, whole panels), given all points, if they `are_few`.
 
-    There the weights are most of the work: they become four times as many numbers. So a task
+    Then the weights are most of the work: they become four times as many numbers. So a task
     transforms `CHANNELS` of a panel and multiplies with them at once, while they are in its level-2
     cache. (1.2 to 2.5 times as fast, for 14x14x256 to 7x7x512.)
     """
@@ -425,7 +425,7 @@ def _points_and_panels(*arguments: Any) -> int:
 
 @kernel(tasks=_points_and_panels, writes="sums db")
 def add_products_of_points(task, count, start, x_points, dy_points, sums, db):
-    """Add to sums and db what `backward_weight` wants, of so many tiles; `start`: set them."""
+    """Add the share of `count` tiles to sums and db; with `start`, set them instead."""
     panels = sums.shape[2] // COLUMNS
     point, panel = task // panels, task % panels
     _add_products(x_points, dy_points, point, panel, count, start, sums)
@@ -439,7 +439,7 @@ def backward_weight(
 ) -> None:  # fmt: skip
     """sums[point, c, o] = the weights' gradient at the points, before `weight_gradient`.
 
-    And db[o] += the sum of dy, for at one point the value of dy's tile is the sum of its pixels.
+    And db[o] += the sum of dy: at one point, the value of dy's tile is the sum of its pixels.
     x_points and dy_points (POINTS, tiles at a time, whole vectors) are scratch.
     """
     tiles, at_once = tiles_of(dy.shape), x_points.shape[1]
@@ -451,10 +451,10 @@ def backward_weight(
 
 @kernel(tasks=lambda *arguments: len(arguments[-1]), writes="sums db")
 def backward_weight_in_groups(group, dy, x, before, x_points, dy_points, sums, db):
-    """`backward_weight` for each group of tiles by one task: sums[group] and db[group].
+    """Compute `backward_weight` for each group of tiles in one task: sums[group] and db[group].
 
-    What a thread transforms it multiplies, so that no core asks another one for it. x_points and
-    dy_points are the shapes of scratch (POINTS, tiles at a time, whole vectors).
+    The thread that transforms tiles also multiplies them, so no core asks another for data.
+    x_points and dy_points are the shapes of scratch (POINTS, tiles at a time, whole vectors).
     """
     grid = _grid(dy, 1)
     groups, at_once, panels = len(sums), x_points[1], sums.shape[3] // COLUMNS

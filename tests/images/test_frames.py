@@ -96,7 +96,7 @@ def test_weights_subsets_and_absolute_paths(table: Any, tmp_path: Path) -> None:
 
 def test_rows_without_a_photo_are_left_out(table: Any, tmp_path: Path) -> None:
     table["filename"][1:3] = ["gone.png", "notes.txt"]
-    with pytest.warns(UserWarning, match="2 of 6 rows of 'filename' name no photo that is there"):
+    with pytest.warns(UserWarning, match="2 of 6 rows of 'filename' name photos that do not exist"):
         found = flow(table, tmp_path)
     assert found.classes == [1, 0, 1, 2]
     with warnings.catch_warnings():
