@@ -186,9 +186,12 @@ class Network(GraphLayer):
         argument = "x" if len(self.graph.inputs) == 1 else f'input "{symbol.name}"'
         array = x if isinstance(x, np.ndarray) else np.asarray(x)
         if array.dtype.kind not in "fiub":
-            raise TypeError(
-                f"{self.label} expects {argument} to be numbers. Received dtype {array.dtype}."
-            )
+            received = f"dtype {array.dtype}."
+            if array.dtype.kind == "U":
+                received = (
+                    "text. load_img reads a photo, image_dataset_from_directory a folder of photos."
+                )
+            raise TypeError(f"{self.label} expects {argument} to be numbers. Received {received}")
         fitted = _of_rank(array, symbol.shape)
         alone = (1, *array.shape)
         if array.ndim > 1:  # `predict` reads the rows of one image as examples, 32 at a time

@@ -23,6 +23,9 @@ Result = TypeVar("Result")
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 PHOTO_ENDINGS = tuple(sorted((*ENDINGS, ".jfif", ".ppm", ".tif", ".tiff", ".webp")))
 
+# The parts of a data set, as folders are named for them. No class is.
+PARTS = frozenset(["train", "training", "validation", "valid", "val", "test", "testing"])
+
 # Decoding releases the GIL, so threads share the work; more than a few would only take memory.
 THREADS = max(1, min(os.cpu_count() or 1, 8))
 
@@ -181,7 +184,10 @@ def check_no_class_is_empty(
 
 
 def check_class_count(directory: str, classes: Sequence[str], who: str, binary: bool) -> None:
-    """Raise a `ValueError` unless there are two classes or more, or just two with `binary`."""
+    """Raise a `ValueError` unless there are two classes or more, or just two with `binary`.
+
+    Warn if the folders are named as the parts of a data set are: each has the classes in it.
+    """
     if binary and len(classes) != 2:
         raise ValueError(
             f"{who} expects exactly 2 class folders in {directory!r} for binary labels. "
@@ -191,6 +197,12 @@ def check_class_count(directory: str, classes: Sequence[str], who: str, binary: 
         found = f"only {classes[0]!r}" if classes else "none"
         raise ValueError(
             f"{who} expects one folder per class, at least 2, in {directory!r}. Found {found}."
+        )
+    if PARTS.issuperset(map(str.lower, classes)):
+        warnings.warn(
+            f"{who} takes the folders {', '.join(map(repr, classes))} for classes. If each has a "
+            f"folder per class, name one of them: {str(Path(directory, classes[0]))!r}.",
+            stacklevel=4,
         )
 
 

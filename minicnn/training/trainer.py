@@ -154,6 +154,7 @@ class Trainer(Evaluating):
                     validate_on = self._current(validate_on, False)
                     held_out = self._evaluate(validate_on.batches, validate_on.model, events)
                     logs |= {f"val_{key}": value for key, value in held_out.items()}
+                self._warn_of_loss(logs)
                 events.call("on_epoch_end", epoch, logs)
                 if self.stop_training:
                     break
@@ -255,23 +256,25 @@ class Trainer(Evaluating):
             training.steps = step + 1
         elif not self.stop_training:
             warn_of_early_end("training data", step + 1, training)
-        self._warn_of_loss(logs["loss"])
         return logs
 
-    def _warn_of_loss(self, loss: float) -> None:
+    def _warn_of_loss(self, logs: Mapping[str, float]) -> None:
         """Warn of a loss that shows a mistake, and say where to look for it."""
+        name, loss = "loss", logs["loss"]
+        if loss <= FAR and "val_loss" in logs:
+            name, loss = "validation loss", logs["val_loss"]
         if np.isnan(loss):
             warnings.warn(
-                f"{self.label}: the loss became NaN. Are there NaN among the inputs, or is the "
+                f"{self.label}: the {name} became NaN. Are there NaN among the inputs, or is the "
                 f"learning rate ({self.optimizer.learning_rate:g}) too large?",
-                stacklevel=4,
+                stacklevel=3,
             )
         elif loss > FAR and "crossentropy" in getattr(self.loss, "name", ""):
             warnings.warn(
-                f"{self.label}: the loss is above {FAR:,}, and guessing costs only log(classes). "
+                f"{self.label}: the {name} is above {FAR:,}, and guessing costs only log(classes). "
                 "Are the pixels scaled, in each generator (rescale, preprocess_input)? "
                 "minicnn.explain.health(model, x, y) looks at it.",
-                stacklevel=4,
+                stacklevel=3,
             )
 
     def _validation_batches(self, data: Any, batch_size: int | None, steps: int | None) -> Batches:

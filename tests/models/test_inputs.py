@@ -36,7 +36,7 @@ from minicnn.layers import (
         (
             np.full((2, 6, 6, 2), "a"),
             TypeError,
-            r'Sequential "sequential" expects x to be numbers\. Received dtype <U1\.',
+            r'Sequential "sequential" expects x to be numbers\. Received text\. load_img reads',
         ),
         (np.zeros((2, 6, 6, 2), complex), TypeError, r"numbers\. Received dtype complex128\."),
         (None, TypeError, r"numbers\. Received dtype object\."),

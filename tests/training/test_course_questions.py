@@ -12,6 +12,7 @@ import pytest
 import minicnn
 from minicnn import layers
 from minicnn.preprocessing.image import ImageDataGenerator
+from minicnn.utils import image_dataset_from_directory
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,6 +64,30 @@ def test_pixels_that_nobody_has_scaled(units, activation, loss):
         made = model(1, None, "mse")  # there a large loss may be right
         made.optimizer.learning_rate = 0
         made.fit(x, 1000.0 * y, verbose=0)
+    made = model(units, activation, loss)
+    made.optimizer.learning_rate = 50
+    with pytest.warns(UserWarning, match=r"the validation loss is above 1,000, .* in each gener"):
+        made.fit(x / 255, y, validation_data=(x * 100, y), verbose=0)
+
+
+def test_a_folder_of_train_and_validation_in_place_of_one_of_them(tmp_path):
+    for part in ("train", "validation"):
+        for kind in ("dress", "hat"):
+            (tmp_path / part / kind).mkdir(parents=True)
+            minicnn.utils.save_img(tmp_path / part / kind / "1.png", np.zeros((4, 4, 3)))
+    flow, read = ImageDataGenerator().flow_from_directory, image_dataset_from_directory
+    for reader, size in ((flow, "target_size"), (read, "image_size")):
+        with pytest.warns(UserWarning, match=r"takes the folders 'train', 'validation' for clas"):
+            reader(tmp_path, **{size: (4, 4)})
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            reader(tmp_path / "train", **{size: (4, 4)})
+
+
+def test_a_path_in_place_of_photos():
+    for method in ("fit", "predict"):
+        with pytest.raises(TypeError, match=r"x to be numbers\. Received text\. load_img"):
+            getattr(model(), method)("clothing-dataset-small/train")
 
 
 def test_channels_that_are_not_known():
