@@ -41,7 +41,8 @@ def add_option(parser: argparse.ArgumentParser) -> None:
 def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse the arguments, and before them those of the file that `--config` names.
 
-    `given` of the result has the names of all options that one of them has, also with a default.
+    `given` of the result has the names of all options that one of them has, also with a default;
+    but a file that a run has written names all options, so that a default in it is not given.
     Raises `ValueError` for a file that is no TOML, or has a key that is no option of the command;
     what is wrong with a value the parser says.
     """
@@ -60,6 +61,7 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> a
     found = read(path)
     made_with = found.pop(_MADE_WITH, None)
     told: list[str] = []
+    taken: set[str] = set()
     actions = {name: one for name, one in actions.items() if one.dest not in ("help", "config")}
     for key, value in found.items():
         action = actions.get(key.replace("_", "-"))
@@ -74,8 +76,13 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> a
             given = [word for word in given if word != off]
             continue
         told += _words(path, _name(action), action, value)
+        if not _is_given(action.option_strings, given):
+            taken.add(action.dest)
     options = _parsed(parser, [*told, *given])
     options.given |= {actions[key.replace("_", "-")].dest for key in found}
+    if made_with is not None:
+        usual = {name for name in taken if getattr(options, name) == parser.get_default(name)}
+        options.given -= usual
     options.made_with = made_with
     return options
 

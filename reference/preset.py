@@ -6,7 +6,9 @@ A preset is a list of parts, each a few options. This trains with the first part
 two, and so on, each with several seeds, and prints what each adds (an ablation). `reference.train`
 then trains with those parts that were the best on the validation photos; nothing else is asked.
 
-Options of the command line, or of --config, count more than those of the preset.
+Options of the command line, or of --config, count more than those of the preset; they are not
+compared, and this says so. A config.toml that a run wrote names all options: those that are
+defaults do not count.
 """
 
 import argparse
@@ -96,6 +98,8 @@ def choose(options: argparse.Namespace) -> argparse.Namespace:
             settings_from(chosen)
         except ValueError as error:
             raise ValueError(f"--preset best, {label}: {error}") from None
+    if taken := as_given(options):
+        say(f"Not compared, since they are given: {', '.join(taken)}.")
     machine, splits, _, base = prepare(options, _seen(options))
     if options.fine_tune:
         tuning.stages(base.network, options.fine_tune)
@@ -115,6 +119,22 @@ def choose(options: argparse.Namespace) -> argparse.Namespace:
 
 def _seen(options: argparse.Namespace) -> Sequence[int]:
     return options.image_sizes or ([options.image_size] if options.image_size else IMAGE_SIZES)
+
+
+def as_given(options: argparse.Namespace) -> list[str]:
+    """The options that the preset would compare, if nothing had been said of them, as words."""
+    compared = {name for part in parts(IMAGE_SIZES, "") for name in part.options}
+    if options.image_sizes:  # each of them is compared
+        compared.remove("image_sizes")
+    found = {
+        name: getattr(options, name) for name in sorted(compared & options.given)
+        if getattr(options, name) is not None
+    }  # fmt: skip
+    return [
+        f"--{'no-' * (value is False)}{name.replace('_', '-')}"
+        + (f" {value}" if not isinstance(value, bool) else "")
+        for name, value in found.items()
+    ]
 
 
 def with_parts(options: argparse.Namespace) -> list[tuple[str, argparse.Namespace]]:

@@ -93,6 +93,24 @@ def test_a_default_in_the_command_line_or_a_file_is_given(tmp_path):
     found = parts_of("--config", str(path), "--image-size", "64", "--schedule", "constant")
     assert [label for label, _ in found] == ["64 pixels, bilinear", "constant, 40 epochs"]
     assert found[-1][1].ensemble == 1
+    given = options_of("--config", str(path), "--image-size", "64", "--schedule", "constant")
+    assert preset.as_given(given) == [
+        "--no-antialias", "--ensemble 1", "--image-size 64", "--schedule constant",
+    ]  # fmt: skip
+
+
+def test_the_defaults_in_a_file_that_a_run_wrote_are_not_given(tmp_path):
+    """It names all options: otherwise the preset would compare nothing, and not say so."""
+    told = ["--data", "x", "--epochs", "12", "--batch-size", "16", "--output", str(tmp_path)]
+    config.write(training.parser(), config.parse(training.parser(), told), "Keras 3")
+    file = ["--config", str(tmp_path / "config.toml")]
+    found = parts_of(*file)
+    assert [label for label, _ in found][3:] == [
+        "150 + 192 + 224 side by side", "one-cycle, 12 epochs", "5 seeds in one model",
+    ]  # fmt: skip
+    assert found[-1][1].batch_size == 16
+    assert preset.as_given(options_of(*file)) == ["--epochs 12"]
+    assert preset.as_given(options_of(*file, "--ensemble", "1")) == ["--ensemble 1", "--epochs 12"]
 
 
 @pytest.mark.parametrize(
@@ -120,6 +138,7 @@ def test_the_best_parts_are_trained_and_finished_ones_are_kept(
     told += ["--output", str(tmp_path)]
     assert training.run([*options, *told]) == 0
     printed = capsys.readouterr().out
+    assert "Not compared, since they are given: --epochs 1, --image-size 48.\n" in printed
     rows = list(csv.DictReader((tmp_path / "ablation.csv").open()))
     labels = ["48 pixels, bilinear", "antialiased reading", "one-cycle, 1 epochs"]
     labels.append("2 seeds in one model")
