@@ -20,8 +20,7 @@ from minicnn._support.atomic import replacing
 from minicnn.explain.arithmetic import check_place
 from minicnn.explain.classes import kind_of
 from minicnn.explain.page import learning
-from minicnn.explain.page.checkpoints import described as described_checkpoints
-from minicnn.explain.page.checkpoints import weights_of
+from minicnn.explain.page.checkpoints import Past, weights_of
 from minicnn.explain.page.document import page_of, pixel_range
 from minicnn.explain.page.given import check_finite, images_of, one_output, pictures_of, reading_of
 from minicnn.explain.page.others import Others
@@ -138,14 +137,21 @@ def build(
         facts["learning"] = learning.facts_of(model, uses, kind, *given)
     others = Others(images[1:])
     rivals = rivals_of(against, uses, images, names, output)
-    (plan, described, arrays), half = _planned(model, uses, limit, others, rivals)
+    past = Past(whole, before, uses)
+    try:
+        found = _planned(model, uses, limit - past.characters, others, rivals)
+    except ValueError as error:
+        if not before:
+            raise
+        raise past.refusal() from error
+    (plan, described, arrays), half = found
     arrays.limit = limit
     pixels = [described[0]["y"], *others.pixels(described, arrays)]
     facts["stored"] = 1 + len(uses[0].others)
     facts["photos"] = [{**p, "at": at} for p, at in zip(pictures, pixels, strict=True)]
     facts["against"] = [rival.describe(described, pixels, arrays, half) for rival in rivals]
     if before:
-        facts["checkpoints"] = described_checkpoints(whole, before, uses, described, arrays)
+        facts["checkpoints"] = past.described(described, arrays)
     numbers = arrays.text()
     notes += says(plan, uses, described)
     notes += [message("note.rival", name=r.name) for r in rivals if r.outputs >= 0]

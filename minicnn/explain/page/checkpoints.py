@@ -7,6 +7,7 @@ import numpy as np
 
 from minicnn.explain.page.passes import Use
 from minicnn.explain.page.plan import Arrays, is_cut
+from minicnn.explain.show import count
 from minicnn.layers.base import Array
 from minicnn.models import Model
 
@@ -37,42 +38,67 @@ def weights_of(model: Model, checkpoints: Any) -> dict[str, list[Array]]:
     return found
 
 
-def described(
-    model: Model, checkpoints: dict[str, list[Array]], uses: list[Use], nodes: Any, arrays: Arrays
-) -> list[dict[str, Any]]:
-    """Add the weights that differ from the model's to the page's numbers, and say where they are.
+class Past:
+    """The checkpoints of a page: of each, the weights that differ from the model's."""
 
-    Raises `ValueError` if they do not fit, and for a page with only some of the kernels.
-    """
-    if is_cut(nodes):
-        raise ValueError(
-            f"{model.label} is too big for a page with checkpoints: the page has only some kernels."
-        )
-    places = {id(variable): k for k, variable in enumerate(model.weights)}
-    keys = {
-        places[id(variable)]: "/".join([*use.path, use.layer.name, variable.name])
-        for use in uses
-        for variable in use.layer.weights
-    }
-    now = [variable.numpy() for variable in model.weights]
-    changed = {
-        name: [k for k in keys if not np.array_equal(weights[k], now[k])]
-        for name, weights in checkpoints.items()
-    }
-    count = sum(now[k].size + 2 for numbers in changed.values() for k in numbers)
-    half = 4 * count > arrays.room
-    if 2 * count > arrays.room:
-        raise ValueError(
-            f"{len(checkpoints)} checkpoints of {model.label} do not fit into a page: pass fewer."
-        )
-    return [
-        {
-            "name": name,
-            "half": half,
-            "weights": {
-                keys[k]: {"shape": list(now[k].shape), "at": arrays.add(weights[k], half)}
-                for k in changed[name]
-            },
+    def __init__(self, model: Model, checkpoints: dict[str, list[Array]], uses: list[Use]) -> None:
+        self.model, self.weights = model, checkpoints
+        places = {id(variable): k for k, variable in enumerate(model.weights)}
+        self.keys = {
+            places[id(variable)]: "/".join([*use.path, use.layer.name, variable.name])
+            for use in uses
+            for variable in use.layer.weights
         }
-        for name, weights in checkpoints.items()
-    ]
+        now = [variable.numpy() for variable in model.weights]
+        self.changed = {
+            name: [k for k in self.keys if not np.array_equal(weights[k], now[k])]
+            for name, weights in checkpoints.items()
+        }
+        self.count = sum(now[k].size + 2 for numbers in self.changed.values() for k in numbers)
+
+    @property
+    def characters(self) -> int:
+        """How many characters of a page the weights take, with 11 bits each."""
+        return 2 * self.count * 4 // 3 + 8 if self.weights else 0
+
+    def described(self, nodes: list[dict[str, Any]], arrays: Arrays) -> list[dict[str, Any]]:
+        """Add the weights to the page's numbers, and return where they are.
+
+        Raises `ValueError` if the page lacks kernels to compute what changes.
+        """
+        if lost := self._lost(nodes):
+            raise self.refusal(f" to compute {lost}, which differs there or follows what differs")
+        half = 4 * self.count > arrays.room
+        return [
+            {
+                "name": name,
+                "half": half,
+                "weights": {
+                    self.keys[k]: {
+                        "shape": list(weights[k].shape),
+                        "at": arrays.add(weights[k], half),
+                    }
+                    for k in self.changed[name]
+                },
+            }
+            for name, weights in self.weights.items()
+        ]
+
+    def refusal(self, what: str = "") -> ValueError:
+        """Return the error for checkpoints that do not fit; `what`: to do what."""
+        return ValueError(
+            f"A page of {self.model.label} and {count(len(self.weights), 'checkpoint')} has too "
+            f"little room{what}: pass fewer, or compare two networks, with against."
+        )
+
+    def _lost(self, nodes: list[dict[str, Any]]) -> str:
+        """Return a layer that a page cannot compute with these weights, or "": it lacks kernels."""
+        changed = {self.keys[k] for numbers in self.changed.values() for k in numbers}
+        touched: set[int] = set()
+        for number, node in enumerate(nodes):
+            own = {"/".join([*node["path"], node["layer"], name]) for name in node["params"]}
+            if changed & own or touched & {*node["inputs"]}:
+                touched.add(number)
+                if is_cut([node]):
+                    return str(node["name"])
+        return ""

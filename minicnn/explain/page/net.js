@@ -146,6 +146,8 @@ export class Net {
   obstacle(id) {
     const node = this.nodes[id];
     if (!node.known) return words("page.no_formula", { type: node.type });
+    const { length } = Object.keys(node.params);
+    if (node.count && !length) return words("note.rival", { name: this.name });
     const partial = Object.values(node.params).find((p) => p.kept);
     if (!partial) return "";
     const n = partial.shape.at(-1);
@@ -309,7 +311,8 @@ export class Net {
 
   // Why the page shows only the photo that it was made for, or "".
   get obstacleToPhotos() {
-    return this.nodes.map(({ id }) => this.obstacle(id)).find(Boolean) ?? "";
+    const why = this.nodes.map(({ id }) => this.obstacle(id)).find(Boolean);
+    return why ? words("photos.left_out", { why }) : "";
   }
 
   // The pixels of a photo, as the model sees them.

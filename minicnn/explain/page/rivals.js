@@ -11,10 +11,13 @@ import { Net } from "page/net.js";
 export function rivalsOf(facts, bytes) {
   const given = (facts.against ?? []).map((own) => {
     const photos = facts.photos.map((photo, k) => ({ ...photo, at: own.pixels[k] }));
-    const made = rival(own.name, { ...facts, ...own, photos }, bytes, own.pairs);
+    const whole = { ...facts, ...own, model: own.name, photos };
+    const made = rival(own.name, whole, bytes, own.pairs);
     return { ...made, asked: true, norms: own.norms ?? {} };
   });
-  const earlier = (facts.checkpoints ?? []).map(({ name, weights }) => {
+  // A page with some of the kernels shows checkpoints, but computes no network from the photo on.
+  const cut = facts.nodes.some((node) => Object.values(node.params).some(({ kept }) => kept));
+  const earlier = (cut ? [] : (facts.checkpoints ?? [])).map(({ name, weights }) => {
     const nodes = facts.nodes.map((node) => withWeights(node, weights));
     const pairs = nodes.map((_, id) => [id, id]);
     return rival(name, { ...facts, nodes, stored: 0 }, bytes, pairs);

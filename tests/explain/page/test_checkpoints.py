@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from pages import NAMES, changed, numbers, photo, seeded, small_cnn, wait
+from pages import NAMES, changed, numbers, photo, seeded, small_cnn, wait, with_a_large_dense
 
 from minicnn import Input, Sequential, commands, layers
 from minicnn.explain.page import build
@@ -83,8 +83,30 @@ def test_checkpoints_take_fewer_bits_or_are_refused_where_there_is_no_room(tmp_p
     assert facts_of(build(model, x, path, checkpoints=past, limit=400_000))["checkpoints"][0][
         "half"
     ]
-    with pytest.raises(ValueError, match=r"8 checkpoints of .* do not fit into a page: pass fewer"):
+    with pytest.raises(ValueError, match=r"and 8 checkpoints has too little room: pass fewer"):
         build(model, x, checkpoints=past, limit=200_000)
+
+
+def test_a_page_with_some_of_the_kernels_slides_over_a_training_of_the_others(tmp_path, opened):
+    """As of a frozen base that is too large for a page, with a new head."""
+    model, x = with_a_large_dense(), np.concatenate([photo((12, 12, 3), k) for k in range(2)])
+    *kept, kernel, bias = model.get_weights()
+    past = {"epoch_1": [*kept, -kernel, bias + 1]}
+    tab = opened(build(model, x, tmp_path / "page.html", checkpoints=past, limit=60_000))
+    assert "units of large are left out" in tab.evaluate("page.net.obstacleToPhotos")
+    assert tab.evaluate("page.rivals.length") == 0
+    earlier = with_a_large_dense()
+    earlier.set_weights(past["epoch_1"])
+    slide(tab, 0)
+    for number, one in enumerate(x):
+        if number:
+            changed(tab, tab.get_by_role("button", name="Photo 1:").click)
+        p = numbers(tab, "Array.from(page.net.probabilities())")
+        np.testing.assert_allclose(p, earlier.predict(one[None], verbose=0)[0], rtol=5e-3)
+    past["epoch_0"] = [-model.get_weights()[0], *model.get_weights()[1:]]
+    lacks = r"and 2 checkpoints has too little room to compute large, .* two networks, with against"
+    with pytest.raises(ValueError, match=lacks):
+        build(model, x, checkpoints=past, limit=60_000)
 
 
 def test_what_is_no_checkpoint_of_the_model_is_refused():

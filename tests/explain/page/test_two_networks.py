@@ -218,6 +218,15 @@ def test_of_networks_that_are_too_large_the_page_has_outputs(tmp_path, opened):
     large = apart(*(each.get_layer("large").get_weights() for each in (model, other)))
     assert told(tab, "data-weights")["large"] == pytest.approx(large, rel=1e-5)
     assert "Of the network after this page has outputs" in tab.locator(".notes").inner_text()
+    # Where only the other one is too large, no other photo goes through both.
+    tab = opened(build(model, X, tmp_path / "page.html", limit=130_000, against={"after": other}))
+    assert tab.evaluate("page.net.obstacleToPhotos") == ""
+    add = tab.get_by_role("button", name="Add a photo")
+    assert add.is_disabled()
+    assert add.get_attribute("title") == (
+        "Of the network after this page has outputs, and no kernels. A page that is made with this "
+        "photo, too, shows it: minicnn explain takes several."
+    )
 
 
 def test_rounding_to_11_bits_is_no_difference_to_be_seen(tmp_path, opened):
