@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn._support.settings import parameters_of
 from minicnn._support.terminal import install_extra
 from minicnn.functional import ACTIVATIONS
 from minicnn.layers import LAYERS
@@ -444,7 +445,7 @@ def _run_keras(layer: Any, xs: list[Array], dy: Array, case: Case) -> dict[str, 
     tensors = [tf.constant(x) for x in xs]
     statistics = [v for v in layer.weights if "moving" in v.name]
     kwargs = {}
-    if layer._call_has_training_arg:
+    if "training" in parameters_of(type(layer).call):
         kwargs["training"] = case.training
     with tf.GradientTape() as tape:
         tape.watch(tensors)

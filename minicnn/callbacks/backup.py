@@ -2,17 +2,16 @@
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minicnn import shapes
-from minicnn._support import seeding
 from minicnn._support.archives import DAMAGED
 from minicnn._support.atomic import make_folder, replacing
 from minicnn.callbacks.base import Callback, Logs
+from minicnn.layers.noise import generators_within
 
 
 class BackupAndRestore(Callback):
@@ -117,7 +116,7 @@ class BackupAndRestore(Callback):
         about = {
             "epoch": epoch,
             "learning_rate": optimizer.learning_rate if optimizer.has_own_rate else None,
-            "generators": [generator.bit_generator.state for generator in _generators(model)],
+            "generators": [generator.bit_generator.state for generator in generators_within(model)],
         }
         latest, previous = self._files
         if self.double_checkpoint and latest.exists():
@@ -141,7 +140,7 @@ class BackupAndRestore(Callback):
                 "begin anew."
             ) from error
         model, optimizer = self.model, self.model.optimizer
-        generators = list(_generators(model))
+        generators = list(generators_within(model))
         weights, state = (
             [found[f"{kind} {i}"] for i in range(len(found)) if f"{kind} {i}" in found]
             for kind in ("weight", "optimizer")
@@ -174,15 +173,3 @@ class BackupAndRestore(Callback):
 def _continue(generators: list[np.random.Generator], states: list[Any]) -> None:
     for generator, state in zip(generators, states, strict=True):
         generator.bit_generator.state = state
-
-
-def _generators(model: Any) -> Iterator[np.random.Generator]:
-    """Yield what training draws from: minicnn's own generator and those of layers with a seed."""
-    yield seeding.default_generator()
-    stack = list(model.layers)
-    while stack:
-        layer = stack.pop()
-        stack += getattr(layer, "layers", [within for _, within in layer.sublayers()])
-        generator = getattr(layer, "_generator", None)
-        if isinstance(generator, np.random.Generator):
-            yield generator

@@ -23,11 +23,13 @@ from minicnn.training import Trainer
 def copied(source: Layer, dtype: str | None = None) -> Any:
     """A copy of a layer or model, with another dtype if one is given."""
     # The copy leaves out what a model was compiled with: it may be large, or the user's own.
-    left_out = [id(model._compiled) for model in all_layers(source) if isinstance(model, Trainer)]
+    left_out = [
+        id(model.compiled_with) for model in all_layers(source) if isinstance(model, Trainer)
+    ]
     clone = copy.deepcopy(source, dict.fromkeys(left_out))
     for layer in all_layers(clone):
-        if isinstance(layer, RandomLayer) and layer._generator is None:
-            layer._generator = np.random.default_rng(0)
+        if isinstance(layer, RandomLayer) and layer.own_generator is None:
+            layer.own_generator = np.random.default_rng(0)
         if dtype is not None:
             layer.dtype = dtype
             for variable in layer.weights_list:
@@ -50,7 +52,7 @@ def restart_random_layers(layer: Any, seed: int) -> None:
     """Reset a copy's generators, so that the next pass after each such call draws the same."""
     for inner in all_layers(layer):
         if isinstance(inner, RandomLayer):
-            inner._generator = np.random.default_rng(seed)
+            inner.own_generator = np.random.default_rng(seed)
 
 
 def all_layers(layer: Any) -> Iterator[Layer]:

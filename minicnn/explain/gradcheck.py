@@ -290,7 +290,7 @@ def _loss(source: Layer, y: Any, loss: Any, who: str) -> Any:
         return None
     names = source.target_names if isinstance(source, Model) and source.built else []
     if len(names) > 1:
-        compiled = source._compiled if isinstance(source, Model) else None
+        compiled = source.compiled_with if isinstance(source, Model) else None
         outputs = outputs_of(names, loss, None, None, None) if loss is not None else None
         outputs = outputs or (compiled.outputs if compiled is not None else [])
         if not any(output.loss for output in outputs):

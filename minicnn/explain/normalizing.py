@@ -87,7 +87,7 @@ def _grid(ranges: list[Any]) -> Array:
 
 def _own_axes(layer: Any, rank: int) -> list[int]:
     """The axes, the batch included, along which there is a gamma for each place."""
-    return [rank - 1] if isinstance(layer, layers.GroupNormalization) else list(layer._axes)
+    return [rank - 1] if isinstance(layer, layers.GroupNormalization) else list(layer.weight_axes)
 
 
 def _parameter(layer: Any, name: str, places: Array, otherwise: float) -> Array:

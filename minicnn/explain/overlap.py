@@ -22,7 +22,7 @@ Array = np.ndarray
 
 def explain_loss(found: LossOfPass, loss: losses.Tversky, example: int, at: Any) -> Explanation:
     """1 - overlap / size: a term for each pixel of the overlap."""
-    each = np.asarray(loss._losses(found.cache["y_true"], found.cache["y_pred"], False))
+    each = np.asarray(loss.each_loss(found.cache["y_true"], found.cache["y_pred"], False))
     where: tuple[int, ...] = ()
     if each.ndim:
         spot = find_spot(type(loss).__name__, each, at, example, "losses")

@@ -3,12 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
-
-from minicnn._support import seeding
 from minicnn._support.variable import Computed
 from minicnn.layers import Layer
-from minicnn.layers.noise import RandomLayer
+from minicnn.layers.noise import generators_within
 
 
 @contextmanager
@@ -22,7 +19,7 @@ def restored(layer: Layer) -> Iterator[None]:
         for variable in layer.weights
         if not variable.trainable and not isinstance(variable, Computed)
     ]
-    states = [(g, g.bit_generator.state) for g in _generators(layer)]
+    states = [(g, g.bit_generator.state) for g in generators_within(layer)]
     try:
         yield
     finally:
@@ -30,13 +27,3 @@ def restored(layer: Layer) -> Iterator[None]:
             variable.assign(value)
         for generator, state in states:
             generator.bit_generator.state = state
-
-
-def _generators(layer: Layer) -> Iterator[np.random.Generator]:
-    yield seeding.default_generator()
-    stack = [layer]
-    while stack:
-        inner = stack.pop()
-        stack += getattr(inner, "layers", [within for _, within in inner.sublayers()])
-        if isinstance(inner, RandomLayer) and inner._generator is not None:
-            yield inner._generator

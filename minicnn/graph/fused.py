@@ -187,7 +187,7 @@ class FusedLayer(WrappedLayer):
     @property
     def _block(self) -> dict[str, Any]:
         groups = self.layer.groups
-        return {"pool_size": self.pool_size, "groups": groups, **self.layer._window}
+        return {"pool_size": self.pool_size, "groups": groups, **self.layer.window_options}
 
     def _pooled(self, x: Array, remember: bool) -> tuple[Array, Array | None]:
         scale, bias = self.scaling()
@@ -216,7 +216,7 @@ def _scale_and_shift(normalization: Any) -> tuple[Array, Array]:
 
 
 def _conv2d(layer: Conv2D, x: Array, end: Scaling, limits: str) -> tuple[Array, Kept]:
-    w, options = layer.kernel.value, layer._window
+    w, options = layer.kernel.value, layer.window_options
     y = functional.conv2d(
         x, w, end.bias, scale=end.scale, activation=limits, groups=layer.groups, **options
     )
@@ -227,7 +227,7 @@ def _conv2d_transpose(
     layer: Conv2DTranspose, x: Array, end: Scaling, limits: str
 ) -> tuple[Array, Kept]:
     y = functional.conv2d_transpose(
-        x, layer.kernel.value, end.bias, scale=end.scale, activation=limits, **layer._options
+        x, layer.kernel.value, end.bias, scale=end.scale, activation=limits, **layer.window_options
     )
     return y, {"x": x}
 
@@ -238,14 +238,14 @@ def _depthwise_conv2d(
     w = layer.kernel.value
     if end.scale is not None:
         w = w * end.scale.reshape(w.shape[2:])
-    y = functional.depthwise_conv2d(x, w, end.bias, activation=limits, **layer._window)
+    y = functional.depthwise_conv2d(x, w, end.bias, activation=limits, **layer.window_options)
     return y, {"x": x}
 
 
 def _separable_conv2d(
     layer: SeparableConv2D, x: Array, end: Scaling, limits: str
 ) -> tuple[Array, Kept]:
-    h = functional.depthwise_conv2d(x, layer.depthwise_kernel.value, **layer._window)
+    h = functional.depthwise_conv2d(x, layer.depthwise_kernel.value, **layer.window_options)
     w = layer.pointwise_kernel.value
     y = functional.conv2d(h, w, end.bias, scale=end.scale, activation=limits, name=layer.label)
     return y, {"x": x, "h": h}

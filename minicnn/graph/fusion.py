@@ -137,7 +137,7 @@ def settings(layer: Layer) -> Any:
 def _settings_of(kind: Any) -> Callable[[Layer], Any]:
     if kind not in (*PRODUCTS, BatchNormalization, Activation, ReLU, MaxPooling2D):
         return lambda layer: None
-    names = [name for name in kind._arguments() if name != "activation"]
+    names = [name for name in kind.argument_names() if name != "activation"]
     return operator.attrgetter("activation_name", "activity_regularizer", *names)
 
 

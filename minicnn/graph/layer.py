@@ -49,6 +49,7 @@ class GraphLayer(Layer):
     """
 
     training_by_default = None  # each of its layers decides
+    is_network = True
     nesting = 1  # how many networks deep it is, counting itself
     fixed = False
 
@@ -105,9 +106,10 @@ class GraphLayer(Layer):
     @property
     def graph(self) -> Graph:
         """The layers and the symbols between them; `AttributeError` if there are none yet."""
-        return self._require_graph("layers", AttributeError)
+        return self.require_graph("layers", AttributeError)
 
-    def _require_graph(self, what: str, error: type[Exception] = ValueError) -> Graph:
+    def require_graph(self, what: str, error: type[Exception] = ValueError) -> Graph:
+        """Return the graph; raise the error, which says that there is no `what` yet."""
         if self._graph is None or not self.built:
             start = "build it for a shape" if self.calls else "start it with an Input"
             raise error(f"{self.label} has no {what} yet: {start}, or call it on data.")
@@ -137,7 +139,7 @@ class GraphLayer(Layer):
     @property
     def output_names(self) -> list[str]:
         """The names of the layers that compute the outputs."""
-        return [symbol.name for symbol in self._require_graph("outputs", AttributeError).outputs]
+        return [symbol.name for symbol in self.require_graph("outputs", AttributeError).outputs]
 
     @property
     def target_names(self) -> list[str]:
@@ -147,12 +149,12 @@ class GraphLayer(Layer):
     @property
     def input_shape(self) -> Any:
         """The shape of the input, or a list of shapes; None means an unknown size."""
-        return _one([t.shape for t in self._require_graph("inputs", AttributeError).inputs])
+        return _one([t.shape for t in self.require_graph("inputs", AttributeError).inputs])
 
     @property
     def output_shape(self) -> Any:
         """The shape of the output, or a list of shapes; None means an unknown size."""
-        return _one([t.shape for t in self._require_graph("outputs", AttributeError).outputs])
+        return _one([t.shape for t in self.require_graph("outputs", AttributeError).outputs])
 
     def as_given(self, outputs: Any) -> Any:
         """Return outputs as Keras does: in a tuple or dict if the network was made with one."""

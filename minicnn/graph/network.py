@@ -119,7 +119,7 @@ class Network(GraphLayer):
         `Layer.__call__`).
         """
         if isinstance(x, dict) and any(map(is_symbolic, x.values())):
-            x = self._inputs_in_order(x)
+            x = self.inputs_in_order(x)
         if is_symbolic(x):
             return super().__call__(x, training)
         return self.as_given(calling.recorded(self, x, training))
@@ -166,7 +166,7 @@ class Network(GraphLayer):
         self._graph_for(x)
         return self._input_values(x)
 
-    def _inputs_in_order(self, x: dict[str, Any]) -> list[Any]:
+    def inputs_in_order(self, x: dict[str, Any]) -> list[Any]:
         """Return the items of a dict under the inputs' names in the order of the inputs."""
         names = [symbol.name for symbol in self.graph.inputs]
         missing = [name for name in names if name not in x]
@@ -176,7 +176,7 @@ class Network(GraphLayer):
 
     def _input_values(self, x: Any) -> list[Array]:
         inputs = self.graph.inputs
-        x = self.as_inputs(self._inputs_in_order(x) if isinstance(x, dict) else x)
+        x = self.as_inputs(self.inputs_in_order(x) if isinstance(x, dict) else x)
         arrays = list(x) if isinstance(x, (list, tuple)) else [x]
         if len(arrays) != len(inputs):
             raise ValueError(f"{self.label} expects {len(inputs)} inputs. Received {len(arrays)}.")

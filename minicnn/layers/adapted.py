@@ -80,7 +80,7 @@ class Normalization(AlongAxes):
     def build(self, input_shape: Shape) -> None:
         self._find_sizes(input_shape)
         self._broadcast = tuple(
-            (size or 0) if axis in self._axes else 1 for axis, size in enumerate(input_shape)
+            (size or 0) if axis in self.weight_axes else 1 for axis, size in enumerate(input_shape)
         )
         if self.input_mean is None:
             fixed: dict[str, Any] = {"trainable": False}
@@ -145,7 +145,7 @@ class Normalization(AlongAxes):
             self._check(x.shape)
             if not x.size:
                 continue
-            others = tuple(axis for axis in range(x.ndim) if axis not in self._axes)
+            others = tuple(axis for axis in range(x.ndim) if axis not in self.weight_axes)
             here = math.prod(x.shape[axis] for axis in others)
             own = x.mean(axis=others, dtype=np.float64, keepdims=True)
             # The sum of squares of two parts (Chan, Golub and LeVeque 1979).

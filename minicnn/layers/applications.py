@@ -66,7 +66,7 @@ class StochasticDepth(Dropout):
         return self.rate
 
     @classmethod
-    def _arguments(cls) -> list[str]:
+    def argument_names(cls) -> list[str]:
         return ["drop_path_rate"]
 
     def get_config(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ class AlongAxes(Layer):
 
     axis: Any
     _rank: int
-    _axes: tuple[int, ...]  # counted from 0, sorted
+    weight_axes: tuple[int, ...]  # those of `axis`, counted from 0, sorted
     _sizes: tuple[int, ...]
 
     def _find_sizes(self, input_shape: Shape) -> None:
@@ -30,7 +30,7 @@ class AlongAxes(Layer):
                 f"{self.label} expects inputs of a known size along axis={self.axis}, at least 1. "
                 f"Received {input_shape}."
             )
-        self._rank, self._axes, self._sizes = len(input_shape), axes, sizes
+        self._rank, self.weight_axes, self._sizes = len(input_shape), axes, sizes
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         if self.built:
@@ -39,7 +39,8 @@ class AlongAxes(Layer):
 
     def _check(self, shape: Any) -> None:
         fits = len(shape) == self._rank and all(
-            shape[axis] in (None, size) for axis, size in zip(self._axes, self._sizes, strict=True)
+            shape[axis] in (None, size)
+            for axis, size in zip(self.weight_axes, self._sizes, strict=True)
         )
         if not fits:
             raise ValueError(

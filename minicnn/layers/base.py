@@ -104,7 +104,7 @@ class WithActivation:
     label: Any
 
     @classmethod
-    def _arguments(cls) -> list[str]:
+    def argument_names(cls) -> list[str]:
         raise NotImplementedError
 
     @property
@@ -138,7 +138,7 @@ class WithActivation:
     def _may_be_activated(self) -> bool:
         # A class of the user's own may set it in `__init__`, whatever its arguments.
         own = not type(self).__module__.startswith("minicnn.")
-        return own or "activation" in self._arguments()
+        return own or "activation" in self.argument_names()
 
     def as_activation(self) -> str | None:
         """Return the name of the activation that the whole layer is; None if it is none."""
@@ -256,7 +256,7 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
         vars(self).update(state, nodes=[])
 
     @classmethod
-    def _arguments(cls) -> list[str]:
+    def argument_names(cls) -> list[str]:
         """Return the names of the constructor's own arguments, in order."""
         if cls.__init__ is Layer.__init__:
             return []
@@ -265,7 +265,7 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
 
     @classmethod
     def _refuse(cls, argument: str) -> None:
-        known = [*cls._arguments(), *cls.penalty_settings(), "name", "trainable", "dtype"]
+        known = [*cls.argument_names(), *cls.penalty_settings(), "name", "trainable", "dtype"]
         shapes.refuse_argument(argument, known, _INSTEAD, cls.__name__)
 
     @property
@@ -524,7 +524,7 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
 
     def _own_arguments(self) -> dict[str, Any]:
         """Return the constructor's own arguments, as attributes of their names, or as given."""
-        names = self._arguments()
+        names = self.argument_names()
         if "_given" not in vars(self):
             return {name: _plain(getattr(self, name)) for name in names}
         found = own_config.arguments(self, names)
@@ -543,7 +543,7 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
         """
         if not cls.__module__.startswith("minicnn."):
             return own_config.made(cls, config)
-        known = {*cls._arguments(), *cls.penalty_settings(), "name", "trainable", "dtype"}
+        known = {*cls.argument_names(), *cls.penalty_settings(), "name", "trainable", "dtype"}
         label = f'{cls.__name__} "{printable(config.get("name"))}"'
         arguments, carried_on = carried.sort_settings(config, known, label)
         try:

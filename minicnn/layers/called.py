@@ -147,16 +147,16 @@ class Called:
 # What passes and files depend on, under names that Keras leaves to its users.
 _TAKEN = frozenset(
     [
-        *("activity_gradient", "activity_penalty", "as_activation", "as_given", "as_inputs"),
-        *("backward", "backward_within", "build_config", "constant_softmaxes", "ends_in"),
-        *("examples_at_once", "explain", "folds", "form", "forward", "graph", "infer"),
-        *("input_values", "label", "lacking", "lacking_in_training", "last_activation"),
+        *("activity_gradient", "activity_penalty", "argument_names", "as_activation", "as_given"),
+        *("as_inputs", "backward", "backward_within", "build_config"),
+        *("constant_softmaxes", "dy_of_pass", "ends_in", "examples_at_once", "explain", "folds"),
+        *("form", "forward", "graph", "infer", "input_values", "inputs_in_order", "is_network"),
+        *("label", "lacking", "lacking_in_training", "last_activation"),
         *("learning_variables_by_name", "logits", "loss_of_pass", "losses_of_pass"),
-        *("dy_of_pass", "metrics_by_name"),
-        *("output_names", "params", "penalizes_outputs", "penalty", "penalty_settings"),
-        *("program", "ready_for", "resume_optimizer", "run", "run_for_loss", "run_for_training"),
-        *("serialize", "split_at_features", "sublayers", "target_names", "trace"),
-        *("trainable_variables_by_name", "trial"),
+        *("metrics_by_name", "output_names", "params", "penalizes_outputs", "penalty"),
+        *("penalty_settings", "program", "ready_for", "require_graph", "resume_optimizer", "run"),
+        *("run_for_loss", "run_for_training", "serialize", "split_at_features", "sublayers"),
+        *("target_names", "trace", "trainable_variables_by_name", "trial"),
     ]
 )
 

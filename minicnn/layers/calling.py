@@ -268,7 +268,7 @@ def recorded(layer: Any, x: Any, training: bool | None) -> Any:
         with values.calling(None):
             y = layer.run(x, training)
         return _mapped(y, values.within_call)
-    x = layer._inputs_in_order(x) if isinstance(x, dict) else x
+    x = layer.inputs_in_order(x) if isinstance(x, dict) else x
     several = isinstance(x, (list, tuple)) and not _is_numbers(x)
     inputs = list(x) if several else [x]
     arrays = [np.asarray(value_of(value)) for value in inputs]

@@ -74,7 +74,8 @@ class Convolution(Layer):
         self.use_bias = bool(use_bias)
 
     @property
-    def _window(self) -> dict[str, Any]:
+    def window_options(self) -> dict[str, Any]:
+        """What the functions of `minicnn.functional` are told of the windows."""
         return {
             "strides": self.strides,
             "padding": self.padding,
@@ -191,7 +192,7 @@ class Conv2D(Convolution):
 
     def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         w, b = self.kernel.value, self._bias
-        return functional.conv2d(x, w, b, groups=self.groups, **self._window), {"x": x}
+        return functional.conv2d(x, w, b, groups=self.groups, **self.window_options), {"x": x}
 
     def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         dx, dw, db = functional.conv2d_backward(
@@ -202,7 +203,7 @@ class Conv2D(Convolution):
             need_dx=need_dx,
             need_dw=self.trainable,
             need_db=self.use_bias,
-            **self._window,
+            **self.window_options,
         )
         return dx, kernel_grads(dw, db, self)
 
@@ -278,9 +279,8 @@ class DepthwiseConv2D(Convolution):
         return f"({rows}·{columns}{'+1' if self.use_bias else ''})·{filters}"
 
     def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
-        return functional.depthwise_conv2d(x, self.kernel.value, self._bias, **self._window), {
-            "x": x
-        }
+        w, b = self.kernel.value, self._bias
+        return functional.depthwise_conv2d(x, w, b, **self.window_options), {"x": x}
 
     def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         dx, dw, db = functional.depthwise_conv2d_backward(
@@ -290,7 +290,7 @@ class DepthwiseConv2D(Convolution):
             need_dx=need_dx,
             need_dw=self.trainable,
             need_db=self.use_bias,
-            **self._window,
+            **self.window_options,
         )
         return dx, kernel_grads(dw, db, self)
 
@@ -364,7 +364,7 @@ class SeparableConv2D(Convolution):
         return f"{rows}·{columns}·{deep} + ({deep}{'+1' if self.use_bias else ''})·{self.filters}"
 
     def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
-        h = functional.depthwise_conv2d(x, self.depthwise_kernel.value, **self._window)
+        h = functional.depthwise_conv2d(x, self.depthwise_kernel.value, **self.window_options)
         z = functional.conv2d(h, self.pointwise_kernel.value, self._bias, name=self.label)
         return z, {"x": x, "h": h}
 
@@ -387,7 +387,7 @@ class SeparableConv2D(Convolution):
             need_dx=need_dx,
             need_dw=self.trainable,
             need_db=False,
-            **self._window,
+            **self.window_options,
         )
         if dd is None or dp is None:
             return dx, {}

@@ -58,7 +58,7 @@ class InputLayer(Layer):
         node.outputs = [KerasTensor(self.batch_shape, self.dtype, node)]
 
     @classmethod
-    def _arguments(cls) -> list[str]:
+    def argument_names(cls) -> list[str]:
         return ["batch_shape"]  # what a config holds; the other arguments also say it
 
     @classmethod

@@ -82,13 +82,13 @@ class LayerNormalization(AlongAxes, _Scaled):
         self._add_weights(self._sizes, self.scale or rms, self.center and not rms)
 
     def receptive_window(self) -> tuple[shapes.Steps, shapes.Steps, shapes.Pair] | None:
-        last = self.built and self._axes == (self._rank - 1,)
+        last = self.built and self.weight_axes == (self._rank - 1,)
         return super().receptive_window() if last else None
 
     def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         self._check(x.shape)
         y = functional.layer_normalization(
-            x, *self._values, self._axes, self.epsilon, self.rms_scaling, self.label
+            x, *self._values, self.weight_axes, self.epsilon, self.rms_scaling, self.label
         )
         return y, {"x": x}
 
@@ -98,7 +98,7 @@ class LayerNormalization(AlongAxes, _Scaled):
             dz,
             cache["x"],
             gamma,
-            self._axes,
+            self.weight_axes,
             self.epsilon,
             self.rms_scaling,
             need_dx,

@@ -49,7 +49,7 @@ class OnLines(Layer):
         super().__init_subclass__(**kwargs)
         # It has the name of the class here, which its error messages say.
         cls._image_class = type(cls.__name__, (cls.kind,), {"__module__": __name__})
-        cls._names = tuple(cls._arguments())
+        cls._names = tuple(cls.argument_names())
 
     def _set(self, given: dict[str, Any]) -> None:
         """Keep the constructor's arguments, once the layer of images has checked its own."""

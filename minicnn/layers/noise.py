@@ -1,6 +1,7 @@
 """Dropout and its kin: layers that make numbers noisy in training, and pass them on otherwise."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from minicnn import functional, shapes
 from minicnn._support import seeding
 from minicnn.layers.base import Array, Cache, Grads, Kept, Layer
 from minicnn.layers.convolutional import check_data_format
+from minicnn.layers.tracking import layers_within
 
 
 class RandomLayer(Layer):
@@ -25,11 +27,11 @@ class RandomLayer(Layer):
         seeding.check_seed(seed, self.label)
         self.seed = seed
         # Created once: each pass continues the sequence, so that no two draws are the same.
-        self._generator = None if seed is None else seeding.generator(seed)
+        self.own_generator = None if seed is None else seeding.generator(seed)
 
     def generator(self) -> np.random.Generator:
         """Return the generator that the next pass draws from."""
-        return self._generator or seeding.default_generator()
+        return self.own_generator or seeding.default_generator()
 
     def has_effect(self) -> bool:
         """Return whether the layer's settings let it do anything in training."""
@@ -41,6 +43,17 @@ class RandomLayer(Layer):
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         return config | {"seed": self.seed if isinstance(self.seed, int) else None}
+
+
+def generators_within(layer: Layer) -> Iterator[np.random.Generator]:
+    """Yield what passes draw from: minicnn's own generator, and those of layers with a seed."""
+    yield seeding.default_generator()
+    stack = [layer]
+    while stack:
+        inner = stack.pop()
+        stack += layers_within(inner)
+        if isinstance(inner, RandomLayer) and inner.own_generator is not None:
+            yield inner.own_generator
 
 
 class _Dropping(RandomLayer):

@@ -30,7 +30,7 @@ class WithPenalties:
         raise NotImplementedError
 
     @classmethod
-    def _arguments(cls) -> list[str]:
+    def argument_names(cls) -> list[str]:
         raise NotImplementedError
 
     @classmethod
@@ -39,7 +39,7 @@ class WithPenalties:
 
         Statistics, such as a moving mean, have an initializer alone: they do not learn.
         """
-        starts = [name for name in cls._arguments() if name.endswith("_initializer")]
+        starts = [name for name in cls.argument_names() if name.endswith("_initializer")]
         parts = [
             name.removesuffix("_initializer") for name in starts if not name.startswith("moving_")
         ]

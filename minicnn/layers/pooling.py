@@ -36,7 +36,7 @@ class _Pooling(Layer):
         return self.pool_size, self.strides, (1, 1)
 
     @property
-    def _window(self) -> dict[str, Any]:
+    def window_options(self) -> dict[str, Any]:
         return {
             "pool_size": self.pool_size,
             "strides": self.strides,
@@ -55,12 +55,12 @@ class MaxPooling2D(_Pooling):
     """
 
     def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
-        return functional.max_pool2d(x, **self._window), {"x": x}
+        return functional.max_pool2d(x, **self.window_options), {"x": x}
 
     def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         if not need_dx:
             return None, {}
-        return functional.max_pool2d_backward(dz, cache["x"], **self._window), {}
+        return functional.max_pool2d_backward(dz, cache["x"], **self.window_options), {}
 
 
 class AveragePooling2D(_Pooling):
@@ -81,12 +81,12 @@ class AveragePooling2D(_Pooling):
         super().__init__(pool_size, strides, padding, data_format, **kwargs)
 
     def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
-        return functional.average_pool2d(x, **self._window), {"x_shape": x.shape}
+        return functional.average_pool2d(x, **self.window_options), {"x_shape": x.shape}
 
     def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         if not need_dx:
             return None, {}
-        return functional.average_pool2d_backward(dz, cache["x_shape"], **self._window), {}
+        return functional.average_pool2d_backward(dz, cache["x_shape"], **self.window_options), {}
 
 
 class _GlobalPooling(Layer):

@@ -14,7 +14,7 @@ from minicnn._support.settings import snake_case
 
 # Attributes of minicnn's own that hold layers, or much else.
 _OURS = {
-    *("_body", "_chain", "_compiled", "_forms", "_graph", "_image", "_largest", "_programs"),
+    *("_body", "_chain", "compiled_with", "_forms", "_graph", "_image", "_largest", "_programs"),
     *("carried", "_given", "history", "metadata", "nodes", "stands_for", "weights_list"),
 }
 
@@ -25,6 +25,11 @@ def tracked(owner: Any, kind: type) -> Iterator[tuple[str, Any]]:
     for name, value in vars(owner).items():
         if name not in _OURS:
             yield from _within(name, value, kind, met)
+
+
+def layers_within(layer: Any) -> list[Any]:
+    """Return the layers directly within a layer: a network's, or those that it holds itself."""
+    return layer.layers if layer.is_network else [inner for _, inner in layer.sublayers()]
 
 
 def _within(path: str, value: Any, kind: type, met: set[int]) -> Iterator[tuple[str, Any]]:

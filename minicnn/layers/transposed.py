@@ -114,13 +114,12 @@ class Conv2DTranspose(Convolution):
         return height * width * math.prod(self.kernel.shape)
 
     @property
-    def _options(self) -> dict[str, Any]:
-        return {**self._window, "output_padding": self.output_padding}
+    def window_options(self) -> dict[str, Any]:
+        return {**super().window_options, "output_padding": self.output_padding}
 
     def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
-        return functional.conv2d_transpose(x, self.kernel.value, self._bias, **self._options), {
-            "x": x
-        }
+        w, b = self.kernel.value, self._bias
+        return functional.conv2d_transpose(x, w, b, **self.window_options), {"x": x}
 
     def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
         dx, dw, db = functional.conv2d_transpose_backward(
@@ -129,6 +128,6 @@ class Conv2DTranspose(Convolution):
             self.kernel.value,
             need_dx=need_dx,
             need_dw=self.trainable,
-            **self._options,
+            **self.window_options,
         )
         return dx, kernel_grads(dw, db, self)

@@ -68,6 +68,8 @@ class WithWeights(WithPenalties):
     weights_list: list[Variable]
     _trainable: bool
 
+    is_network = False  # whether it is a model, or another layer that has a graph
+
     def sublayers(self) -> Iterator[tuple[str, Any]]:
         """Yield the layers within this one, each with the path of its attribute; here none."""
         yield from ()

@@ -134,7 +134,7 @@ class Loss(Configurable):
         if y_pred.dtype.kind != "f":
             y_pred = y_pred.astype(np.float32)
         y_true = self._check(np.asarray(y_true), y_pred)
-        losses = np.asarray(self._losses(y_true, y_pred, logits))
+        losses = np.asarray(self.each_loss(y_true, y_pred, logits))
         if losses.shape != y_pred.shape[: losses.ndim]:
             self._check_own_axes(losses, y_pred)
         weights = self._weights(sample_weight, losses)
@@ -236,7 +236,8 @@ class Loss(Configurable):
     def _without_gradient(self) -> str:
         return f"{type(self).__name__} has no gradient, and"
 
-    def _losses(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
+    def each_loss(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
+        """Return the loss of each example, before weights and reduction."""
         return self.call(protected(y_true), protected(y_pred))
 
     def _gradient(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
@@ -307,7 +308,7 @@ class Termwise(Loss):
     def _without_gradient(self) -> str:
         return f"{type(self).__name__} has no gradient, and"
 
-    def _losses(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
+    def each_loss(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
         terms = self.terms(y_true, y_pred, from_logits)
         loss: Array = (terms.mean if self.averaged else terms.sum)(axis=-1, dtype=y_pred.dtype)
         return loss

@@ -69,7 +69,7 @@ class CategoricalCrossentropy(_OfClasses):
             return " Class numbers as targets go with SparseCategoricalCrossentropy."
         return ""
 
-    def _losses(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
+    def each_loss(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
         return functional.categorical_crossentropy(
             y_true, y_pred, from_logits, self.label_smoothing
         )
@@ -135,7 +135,7 @@ class SparseCategoricalCrossentropy(_OfClasses):
         one_hot: Array = np.eye(classes, dtype=y_pred.dtype)[numbers]
         return one_hot
 
-    def _losses(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
+    def each_loss(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
         logits = y_pred if from_logits else self._as_logits(y_pred)
         return functional.categorical_crossentropy(y_true, logits, from_logits=True)
 
@@ -197,7 +197,7 @@ class BinaryCrossentropy(Probabilities):
     def _default_name(cls) -> str:
         return "binary_crossentropy"
 
-    def _losses(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
+    def each_loss(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
         return functional.binary_crossentropy(y_true, y_pred, from_logits, self.label_smoothing)
 
     def _gradient(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:

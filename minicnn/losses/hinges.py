@@ -75,7 +75,7 @@ class CategoricalHinge(Termwise):
         found: Array = slopes * y + active / y.shape[-1]
         return found
 
-    def _losses(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
+    def each_loss(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
         pos = (y_true * y_pred).sum(axis=-1)
         neg = ((1 - y_true) * y_pred).max(axis=-1)
         loss: Array = np.maximum(neg - pos + 1, 0)

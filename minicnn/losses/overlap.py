@@ -68,7 +68,7 @@ class Tversky(Loss):
         """Return by how much each y adds to the overlap, and to what it is divided by."""
         return t, t - self.alpha * t + self.beta * (1 - t)
 
-    def _losses(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
+    def each_loss(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
         above, below = self._sums(y_true, y_pred, self.axes(y_pred.ndim))
         return np.asarray(1 - above / below, y_pred.dtype)
 

@@ -235,7 +235,7 @@ class CosineSimilarity(Termwise):
         found: Array = -t * ((np.arange(len(y)) == k) - y * y[k]) * inverse
         return found
 
-    def _losses(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
+    def each_loss(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:
         self._check_axis(y_pred)
         loss: Array = self.terms(y_true, y_pred).sum(axis=self.axis)
         return loss

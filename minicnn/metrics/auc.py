@@ -7,10 +7,10 @@ import numpy as np
 
 from minicnn import functional, shapes
 from minicnn.metrics.base import Array
-from minicnn.metrics.confusion import EPSILON, _Counting, ratio
+from minicnn.metrics.confusion import EPSILON, Counting, ratio
 
 
-class AUC(_Counting):
+class AUC(Counting):
     """The area under the ROC curve (true against false positive rate), or precision and recall.
 
     The curve is drawn through `num_thresholds` thresholds, and so the area is approximate, as in

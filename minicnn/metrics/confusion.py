@@ -13,7 +13,7 @@ EPSILON = functional.EPSILON
 _LOWEST = -1e10  # Keras's threshold below all predictions
 
 
-class _Counting(Metric):
+class Counting(Metric):
     """Counts true and false positives and negatives: a prediction above a threshold says yes.
 
     Each number of a prediction is a question of its own; targets count as yes unless they are 0.
@@ -141,7 +141,7 @@ def ratio(above: Any, below: Any) -> Array:
     return found
 
 
-class _Count(_Counting):
+class _Count(Counting):
     """How many answers of one kind there were; an array with a number for each threshold."""
 
     rises = None
@@ -182,7 +182,7 @@ class FalseNegatives(_Count):
     _kind = "false_negatives"
 
 
-class _OfPositives(_Counting):
+class _OfPositives(Counting):
     """The arguments of precision and recall."""
 
     def __init__(
@@ -234,7 +234,7 @@ class Recall(_OfPositives):
         )
 
 
-class _AtAnother(_Counting):
+class _AtAnother(Counting):
     """The best value of one share over all thresholds where another one is at least `value`."""
 
     _argument = ""

@@ -124,10 +124,8 @@ def _rows(
             sources = [made[symbol] for symbol in node.inputs]
             sources += [outer[symbol] for symbol in node.outputs if symbol in outer]
             layer: Any = node.layer
-            if expanded and node.inputs and getattr(layer, "_graph", None) is not None:
-                ends = add(
-                    layer._graph, sources, f"{inside}/{layer.name}" if inside else layer.name
-                )
+            if expanded and node.inputs and layer.is_network:
+                ends = add(layer.graph, sources, f"{inside}/{layer.name}" if inside else layer.name)
                 made |= zip(node.outputs, ends)
                 continue
             text = [*describe(node), *([f"in {inside}"] if inside else [])]
@@ -136,7 +134,7 @@ def _rows(
             made |= dict.fromkeys(node.outputs, box)
         return [made[symbol] for symbol in graph.outputs]
 
-    add(model._require_graph("layers to draw"), [], "")
+    add(model.require_graph("layers to draw"), [], "")
     return rows
 
 

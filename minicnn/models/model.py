@@ -111,12 +111,12 @@ class Model(Trainer):
     @property
     def inputs(self) -> list[KerasTensor]:
         """The symbols that the model starts from."""
-        return list(self._require_graph("inputs", AttributeError).inputs)
+        return list(self.require_graph("inputs", AttributeError).inputs)
 
     @property
     def outputs(self) -> list[KerasTensor]:
         """The symbols that the model computes."""
-        return list(self._require_graph("outputs", AttributeError).outputs)
+        return list(self.require_graph("outputs", AttributeError).outputs)
 
     @property
     def input(self) -> Any:
@@ -136,7 +136,7 @@ class Model(Trainer):
         A path that ends in `.h5` alone gets Keras 2's format, which Keras 3 reads, too; it holds no
         optimizer state.
         """
-        self._require_graph("weights")
+        self.require_graph("weights")
         saving.write_weights(self, filepath, overwrite)
 
     def load_weights(
@@ -159,7 +159,7 @@ class Model(Trainer):
             FileNotFoundError: the file does not exist.
             ValueError: the file is damaged, or does not fit the model.
         """
-        self._require_graph("weights")
+        self.require_graph("weights")
         skipped = saving.read_weights(self, filepath, skip_mismatch, by_name)
         if skipped:
             import warnings
@@ -215,7 +215,7 @@ class Model(Trainer):
 
     def print_inference_plan(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print what `predict` computes: which layers became one, and why that is the same."""
-        self._require_graph("layers to fold")
+        self.require_graph("layers to fold")
         for line in summaries.inference_plan(self, self.folds()):
             print_fn(line)
         for layer in self.layers:
@@ -281,7 +281,7 @@ class Model(Trainer):
                     f"summary does not support {argument}={value!r}. It takes line_length, "
                     "print_fn, expand_nested and show_trainable."
                 )
-        self._require_graph("layers to show")
+        self.require_graph("layers to show")
         summaries.print_summary(self, line_length, print_fn, expand_nested, show_trainable)
 
     # -- config ------------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ class Subclassed:
     as_given: Any
     weights_list: Any
     _graph: Any
-    _compiled: Any
+    compiled_with: Any
     _body: Body
     _set_graph: Any
     _input_values: Any
@@ -153,7 +153,7 @@ class Subclassed:
         body = Body(self, Ends(several, input_keys=keys))
         ends = body(starts if several or len(starts) > 1 else starts[0])
         outputs = list(ends) if isinstance(ends, list) else [ends]
-        if self._compiled is not None and len(outputs) != len(self._compiled.outputs):
+        if self.compiled_with is not None and len(outputs) != len(self.compiled_with.outputs):
             raise ValueError(
                 f"{self.label} has {len(outputs)} outputs, which compile did not know: build the "
                 "model first, or call it on a batch, and then compile it."

@@ -293,9 +293,8 @@ class Optimizer(Averaging, Previewing, Configurable):
     def slots(self, variable: Variable) -> dict[str, Array]:
         """Return the optimizer's state for this weight; zeros at first."""
         if id(variable) not in self._state:
-            known = [name for group in self._groups() for name in group]
-            names = [name for name in known if self._has_slot(variable, name)]
-            made = {name: self._new_slot(variable, name) for name in names}
+            places = self.slot_places([variable])
+            made = {slot: self._new_slot(variable, slot) for _, slot in places}
             self._state[id(variable)] = (variable, made)
         return self._state[id(variable)][1]
 
@@ -335,7 +334,7 @@ class Optimizer(Averaging, Previewing, Configurable):
         return [
             ("iteration", np.array(self._calls, np.int64)),
             *([("learning_rate", rate)] if self.has_own_rate else []),
-            *((f"{v.path}_{slot}", self.slots(v)[slot]) for v, slot in self._places(variables)),
+            *((f"{v.path}_{slot}", self.slots(v)[slot]) for v, slot in self.slot_places(variables)),
             *self._own_state(),
         ]
 
@@ -345,13 +344,14 @@ class Optimizer(Averaging, Previewing, Configurable):
 
     def state_shapes(self, variables: Sequence[Variable]) -> list[tuple[str, tuple[int, ...]]]:
         """Return the names and shapes of `state`'s arrays without creating them."""
-        places = self._places(variables)
+        places = self.slot_places(variables)
         slots = [(f"{v.path}_{slot}", self._slot_shape(v, slot)) for v, slot in places]
         rate: list[tuple[str, tuple[int, ...]]] = [("learning_rate", ())]
         own = [(name, array.shape) for name, array in self._own_state()]
         return [("iteration", ()), *(rate if self.has_own_rate else []), *slots, *own]
 
-    def _places(self, variables: Sequence[Variable]) -> list[tuple[Variable, str]]:
+    def slot_places(self, variables: Sequence[Variable]) -> list[tuple[Variable, str]]:
+        """Return which slot of which weight each array of `state` is, in its order."""
         return [
             (v, slot)
             for group in self._groups()

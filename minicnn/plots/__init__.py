@@ -211,7 +211,7 @@ def kernels(layer: Any, channel: int | None = None, most: int = 64) -> Any:
     label = getattr(layer, "label", type(layer).__name__)
     params = getattr(layer, "params", {})
     w = params.get("kernel", params.get("depthwise_kernel"))
-    if hasattr(layer, "layers"):
+    if getattr(layer, "is_network", False):
         names = [inner.name for inner in layer.layers if np.ndim(inner.params.get("kernel")) == 4]
         raise ValueError(
             f"kernels expects one layer, but {label} is a model. "

@@ -32,6 +32,7 @@ from minicnn._support.objects import (
 )
 from minicnn.compat import hints
 from minicnn.layers import carried
+from minicnn.layers.tracking import layers_within
 from minicnn.layers.weights import weight_budget
 from minicnn.saving import (
     channels_first,
@@ -270,6 +271,6 @@ def warn_of_lacking(model: Any, source: str, weights_to_come: bool = False) -> N
 
 
 def _all_layers(model: Any) -> Iterator[Any]:
-    for layer in model.layers:
+    for layer in layers_within(model):
         yield layer
-        yield from _all_layers(layer) if hasattr(layer, "layers") else ()
+        yield from _all_layers(layer)

@@ -61,7 +61,7 @@ def check_order(model: Any, data: Description) -> None:
     described = {_name(layer): layer for layer in data["config"]["layers"]}
     layers = {v.name: v for v in model.layers if v.name in described and v.weights}
     for name, layer in layers.items():
-        if hasattr(layer, "layers"):
+        if layer.is_network:
             check_order(layer, described[name])
     if list(layers) != [name for name in described if name in layers]:
         raise ValueError(
@@ -110,7 +110,7 @@ class _Layer:
         cls: Any = LAYERS.get(
             str(self.kind)
         )  # not one that minicnn lacks, or that does nothing here
-        has_one = cls is not None and "data_format" in cls._arguments()
+        has_one = cls is not None and "data_format" in cls.argument_names()
         self.is_first = has_one and self.config.get("data_format") == "channels_first"
         if self.is_first and self.config.get("activation") in _OF_ALL_UNITS:
             raise ValueError(

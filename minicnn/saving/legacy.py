@@ -78,7 +78,7 @@ def _flipped(model: Any) -> set[int]:
     """
     found = set()
     for layer in model.layers:
-        if hasattr(layer, "layers"):
+        if layer.is_network:
             found |= _flipped(layer)
         elif isinstance(layer, (Conv1D, Conv2D, Conv2DTranspose)):
             found.add(id(layer.kernel))
@@ -201,7 +201,7 @@ def _in_order(model: Any, names: list[str]) -> list[str] | None:
     are of (Keras 2.2 calls each one `Variable`), the slots follow one another.
     """
     optimizer, variables = model.optimizer, model.trainable_weights
-    sorts = [slot for group in optimizer._groups() for slot in group]
+    sorts = [slot for _, slot in optimizer.slot_places(variables[:1])]
     rate = [_RATE] if optimizer.has_own_rate else []
     if len(names) <= 1 or not sorts:  # no step was made, or there are no slots
         return [*names[:1], *rate] if names else []
@@ -219,7 +219,7 @@ def _in_order(model: Any, names: list[str]) -> list[str] | None:
     if any(len(of_sort.get(sort, [])) != len(variables) for sort in sorts):
         return None
     where = {id(variable): number for number, variable in enumerate(variables)}
-    places = [of_sort[slot][where[id(v)]] for v, slot in optimizer._places(variables)]
+    places = [of_sort[slot][where[id(v)]] for v, slot in optimizer.slot_places(variables)]
     return [names[0], *rate, *places]
 
 

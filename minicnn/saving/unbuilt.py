@@ -109,4 +109,4 @@ def _keeps_channels(layer: Layer) -> bool:
 
 def _leaves(model: Any) -> Iterator[Any]:
     for layer in model.layers:
-        yield from _leaves(layer) if hasattr(layer, "layers") else (layer,)
+        yield from _leaves(layer) if layer.is_network else (layer,)

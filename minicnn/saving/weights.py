@@ -61,7 +61,7 @@ def _within(layer: Any) -> list[tuple[str, Layer]]:
     """
     counts: Counter[str] = Counter()
     found = []
-    for inner in getattr(layer, "layers", ()):
+    for inner in layer.layers if layer.is_network else ():
         kind = snake_case(getattr(inner, "keras_class_name", type(inner).__name__))
         found.append((f"layers/{kind}" + (f"_{counts[kind]}" if counts[kind] else ""), inner))
         counts[kind] += 1
@@ -97,7 +97,7 @@ def old_layer_paths(
         path = f"{_OLD_FOLDER}/{names.pop(0) if names else kind}"
         yield path, layer
         inside = file.group(path)
-        if hasattr(layer, "layers") and inside is not None:
+        if layer.is_network and inside is not None:
             found = old_layer_paths(layer, inside, met)
             yield from ((f"{path}/{inner}", nested) for inner, nested in found)
 
@@ -132,7 +132,7 @@ def named_layer_paths(model: Any, file: hdf5.Group) -> Iterator[tuple[str, Layer
             path = f"layers/{places[layer.name]}"
             yield path, layer
             inside = file.group(path)
-            if hasattr(layer, "layers") and inside is not None:
+            if layer.is_network and inside is not None:
                 found = named_layer_paths(layer, inside)
                 yield from ((f"{path}/{inner}", nested) for inner, nested in found)
 

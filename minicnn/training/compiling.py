@@ -35,17 +35,17 @@ class Compiled:
 class Compiling(Network):
     """A network that can be compiled for training."""
 
-    _compiled: Compiled | None = None
+    compiled_with: Compiled | None = None  # Keras keeps the name `compiled` for a bool
 
     @property
     def compiled(self) -> bool:
         """Whether `compile` was called."""
-        return self._compiled is not None
+        return self.compiled_with is not None
 
     def _as_compiled(self, what: str) -> Compiled:
-        if self._compiled is None:
+        if self.compiled_with is None:
             raise AttributeError(f"{self.label} has no {what} yet: call compile first.")
-        return self._compiled
+        return self.compiled_with
 
     @property
     def optimizer(self) -> optimizers.Optimizer:
@@ -59,8 +59,8 @@ class Compiling(Network):
 
     def resume_optimizer(self) -> None:
         """Let the optimizer continue with this model's weights, which it has trained before."""
-        if self._compiled is not None:
-            self._compiled.optimizer_is_ours = True
+        if self.compiled_with is not None:
+            self.compiled_with.optimizer_is_ours = True
 
     @property
     def loss(self) -> losses.Loss:
@@ -144,7 +144,7 @@ class Compiling(Network):
             "run_eagerly": bool(run_eagerly),
             "jit_compile": jit_compile if isinstance(jit_compile, (bool, str)) else False,
         }
-        self._compiled = Compiled(found_optimizer, outputs, flags)
+        self.compiled_with = Compiled(found_optimizer, outputs, flags)
 
     def get_compile_config(self) -> dict[str, Any]:
         """Return what `compile` received, as Keras writes it into a model's file."""
@@ -159,9 +159,9 @@ class Compiling(Network):
     @property
     def metrics_names(self) -> list[str]:
         """The names of the numbers that `evaluate` returns, in order."""
-        if self._compiled is None:
+        if self.compiled_with is None:
             return []
-        outputs = self._compiled.outputs
+        outputs = self.compiled_with.outputs
         found = list(by_name(outputs))
         if len(outputs) > 1:  # Keras sorts the metrics then
             losses_first = sum(output.loss is not None for output in outputs)
@@ -177,14 +177,14 @@ class Compiling(Network):
     @property
     def metrics_by_name(self) -> dict[str, metrics_module.Metric]:
         """The mean of the loss, and the metrics, under their names in the logs."""
-        if self._compiled is None:
+        if self.compiled_with is None:
             return {}
-        return {"loss": self._compiled.loss_mean, **by_name(self._compiled.outputs)}
+        return {"loss": self.compiled_with.loss_mean, **by_name(self.compiled_with.outputs)}
 
     def _check_compiled(self, method: str) -> None:
-        if self._compiled is None:
+        if self.compiled_with is None:
             raise ValueError(f"{self.label}: call compile(optimizer, loss) before {method}.")
-        if not self._compiled.has_loss:
+        if not self.compiled_with.has_loss:
             raise ValueError(f"{self.label}: compile(…, loss=…) is needed for {method}.")
         for name in _STEPS:
             if hasattr(type(self), name):

@@ -161,9 +161,9 @@ class Stepping(Compiling):
         number: int,
     ) -> None:
         """Warn of what can be computed but is probably a mistake, once for each `compile`."""
-        outputs = [] if self._compiled is None else self._compiled.outputs
+        outputs = [] if self.compiled_with is None else self.compiled_with.outputs
         ours = any(loss is output.loss for output in outputs)
-        told = self._compiled.told if self._compiled is not None and ours else set()
+        told = self.compiled_with.told if self.compiled_with is not None and ours else set()
         found = loss.doubts(y, y_pred, sample_weight)
         if f"output {number}" not in told:
             told.add(f"output {number}")
@@ -194,7 +194,7 @@ class Stepping(Compiling):
                 f"{self.label} has {len(y_pred)} outputs, each with a loss of its own; this is for "
                 "a model with one."
             )
-        if loss is None and (self._compiled is None or not self._compiled.has_loss):
+        if loss is None and (self.compiled_with is None or not self.compiled_with.has_loss):
             raise ValueError(
                 f"{self.label} has no loss to go backward from: compile it with one, or pass "
                 'loss="categorical_crossentropy", for example.'
@@ -215,7 +215,7 @@ class Stepping(Compiling):
         """
         if not isinstance(y_pred, list):
             return [self.loss_of_pass(y, y_pred, tape, loss, sample_weight)]
-        if loss is None and (self._compiled is None or not self._compiled.has_loss):
+        if loss is None and (self.compiled_with is None or not self.compiled_with.has_loss):
             raise ValueError(
                 f"{self.label} has no losses to go backward from: compile it with one for each of "
                 f"its {len(y_pred)} outputs."
@@ -332,6 +332,6 @@ class Stepping(Compiling):
 
     def _with_loss(self) -> list[bool]:
         """Return for each output whether it has a loss; all have one before `compile`."""
-        if self._compiled is None:
+        if self.compiled_with is None:
             return [True] * len(self.target_names)
-        return [output.loss is not None for output in self._compiled.outputs]
+        return [output.loss is not None for output in self.compiled_with.outputs]

@@ -569,6 +569,33 @@ def test_registered_classes_are_known(tmp_path: Path) -> None:
         models.load_model(tmp_path / "m.keras")
 
 
+class Repeats(layers.Layer):
+    """A layer whose attribute `layers` is its own affair, as an argument of that name often is."""
+
+    def __init__(self, layers: int = 2, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.layers = layers
+        self.dense = MyDense(3)
+        self.drop = minicnn.layers.Dropout(0.5, seed=1)
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        for _ in range(self.layers):
+            x = self.dense(x)
+        return self.drop(x, training=training)
+
+
+def test_an_attribute_may_be_called_layers(tmp_path: Path) -> None:
+    model = minicnn.Sequential([minicnn.Input((3,)), Repeats(3)])
+    model.save(tmp_path / "m.keras")
+    known = {"Repeats": Repeats, "MyDense": MyDense}
+    again = models.load_model(tmp_path / "m.keras", custom_objects=known)
+    np.testing.assert_array_equal(again.predict(X, verbose=0), model.predict(X, verbose=0))
+    model.compile("sgd", "mean_squared_error")
+    backup = minicnn.callbacks.BackupAndRestore(tmp_path)
+    model.fit(X, X, epochs=1, verbose=0, callbacks=[backup])
+    np.testing.assert_array_equal(model.trace(X).entries[-1].y, model.predict(X, verbose=0))
+
+
 def test_a_config_of_ones_own() -> None:
     class Named(layers.Layer):
         def __init__(self, size: int) -> None:  # takes no name

@@ -187,6 +187,42 @@ def misplaced_libraries(module: str, source: str) -> list[str]:
     return complaints
 
 
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+@functools.cache
+def own_names(room_name: str) -> frozenset[str]:
+    """Return all names that files of this room define: functions, classes, attributes, variables.
+
+    A named tuple's methods are everybody's.
+    """
+    found = {"_asdict", "_fields", "_make", "_replace"}
+    for path in (path for module, path in MODULES.items() if room(module) == room_name):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                found.add(node.name)
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                found.add(node.attr)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                found.add(node.id)
+    return frozenset(found)
+
+
+def borrowed_names(module: str, source: str) -> list[str]:
+    """Return a sentence for each private name that belongs to another room, or to a library.
+
+    A class may use what it inherits: that is what `self._name` is.
+    """
+    known = own_names(room(module))
+    return [
+        f"{module}, line {node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Attribute) and is_private(node.attr) and node.attr not in known
+        if not (isinstance(node.value, ast.Name) and node.value.id in ("cls", "os", "self"))
+    ]
+
+
 # -- the package keeps the rules -----------------------------------------------------------------
 
 
@@ -211,6 +247,11 @@ def test_imports_lead_down(module: str) -> None:
 @pytest.mark.parametrize("module", IDS)
 def test_libraries_stay_where_they_belong(module: str) -> None:
     assert misplaced_libraries(module, MODULES[module].read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("module", IDS)
+def test_no_room_uses_the_private_names_of_another(module: str) -> None:
+    assert borrowed_names(module, MODULES[module].read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.slow
@@ -300,6 +341,23 @@ def test_a_misplaced_library_is_noticed(module: str, source: str, complaint: str
 )
 def test_a_library_in_its_place_is_allowed(module: str, source: str) -> None:
     assert misplaced_libraries(module, source) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("layer._graph", ["minicnn.saving.hdf5, line 1: layer._graph"]),
+        (
+            "def f(model):\n    return model.optimizer._state",
+            ["minicnn.saving.hdf5, line 2: model.optimizer._state"],
+        ),
+        ("class A:\n    def f(self):\n        return self._graph, self.__dict__", []),
+        ("part._replace(name='a')", []),
+        ("weights._within(layer)", []),  # of the same room
+    ],
+)
+def test_a_borrowed_private_name_is_noticed(source: str, found: list[str]) -> None:
+    assert borrowed_names("minicnn.saving.hdf5", source) == found
 
 
 # -- importing the package -------------------------------------------------------------------------

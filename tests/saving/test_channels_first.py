@@ -59,7 +59,7 @@ NEEDED: dict[str, dict[str, Any]] = {
 
 
 def with_data_format() -> list[str]:
-    found = [name for name, cls in LAYERS.items() if "data_format" in cls._arguments()]
+    found = [name for name, cls in LAYERS.items() if "data_format" in cls.argument_names()]
     # Keras cannot make a model with an Equalization.
     left_out = "Random", "Spatial", "AutoContrast", "Equalization"
     return [name for name in found if not name.startswith(left_out)]
