@@ -56,18 +56,19 @@ def jobs(session: Session) -> list[Job]:
     """Small and large folders, of photos that keep their size and of photos that do not."""
     counts = (96,) if session.quick else (500, 2000)
     return [
-        Job(f"{count} photos {_SIDE}×{_SIDE}, {_work(side)}", partial(_rows, session, count, side))
+        Job(f"{count} photos {_SIDE}×{_SIDE}, {_work(side)}", partial(rows, session, count, side))
         for count, side in itertools.product(counts, (_SIDE, 150))
     ]
 
 
-def _work(side: int) -> str:
-    return "as they are" if side == _SIDE else f"to {side}×{side}"
+def _work(side: int, drawn: int = _SIDE) -> str:
+    return "as they are" if side == drawn else f"to {side}×{side}"
 
 
-def _rows(session: Session, count: int, side: int) -> list[Row]:
-    name, work = f"{count} photos {_SIDE}×{_SIDE}", _work(side)
-    rows = {
+def rows(session: Session, count: int, side: int, drawn: int = _SIDE) -> list[Row]:
+    """Return the time and the memory it takes to read so many photos, drawn in one size."""
+    name, work = f"{count} photos {drawn}×{drawn}", _work(side, drawn)
+    by_key = {
         "time": Row(SUBJECT, "read photos", name, work, _BATCH, photos=count),
         "memory": Row(
             SUBJECT, "peak memory of reading photos", name, f"{work}, memory", _BATCH, unit="bytes"
@@ -76,7 +77,7 @@ def _rows(session: Session, count: int, side: int) -> list[Row]:
     sides = sides_with_library(session)
     found: dict[str, list[dict[str, Any]]] = {side_name: [] for side_name, _ in sides}
     with tempfile.TemporaryDirectory() as folder:
-        _write(Path(folder), count)
+        write(Path(folder), count, drawn)
         for number in range(1 if session.quick else 5):
             for side_name, library in reversed(sides) if number % 2 else sides:
                 code = _CODE.format(
@@ -86,27 +87,27 @@ def _rows(session: Session, count: int, side: int) -> list[Row]:
                 found[side_name].append(processes.fresh(code, {}))
     if len(sides) > 1:
         ours, theirs = ([np.array([found[name][0]["y"]])] for name, _ in sides)
-        for row in rows.values():
+        for row in by_key.values():
             row.tolerance, row.judge = 1e-2, sides[-1][0]
             row.differences = {OURS: difference(ours, theirs), row.judge: 0.0}
             if row.disagreeing:
-                return list(rows.values())
-    for key, row in rows.items():
+                return list(by_key.values())
+    for key, row in by_key.items():
         for name, told in found.items():
             row.times[name] = Times([[float(each[key])] for each in told], "fresh process")
-    return list(rows.values())
+    return list(by_key.values())
 
 
-def _write(folder: Path, count: int) -> None:
+def write(folder: Path, count: int, side: int = _SIDE) -> None:
     """Draw a few photos, and link them as often as is asked for, in a folder for each class."""
     rng = np.random.default_rng(0)
-    drawn: list[Path] = []
+    paths: list[Path] = []
     for number in range(count):
         kind = CLOTHING_CLASSES[number % len(CLOTHING_CLASSES)]
         path = folder / kind / f"{number:05d}.jpg"
         path.parent.mkdir(exist_ok=True)
         if number < _DRAWN:
-            draw_clothing(kind, rng, _SIDE).save(path, quality=90)
-            drawn.append(path)
+            draw_clothing(kind, rng, side).save(path, quality=90)
+            paths.append(path)
         else:
-            os.link(drawn[number % _DRAWN], path)
+            os.link(paths[number % _DRAWN], path)

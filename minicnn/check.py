@@ -378,7 +378,8 @@ def _moving_cases() -> Iterator[Case]:
     yield Case("Concatenate", {"axis": -1}, inputs=3)
 
 
-def _values(case: Case, rng: np.random.Generator) -> Array:
+def values(case: Case, rng: np.random.Generator) -> Array:
+    """Return an input for the case, in its first input's shape."""
     x = rng.standard_normal(case.shape)
     if case.values == "ties":
         x = rng.integers(-2, 3, case.shape).astype(np.float64)
@@ -394,9 +395,9 @@ def compare(case: Case, seed: int = 0) -> list[Difference]:
     """
     keras = import_keras()
     rng = np.random.default_rng(seed)
-    xs = [_values(case, rng) for _ in range(case.inputs)]
+    xs = [values(case, rng) for _ in range(case.inputs)]
     if case.second is not None:
-        xs[1] = _values(case._replace(shape=case.second), rng)
+        xs[1] = values(case._replace(shape=case.second), rng)
     theirs = getattr(keras.layers, case.layer)(**case.options)
     ours = LAYERS[case.layer](**case.options)
     theirs(xs if case.inputs > 1 else xs[0])  # builds the weights

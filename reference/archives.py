@@ -34,8 +34,8 @@ T = TypeVar("T")
 _SPLITS = ("train", "validation", "test")
 ENDINGS = (".tar", ".parquet")
 _OTHERS = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip")
-_KEPT = 2**30  # bytes of photos of all Parquet files that are kept in memory
-_LARGEST_GROUP = 2 * 2**30  # bytes of photos in a row group, which is read as a whole
+LARGEST_KEPT = 2**30  # bytes of photos of all Parquet files that are kept in memory
+LARGEST_GROUP = 2 * 2**30  # bytes of photos in a row group, which is read as a whole
 _LARGEST_LABEL = 1024  # bytes
 _BLOCKS = 2**20  # bytes of a tar that are read at once
 
@@ -93,11 +93,11 @@ def opened(path: Path, endings: tuple[str, ...]) -> Archive:
     """
     check_regular(path, "archive of photos")
     found = path.stat()
-    return _indexed(str(path), found.st_mtime_ns, found.st_size, endings)
+    return indexed(str(path), found.st_mtime_ns, found.st_size, endings)
 
 
 @cache  # of all archives: a data set may have thousands, and each photo asks for one
-def _indexed(path: str, changed: int, size: int, endings: tuple[str, ...]) -> Archive:
+def indexed(path: str, changed: int, size: int, endings: tuple[str, ...]) -> Archive:
     made: Archive = Parquet(path) if path.lower().endswith(".parquet") else Tar(path, endings)
     if not made.entries:
         raise ValueError(
@@ -453,10 +453,10 @@ class Parquet:
         kept = self._kept
         if (self, number) not in kept:
             size = self._sizes[number]
-            if size > _LARGEST_GROUP:
+            if size > LARGEST_GROUP:
                 raise BadImageError(
                     f"{self.path!r} has {size:,} bytes of photos in one row group, of at most "
-                    f"{_LARGEST_GROUP:,}: write it with smaller ones."
+                    f"{LARGEST_GROUP:,}: write it with smaller ones."
                 )
             column = self._image.removesuffix(".bytes")
             inner = column != self._image
@@ -470,7 +470,7 @@ class Parquet:
                 (value or {}).get("bytes") if inner else value for value in values
             ]
         kept.move_to_end((self, number))
-        while len(kept) > 1 and sum(one._sizes[group] for one, group in kept) > _KEPT:
+        while len(kept) > 1 and sum(one._sizes[group] for one, group in kept) > LARGEST_KEPT:
             kept.popitem(last=False)
         return kept[self, number]
 

@@ -123,7 +123,7 @@ def start(options: argparse.Namespace) -> Machine:
     if options.strategy == "mirrored" and backend != "tensorflow":
         raise ValueError(f"--strategy mirrored is TensorFlow's. The backend is {backend}.")
     processes = _processes(options, backend)
-    gpus, version = _devices(backend, options.device, options.deterministic)
+    gpus, version = devices(backend, options.device, options.deterministic)
     if options.precision == "float32":
         make_exact()
     keras.utils.set_random_seed(options.seed)
@@ -188,7 +188,7 @@ def make_exact() -> None:
         torch.backends.cudnn.allow_tf32 = False  # in matrix products it is off anyway
 
 
-def _devices(backend: str, wanted: str, deterministic: bool) -> tuple[tuple[str, ...], str]:
+def devices(backend: str, wanted: str, deterministic: bool) -> tuple[tuple[str, ...], str]:
     """The GPUs in use, and the backend's name with its version."""
     gpus: list[str] = []
     if backend == "tensorflow":

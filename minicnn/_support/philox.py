@@ -28,7 +28,7 @@ PERIOD = 2**31 - 2  # Keras passes seeds to TensorFlow modulo this number
 
 _TINY = 1e-7  # Box and Muller's formula takes no logarithm of a smaller number here
 _RESERVED = 256  # words of the stream, for each truncated number
-_AT_ONCE = 2**18  # groups; this limits the memory for a large weight
+AT_ONCE = 2**18  # groups; this limits the memory for a large weight
 
 
 def uniform(seed: int, low: float, high: float, shape: Sequence[int], dtype: str) -> Array:
@@ -50,21 +50,31 @@ def normal(seed: int, mean: float, stddev: float, shape: Sequence[int], dtype: s
 
 
 def truncated_normal(
-    seed: int, mean: float, stddev: float, shape: Sequence[int], dtype: str
+    seed: int,
+    mean: float,
+    stddev: float,
+    shape: Sequence[int],
+    dtype: str,
+    at_once: int = AT_ONCE,
 ) -> Array:
-    """Return normally distributed numbers of this shape, all within two stddevs of the mean."""
+    """Return normally distributed numbers of this shape, all within two stddevs of the mean.
+
+    `at_once` limits the memory: a part has so many groups, and no influence on the next one.
+    """
     kind = np.dtype(dtype).type
-    y = _drawn(shape, dtype, lambda numbers: _within_two(seed, numbers, dtype))
+    y = _drawn(shape, dtype, lambda numbers: _within_two(seed, numbers, dtype), at_once)
     return y * kind(stddev) + kind(mean)
 
 
-def _drawn(shape: Sequence[int], dtype: str, make: Callable[[Array], Array]) -> Array:
+def _drawn(
+    shape: Sequence[int], dtype: str, make: Callable[[Array], Array], at_once: int = AT_ONCE
+) -> Array:
     """Return an array of this shape; `make` turns each whole number into a group of its numbers."""
     count = math.prod(shape)
     groups = -(-count // _group(dtype))
     parts = [
-        make(np.arange(first, min(first + _AT_ONCE, groups), dtype=np.uint64)).reshape(-1)
-        for first in range(0, groups, _AT_ONCE)
+        make(np.arange(first, min(first + at_once, groups), dtype=np.uint64)).reshape(-1)
+        for first in range(0, groups, at_once)
     ]
     return np.concatenate([*parts, np.empty(0, dtype)])[:count].reshape(tuple(shape))
 

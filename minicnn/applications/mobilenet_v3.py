@@ -71,7 +71,7 @@ _SMALL = (
     _Block(6, 96, 5, 2, True, True),
     *[_Block(6, 96, 5, 1, True, True)] * 2,
 )
-_CHECKSUMS = {  # of the weights with the classifier and without
+CHECKSUMS = {  # of the weights with the classifier and without
     "large_224_0.75": ("765b44a33ad4005b3ac83185abf1d0eb", "40af19a13ebea4e2ee0c676887f69a2e"),
     "large_224_1.0": ("59e551e166be033d707958cf9e29a6a7", "07fb09a5933dd0c8eaafa16978110389"),
     "large_minimalistic_224_1.0": (
@@ -111,7 +111,7 @@ def _network(who: str, kind: str, blocks: Sequence[_Block], last: int) -> Any:
         shape = imagenet.image_shape(who, input_shape, 224, 32, False, weights)
         trained = f"{kind}{'_minimalistic' if minimalistic else ''}_224_{float(alpha)}"
         if weights == "imagenet":
-            if trained not in _CHECKSUMS:
+            if trained not in CHECKSUMS:
                 raise ValueError(
                     f"{who} has ImageNet's weights for alpha 0.75 and 1, and for alpha 1 if "
                     f"minimalistic. Received alpha={alpha}, minimalistic={minimalistic}."
@@ -137,7 +137,7 @@ def _network(who: str, kind: str, blocks: Sequence[_Block], last: int) -> Any:
             weights_url=imagenet.address(
                 f"mobilenet_v3/weights_mobilenet_v3_{trained}_float{ending}.h5"
             ),
-            weights_checksum=_CHECKSUMS.get(trained, (None, None))[0 if include_top else 1],
+            weights_checksum=CHECKSUMS.get(trained, (None, None))[0 if include_top else 1],
             pooling=pooling,
             input_tensor=input_tensor,
             name=name,

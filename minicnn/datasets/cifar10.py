@@ -13,7 +13,7 @@ __all__ = ["load_data"]
 if not TYPE_CHECKING:
     __getattr__ = hints.of_module(__name__)
 
-_CHECKSUM = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+CHECKSUM = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
 
 
 def load_data() -> DataSet:
@@ -26,7 +26,7 @@ def load_data() -> DataSet:
     """
     names = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
     *train, (x_test, y_test) = cifar.batches(
-        "cifar-10-batches-py-target", "cifar-10-python.tar.gz", _CHECKSUM, names, "labels"
+        "cifar-10-batches-py-target", "cifar-10-python.tar.gz", CHECKSUM, names, "labels"
     )
     x_train, y_train = (np.concatenate(parts) for parts in zip(*train, strict=True))
     return (x_train, y_train.astype(np.uint8)), (x_test, y_test.astype(np.uint8))

@@ -12,7 +12,7 @@ __all__ = ["load_data"]
 if not TYPE_CHECKING:
     __getattr__ = hints.of_module(__name__)
 
-_CHECKSUM = "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7"
+CHECKSUM = "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7"
 
 
 def load_data(label_mode: str = "fine") -> DataSet:
@@ -29,7 +29,7 @@ def load_data(label_mode: str = "fine") -> DataSet:
     train, test = cifar.batches(
         "cifar-100-python-target",
         "cifar-100-python.tar.gz",
-        _CHECKSUM,
+        CHECKSUM,
         ["train", "test"],
         f"{label_mode}_labels",
     )

@@ -14,7 +14,7 @@ __all__ = ["load_data"]
 if not TYPE_CHECKING:
     __getattr__ = hints.of_module(__name__)
 
-_CHECKSUM = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+CHECKSUM = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
 _LARGEST = 2**26  # bytes; the file has 11 million, its arrays 55 million
 
 
@@ -25,7 +25,7 @@ def load_data(path: str = "mnist.npz") -> fetching.DataSet:
     (60000,) and (10000,), the digits. The file, 11 MB, is downloaded once, into Keras's cache
     under the name `path`. Raises `ConnectionError` without a network at the first use.
     """
-    found = fetching.cached(path, f"{fetching.STORE}/mnist.npz", _CHECKSUM, _LARGEST)
+    found = fetching.cached(path, f"{fetching.STORE}/mnist.npz", CHECKSUM, _LARGEST)
     names = ("x_train", "y_train", "x_test", "y_test")
     try:
         with open_regular(found, "data set", _LARGEST) as file, zipfile.ZipFile(file) as archive:

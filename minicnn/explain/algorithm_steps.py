@@ -67,7 +67,7 @@ AT = np.array(
 
 # (multiplications, additions) for one 6x6 patch, one 3x3 kernel and one 4x4 tile, if the matrices
 # are applied as sums with shared parts, as in `minicnn.kernels.winograd`.
-_PATCH, _KERNEL, _TILE = (84, 144), (54, 54), (30, 100)
+PATCH_COST, KERNEL_COST, TILE_COST = (84, 144), (54, 54), (30, 100)
 
 ALGORITHMS = ("loops", "im2col", "winograd")
 _ROWS, _COLUMNS = 16, 12  # matrices up to this size are printed in full, larger ones in part
@@ -431,7 +431,7 @@ def _winograd(x: Array, w: Array, b: Array | None, how: shapes.Window) -> Lesson
     count = len(x) * down * across
     constants, additions = (
         count * channels * patch + channels * filters * kernel + count * filters * tile
-        for patch, kernel, tile in zip(_PATCH, _KERNEL, _TILE)
+        for patch, kernel, tile in zip(PATCH_COST, KERNEL_COST, TILE_COST)
     )
     additions += 36 * count * filters * (channels - 1)
     if b is not None:

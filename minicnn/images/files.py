@@ -90,7 +90,7 @@ def _opened(data: io.BytesIO, name: str) -> "Image":
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # checked below
-            image = Image.open(data, formats=_formats())
+            image = Image.open(data, formats=formats())
         if image.width * image.height > MAX_PIXELS:
             raise BadImageError(
                 f"{name} is too large: {image.width}x{image.height} pixels; "
@@ -118,7 +118,7 @@ def _opened(data: io.BytesIO, name: str) -> "Image":
 
 
 @cache
-def _formats() -> list[str]:
+def formats() -> list[str]:
     """Return Pillow's formats except PostScript, which is a program that may never end, and IPTC.
 
     In an IPTC file is another image, which Pillow opens in any format, so PostScript, too.

@@ -75,7 +75,7 @@ def of_jpeg(content: bytes, most: int, plain_size: tuple[int, int] | None = None
     colours, for files that are not JPEG, and for damaged files, so that the error is Pillow's. A
     photo of the `plain_size` has three bytes for each pixel.
     """
-    library = _simplejpeg()
+    library = fast_decoder()
     if library is None or not content.startswith(b"\xff\xd8\xff"):
         return None
     try:
@@ -90,7 +90,8 @@ def of_jpeg(content: bytes, most: int, plain_size: tuple[int, int] | None = None
 
 
 @cache
-def _simplejpeg() -> Any:
+def fast_decoder() -> Any:
+    """Return the module simplejpeg; None if it is not installed."""
     try:
         import simplejpeg
     except ImportError:

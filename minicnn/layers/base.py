@@ -71,19 +71,19 @@ Grads = dict[str, Array]
 # Names
 # ---------------------------------------------------------------------------------------------
 
-_name_counts: Counter[str] = Counter()
+name_counts: Counter[str] = Counter()
 
 
 def unique_name(prefix: str) -> str:
     """Return `conv2d` at first, then `conv2d_1`, then `conv2d_2`, and so on."""
-    count = _name_counts[prefix]
-    _name_counts[prefix] += 1
+    count = name_counts[prefix]
+    name_counts[prefix] += 1
     return prefix if count == 0 else f"{prefix}_{count}"
 
 
 def clear_session() -> None:
     """Restart the numbering of automatic layer names, like `keras.utils.clear_session`."""
-    _name_counts.clear()
+    name_counts.clear()
 
 
 # ---------------------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ def opened(data: bytes) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # checked below
-            image = Image.open(io.BytesIO(data), formats=_formats())
+            image = Image.open(io.BytesIO(data), formats=formats())
         if image.width * image.height > MAX_PIXELS:
             raise BadPhotoError(
                 f"The photo has {image.width}x{image.height} pixels; at most {MAX_PIXELS:,} are "
@@ -88,7 +88,7 @@ def opened(data: bytes) -> Image.Image:
 
 
 @cache
-def _formats() -> list[str]:
+def formats() -> list[str]:
     """The formats of photos, as far as this Pillow has them.
 
     Pillow knows more: PostScript is a program that may never end, and there are files with another
@@ -203,7 +203,7 @@ def _on_minicnn(path: Path) -> Callable[[Array], Array]:
     return lambda x: np.asarray(model.predict(x, verbose=0))
 
 
-_RUNTIMES = {"model.onnx": _on_onnx, "model.tflite": _on_litert, "model.keras": _on_minicnn}
+RUNTIMES = {"model.onnx": _on_onnx, "model.tflite": _on_litert, "model.keras": _on_minicnn}
 
 
 class Model:
@@ -217,7 +217,7 @@ class Model:
         self.size: int = about["image_size"]
         self.interpolation: str = about["interpolation"]
         self.input_range: str = about["input_range"]
-        self._run = _RUNTIMES[self.file](folder / self.file)
+        self.run = RUNTIMES[self.file](folder / self.file)
 
     def pixels(self, data: bytes) -> Array:
         """A photo's pixels as the model expects them."""
@@ -226,7 +226,7 @@ class Model:
     def logits(self, x: Array) -> Array:
         """(photos, classes) for pixels (photos, size, size, 3). Raises `ValueError`."""
         check_range(x, self.input_range)
-        return self._run(x)
+        return self.run(x)
 
     def probabilities(self, logits: Array) -> Array:
         z = np.exp(np.float64(logits) - logits.max(axis=-1, keepdims=True))

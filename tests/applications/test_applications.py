@@ -483,8 +483,8 @@ def test_mobilenet_v3_says_for_which_sizes_its_weights_are(
     server.content = (tmp_path / "w.weights.h5").read_bytes()
     monkeypatch.setattr(imagenet, "WEIGHTS_STORE", server.url("whole").rstrip("/"))
     known = "small_minimalistic_224_1.0"
-    checksums = {**mobilenet_v3._CHECKSUMS, known: (None, None)}
-    monkeypatch.setattr(mobilenet_v3, "_CHECKSUMS", checksums)
+    checksums = {**mobilenet_v3.CHECKSUMS, known: (None, None)}
+    monkeypatch.setattr(mobilenet_v3, "CHECKSUMS", checksums)
     model = MobileNetV3Small(**small)  # any size: nothing to warn of
     np.testing.assert_array_equal(model.get_weights()[0], source.get_weights()[0])
     with pytest.warns(UserWarning, match=r"trained at 224 pixels; for input_shape=\(96, 64, 3\)"):

@@ -294,16 +294,15 @@ def test_a_quick_run_measures_less():
 
 
 @pytest.mark.slow
-def test_photos_are_read_by_a_process_of_their_own(monkeypatch):
-    monkeypatch.setattr(loading, "_SIDE", 20)
-    times, memory = loading._rows(Session(1, quick=True, wanted=(OURS,)), 40, 16)
+def test_photos_are_read_by_a_process_of_their_own():
+    times, memory = loading.rows(Session(1, quick=True, wanted=(OURS,)), 40, 16, drawn=20)
     assert (times.work, times.photos, memory.unit) == ("to 16×16", 40, "bytes")
     assert 0 < times.times[OURS].median < 100
     assert 2**24 < memory.times[OURS].median < 2**31
 
 
 def test_linked_photos_are_few_files(tmp_path):
-    loading._write(tmp_path, 45)
+    loading.write(tmp_path, 45)
     found = sorted(tmp_path.rglob("*.jpg"))
     assert len(found) == 45
     assert len({path.stat().st_ino for path in found}) == 20

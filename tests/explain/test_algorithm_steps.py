@@ -123,9 +123,9 @@ def test_the_matrices_equal_those_of_the_kernels():
 
 def test_the_transforms_cost_what_the_kernels_do():
     """Both axes count: 6 columns and 6 rows of a patch, 3 and 6 of a kernel, 6 and 4 of a tile."""
-    assert counted(winograd.input_points, 6, 6, 12) == algorithm_steps._PATCH == (84, 144)
-    assert counted(winograd.weight_points, 3, 6, 9) == algorithm_steps._KERNEL == (54, 54)
-    assert counted(winograd.output_pixels, 6, 4, 10) == algorithm_steps._TILE == (30, 100)
+    assert counted(winograd.input_points, 6, 6, 12) == algorithm_steps.PATCH_COST == (84, 144)
+    assert counted(winograd.weight_points, 3, 6, 9) == algorithm_steps.KERNEL_COST == (54, 54)
+    assert counted(winograd.output_pixels, 6, 4, 10) == algorithm_steps.TILE_COST == (30, 100)
 
 
 def test_winograd_s_additions_by_hand():

@@ -22,9 +22,9 @@ LEFT_OUT = {"InputLayer"}  # it computes nothing
 def draw(case: check.Case, rng: np.random.Generator) -> tuple[Layer, Any]:
     """Return the case's layer with random weights, and an input."""
     layer = LAYERS[case.layer](**case.options)
-    xs = [check._values(case, rng) for _ in range(case.inputs)]
+    xs = [check.values(case, rng) for _ in range(case.inputs)]
     if case.second is not None:
-        xs[1] = check._values(case._replace(shape=case.second), rng)
+        xs[1] = check.values(case._replace(shape=case.second), rng)
     x = xs if layer.takes_list else xs[0]
     layer.forward(x)
     for variable in layer.weights:

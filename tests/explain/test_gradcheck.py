@@ -10,7 +10,7 @@ import minicnn as keras
 from minicnn import layers
 from minicnn._support import seeding
 from minicnn.explain import gradcheck
-from minicnn.layers.base import _name_counts
+from minicnn.layers.base import name_counts
 
 
 def random(shape, seed=0):
@@ -336,7 +336,7 @@ def test_gradcheck_changes_nothing_of_the_user_s():
     optimizer, iterations = model.optimizer, model.optimizer.iterations
     state = [v.copy() for _, slots in model.optimizer._state.values() for v in slots.values()]
     randomness = seeding.default_generator().bit_generator.state
-    names, uses = dict(_name_counts), [len(layer.nodes) for layer in model.layers]
+    names, uses = dict(name_counts), [len(layer.nodes) for layer in model.layers]
     gradcheck(model, x, [0, 1, 2], training=True)
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
     assert {v.dtype for v in model.weights} == {"float32"}
@@ -345,7 +345,7 @@ def test_gradcheck_changes_nothing_of_the_user_s():
     after = [v for _, slots in model.optimizer._state.values() for v in slots.values()]
     assert all(np.array_equal(a, b) for a, b in zip(state, after, strict=True))
     assert seeding.default_generator().bit_generator.state == randomness
-    assert dict(_name_counts) == names
+    assert dict(name_counts) == names
     assert [len(layer.nodes) for layer in model.layers] == uses
 
 

@@ -11,7 +11,7 @@ from minicnn import layers, losses, optimizers
 from minicnn._support import seeding
 from minicnn.explain import health
 from minicnn.layers.applications import LayerScale
-from minicnn.layers.base import _name_counts
+from minicnn.layers.base import name_counts
 
 CLASSES = 4
 CHECKS = (
@@ -467,7 +467,7 @@ def test_health_changes_nothing_of_the_user_s():
     state = [v.copy() for _, slots in optimizer._state.values() for v in slots.values()]
     iterations, reduction = optimizer.iterations, loss.reduction
     randomness = seeding.default_generator().bit_generator.state
-    names, uses = dict(_name_counts), [len(layer.nodes) for layer in model.layers]
+    names, uses = dict(name_counts), [len(layer.nodes) for layer in model.layers]
     first = health(model, x, y)
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
     assert np.array_equal(x, x_before)
@@ -477,7 +477,7 @@ def test_health_changes_nothing_of_the_user_s():
     after = [v for _, slots in optimizer._state.values() for v in slots.values()]
     assert all(np.array_equal(a, b) for a, b in zip(state, after, strict=True))
     assert seeding.default_generator().bit_generator.state == randomness
-    assert dict(_name_counts) == names
+    assert dict(name_counts) == names
     assert [len(layer.nodes) for layer in model.layers] == uses
     assert not model.stop_training
     assert str(health(model, x, y)) == str(first)

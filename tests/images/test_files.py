@@ -234,7 +234,7 @@ def test_a_truncated_jpeg_is_named(tmp_path):
 @pytest.mark.parametrize("gray", [False, True])
 def test_a_size_that_is_not_that_of_the_pixels_is_damage(monkeypatch, gray):
     """Pillow's plugin for IPTC keeps the size in the header, whatever is inside."""
-    monkeypatch.setattr(files, "_formats", lambda: ["IPTC"])
+    monkeypatch.setattr(files, "formats", lambda: ["IPTC"])
     inner = io.BytesIO()
     Image.new("L", (4, 4)).save(inner, "PNG")
     assert files.decode_photo(io.BytesIO(in_iptc(inner.getvalue(), (4, 4), gray))).shape[0] == 4

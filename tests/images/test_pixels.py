@@ -83,7 +83,7 @@ NOT_READ = {
 
 @pytest.fixture
 def _without(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pixels, "_simplejpeg", lambda: None)
+    monkeypatch.setattr(pixels, "fast_decoder", lambda: None)
 
 
 @pytest.mark.parametrize("name", JPEGS)
@@ -97,7 +97,7 @@ def test_both_libraries_decode_the_same_pixels(
     path.write_bytes(JPEGS[name])
     one = images.load_photo(path, size, color_mode=mode)
     raw = files.decode_photo(path, mode)
-    monkeypatch.setattr(pixels, "_simplejpeg", lambda: None)
+    monkeypatch.setattr(pixels, "fast_decoder", lambda: None)
     np.testing.assert_array_equal(one, images.load_photo(path, size, color_mode=mode))
     np.testing.assert_array_equal(raw, files.decode_photo(path, mode))
 
@@ -136,7 +136,7 @@ def test_a_bad_photo_is_refused_alike(
         with pytest.raises(files.BadImageError) as error:
             images.load_photo(path, (8, 8))
         sentences.append(str(error.value))
-        monkeypatch.setattr(pixels, "_simplejpeg", lambda: None)
+        monkeypatch.setattr(pixels, "fast_decoder", lambda: None)
     assert sentences[0] == sentences[1]
 
 

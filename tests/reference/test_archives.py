@@ -90,10 +90,10 @@ def test_the_index_of_each_of_many_shards_is_read_once(clothes, tmp_path):
         with tarfile.open(tmp_path / f"{number:03d}.tar", "w") as archive:
             for label in "ab":
                 add(archive, f"{label}/{number}.jpg", photo)
-    archives._indexed.cache_clear()
+    archives.indexed.cache_clear()
     for photos in data.find(tmp_path):
         photos.sha256()
-    assert archives._indexed.cache_info().misses == 70
+    assert archives.indexed.cache_info().misses == 70
 
 
 def test_pairs_of_photos_and_labels_as_webdataset_has_them(clothes, tmp_path, capsys):
@@ -136,7 +136,7 @@ def test_a_label_in_a_tar_is_one_line_and_keeps_its_bytes(tmp_path):
             for number, label in enumerate(labels):
                 add(archive, f"{number}.jpg")
                 add(archive, f"{number}.cls", label)
-        archives._indexed.cache_clear()
+        archives.indexed.cache_clear()
         return archives.opened(path, data.endings())
 
     found = write(b"caf\xe8\n", b"caf\xe9\n").entries
@@ -290,7 +290,7 @@ def test_damage_anywhere_is_told_in_a_sentence(tmp_path, kind, capsys):
         for place in rng.integers(len(whole), size=rng.integers(1, 9)):
             damaged[place] = rng.integers(256)
         path.write_bytes(damaged)
-        archives._indexed.cache_clear()
+        archives.indexed.cache_clear()
         try:
             photos = [photo for split in data.find(path) for photo in split.paths]
         except ValueError:
@@ -341,7 +341,7 @@ def test_parquet_files_are_read_as_folders(clothes, tmp_path, named, monkeypatch
     names = list(wanted.train.class_names) if named else None
     for split in data.SPLITS:
         write_parquet(tmp_path / f"{split}-0.parquet", rows_of(clothes / split, names), names)
-    monkeypatch.setattr(archives, "_KEPT", 30_000)  # bytes: some groups are read twice
+    monkeypatch.setattr(archives, "LARGEST_KEPT", 30_000)  # bytes: some groups are read twice
     found = data.find(tmp_path)
     same(found, wanted)
     reader = Reader(32)
@@ -437,7 +437,7 @@ def test_what_is_no_table_of_photos_is_refused(clothes, tmp_path, monkeypatch, c
         assert told in err
         assert err.count("\n") == 1, err
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    archives._indexed.cache_clear()
+    archives.indexed.cache_clear()
     assert data.run(["--data", str(tmp_path / "a.parquet")]) == 2
     assert "pip install pyarrow" in capsys.readouterr().err
 
@@ -451,7 +451,7 @@ def test_a_photo_that_is_empty_or_too_large_is_bad(clothes, tmp_path, monkeypatc
     monkeypatch.setattr(archives, "MAX_BYTES", 100)
     with pytest.raises(BadImageError, match=r"has [\d,]+ bytes: it is no photo"):
         data.image_of(f"{path}/{rows[1][0]}")
-    monkeypatch.setattr(archives, "_LARGEST_GROUP", 100)
-    archives._indexed.cache_clear()
+    monkeypatch.setattr(archives, "LARGEST_GROUP", 100)
+    archives.indexed.cache_clear()
     with pytest.raises(BadImageError, match="in one row group, of at most 100"):
         data.image_of(f"{path}/{rows[1][0]}")

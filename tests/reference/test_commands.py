@@ -257,12 +257,12 @@ def test_torch_can_be_kept_from_the_gpu(monkeypatch):
     cuda = SimpleNamespace(device_count=lambda: 1, get_device_name=lambda index: "NVIDIA H100")
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda, __version__="2.11"))
     monkeypatch.delenv("KERAS_TORCH_DEVICE", raising=False)
-    assert backend._devices("torch", "auto", False) == (("NVIDIA H100",), "torch 2.11")
+    assert backend.devices("torch", "auto", False) == (("NVIDIA H100",), "torch 2.11")
     with pytest.raises(ValueError, match="set KERAS_TORCH_DEVICE=cpu"):
-        backend._devices("torch", "cpu", False)
+        backend.devices("torch", "cpu", False)
     monkeypatch.setenv("KERAS_TORCH_DEVICE", "cpu")
     for wanted in ("cpu", "auto"):
-        assert backend._devices("torch", wanted, False) == ((), "torch 2.11")
+        assert backend.devices("torch", wanted, False) == ((), "torch 2.11")
 
 
 @pytest.mark.slow

@@ -90,7 +90,7 @@ def test_what_is_no_photo_is_refused(data, words, monkeypatch):
 
 
 def test_a_size_that_is_not_that_of_the_pixels_is_refused(monkeypatch):
-    monkeypatch.setattr(app, "_formats", lambda: ["IPTC"])
+    monkeypatch.setattr(app, "formats", lambda: ["IPTC"])
     file = in_iptc(photo("L", size=(4, 4)), (12, 12), gray=True)
     with pytest.raises(app.BadPhotoError, match="not the size"):
         app.pixels_of(file, 32, "bilinear")
@@ -175,7 +175,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def model(folder, monkeypatch):
-    monkeypatch.setitem(app._RUNTIMES, "model.onnx", lambda path: lambda x: x.mean((1, 2)) / 10)
+    monkeypatch.setitem(app.RUNTIMES, "model.onnx", lambda path: lambda x: x.mean((1, 2)) / 10)
     return app.Model(folder)
 
 
@@ -204,7 +204,7 @@ def test_an_answer_by_hand(service):
 
 
 def test_photos_of_the_same_time_go_together_and_none_is_mixed_up(service, monkeypatch):
-    sizes, run = [], service.model._run
+    sizes, run = [], service.model.run
     hold = threading.Event()
 
     def slow(x):
@@ -212,7 +212,7 @@ def test_photos_of_the_same_time_go_together_and_none_is_mixed_up(service, monke
         hold.wait(10)
         return run(x)
 
-    monkeypatch.setattr(service.model, "_run", slow)
+    monkeypatch.setattr(service.model, "run", slow)
     colours = [(i, 255 - i, 128) for i in range(200)]
     with ThreadPoolExecutor(200) as threads:
         coming = [threads.submit(service.answer, coloured(colour)) for colour in colours]
@@ -233,7 +233,7 @@ def test_a_failing_model_is_told_to_who_waits_and_the_service_goes_on(service, m
         raise RuntimeError("no memory")
 
     with monkeypatch.context() as patched:
-        patched.setattr(service.model, "_run", broken)
+        patched.setattr(service.model, "run", broken)
         with pytest.raises(RuntimeError, match="no memory"):
             service.answer(RED)
     assert service.answer(RED)["class"] == "red"
