@@ -181,6 +181,7 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
         input_shape: Sequence[int | None] | None = None,
         **unknown: Any,
     ) -> None:
+        _check_autocast(unknown.pop("autocast", True), type(self).__name__)
         penalties = {key: unknown.pop(key) for key in self.penalty_settings() if key in unknown}
         if unknown:
             self._refuse(next(iter(unknown)))
@@ -529,9 +530,7 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
             return {name: _plain(getattr(self, name)) for name in names}
         found = own_config.arguments(self, names)
         plain_ones = {"activation", *(n for n in names if n.endswith("_initializer"))}
-        return {
-            name: _plain(value) if name in plain_ones else value for name, value in found.items()
-        }
+        return {n: _plain(value) if n in plain_ones else value for n, value in found.items()}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
@@ -562,6 +561,14 @@ _INSTEAD = {
     "input_dim": "input_shape=(size,)",
     "weights": "set_weights, once the layer is built",
 }
+
+
+def _check_autocast(autocast: Any, who: str) -> None:
+    if autocast is not True:
+        raise ValueError(
+            f"{who} casts its inputs to its dtype: it expects autocast=True. "
+            f"Received autocast={autocast!r}."
+        )
 
 
 def _plain(value: Any) -> Any:

@@ -165,7 +165,8 @@ def _described(data: dict[str, Any]) -> dict[str, Any]:
         }
         if kind == "LeakyReLU":
             config["alpha"] = config.pop("negative_slope")
-    described = {"class_name": kind, "config": config}
+    # A class of the user's own is found by the name under which it was registered.
+    described = {"class_name": data.get("registered_name") or kind, "config": config}
     return described | {key: data[key] for key in ("name", "inbound_nodes") if key in data}
 
 

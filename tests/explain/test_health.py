@@ -424,14 +424,10 @@ def test_a_loss_of_your_own():
     """Only the cost of guessing is then unknown."""
 
     class Squared(losses.Loss):
-        @classmethod
-        def _default_name(cls):
-            return "squared"
-
-        def _losses(self, y_true, y_pred, from_logits):
+        def call(self, y_true, y_pred):
             return ((y_true - y_pred) ** 2).mean(axis=-1)
 
-        def _gradient(self, y_true, y_pred, from_logits):
+        def gradient(self, y_true, y_pred):
             return 2 * (y_pred - y_true) / y_true.shape[-1]
 
     x, y = pictures()

@@ -22,6 +22,7 @@ def x(*shape: int) -> Array:
 # -- bad options -----------------------------------------------------------------------------------
 
 BAD_OPTIONS: list[tuple[Callable[[], Any], str]] = [
+    (lambda: layers.Conv2D(4, 3, autocast=False), "autocast=True. Received autocast=False"),
     (lambda: layers.Conv2D(0, 3), "filters to be an integer >= 1. Received 0"),
     (lambda: layers.Conv2D(-4, 3), "filters .*Received -4"),
     (lambda: layers.Conv2D(2.5, 3), "filters .*Received 2.5"),

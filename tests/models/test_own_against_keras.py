@@ -97,6 +97,29 @@ def pair(make: Callable[[Any], Any] = network) -> tuple[Any, Any]:
     return theirs, ours
 
 
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+def test_files_of_a_registered_class_go_both_ways(ending: str, tmp_path: Path) -> None:
+    """Neither class has an `__init__`, so the config is that of Keras's `Layer`."""
+    made = {}
+    for k in (minicnn, keras):
+
+        @k.saving.register_keras_serializable(package="both ways")
+        class Twice(k.layers.Layer):  # type: ignore[misc]
+            def call(self, x: Any) -> Any:
+                return 2 * x
+
+        made[k] = k.Sequential([k.Input((3,)), Twice(), k.layers.Dense(2)])
+        made[k].save(tmp_path / (k.__name__ + ending))
+    x = X[0, :, 0, :1] * np.ones(3, "float32")
+    try:
+        for k, other in ((minicnn, keras), (keras, minicnn)):
+            again = k.models.load_model(tmp_path / (other.__name__ + ending))
+            np.testing.assert_allclose(again(x), made[other](x), atol=1e-6)
+    finally:
+        for k in made:
+            del k.saving.get_custom_objects()["both ways>Twice"]
+
+
 @pytest.mark.slow
 def test_twenty_steps_of_training(tmp_path: Path) -> None:
     theirs, ours = pair()
