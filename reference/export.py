@@ -195,9 +195,9 @@ def _check_packages(kind: str) -> None:
 def _compare(saved: Saved, path: Path, kind: str, input_range: str = "pixels") -> float | None:
     """Compare on several photos at once and on one: a file may be fixed to one batch size."""
     size = saved.about.image_size
-    pictures = np.random.default_rng(0).uniform(0, 255, (5, size, size, 3)).astype(np.float32)
-    wanted = keras.ops.convert_to_numpy(saved.model.predict_on_batch(pictures))
-    scaled = app.scaled(pictures, input_range)
+    images = np.random.default_rng(0).uniform(0, 255, (5, size, size, 3)).astype(np.float32)
+    wanted = keras.ops.convert_to_numpy(saved.model.predict_on_batch(images))
+    scaled = app.scaled(images, input_range)
     found = [run_file(path, part, kind) for part in (scaled[:4], scaled[4:])]
     known = [rows for rows in found if rows is not None]
     if not known:

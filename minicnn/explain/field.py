@@ -118,9 +118,9 @@ def _before(entry: TraceEntry) -> tuple[int | Fraction, int | Fraction]:
     return 0, 0
 
 
-def seen_by(entry: TraceEntry, at: tuple[int, ...], picture: tuple[int, int]) -> tuple[Span, Span]:
+def seen_by(entry: TraceEntry, at: tuple[int, ...], size: tuple[int, int]) -> tuple[Span, Span]:
     """First and last row and column of the image that the unit can depend on, layer by layer."""
-    whole = (0, picture[0] - 1), (0, picture[1] - 1)
+    whole = (0, size[0] - 1), (0, size[1] - 1)
     if np.ndim(entry.y) != 4:
         return whole
     wanted: dict[TraceEntry, Lines] = {entry: [np.array([at[0]]), np.array([at[1]])]}

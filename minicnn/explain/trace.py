@@ -356,10 +356,10 @@ class Trace(LossesOfTrace):
                 f"{self.model.label} does not take images, and receptive fields are of pixels. "
                 f"Received x.shape={shape}."
             )
-        picture = (shape[1], shape[2])
-        rows, cols = field.seen_by(entry, place, picture)
+        size = (shape[1], shape[2])
+        rows, cols = field.seen_by(entry, place, size)
         formula = self._fields[entry]
-        return field.SeenPixels(entry.name, place, rows, cols, picture, formula, formula is None)
+        return field.SeenPixels(entry.name, place, rows, cols, size, formula, formula is None)
 
     def perturb(self, layer: Any, at: Any, seed: int = 0, example: int = 0) -> "Moved":
         """Find out which rows and columns of the image change a unit, by changing them.

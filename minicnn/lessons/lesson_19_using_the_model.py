@@ -147,7 +147,7 @@ dataset = dataset.map(lambda x, y: (preprocess_input(x), y))
 print("accuracy:", opened.evaluate(dataset, verbose=0)[1])
 found = opened.predict(dataset, verbose=0).argmax(axis=1)
 for path, index in list(zip(paths["test"], found))[80:84]:
-    print(path.name, "is a picture of", names[index])
+    print(path.name, "is a photo of", names[index])
 
 # %% [markdown]
 # `shuffle=False` matters here. With shuffling, the predictions would not come in the order of the

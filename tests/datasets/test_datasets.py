@@ -25,8 +25,8 @@ def files(root: Path) -> dict[str, bytes]:
     }
 
 
-def pictures(split: int, count: int, size: int = 32) -> tuple[np.ndarray, np.ndarray]:
-    """Return `count` pictures of each kind, (n, size, size, 3) in [0, 1], and their classes."""
+def images(split: int, count: int, size: int = 32) -> tuple[np.ndarray, np.ndarray]:
+    """Return `count` images of each kind, (n, size, size, 3) in [0, 1], and their classes."""
     x = [
         np.asarray(draw_clothing(kind, np.random.default_rng([split, number, index]), size)) / 255
         for number, kind in enumerate(CLOTHING_CLASSES)
@@ -36,7 +36,7 @@ def pictures(split: int, count: int, size: int = 32) -> tuple[np.ndarray, np.nda
 
 
 def outlines(split: int, count: int, size: int = 32) -> tuple[np.ndarray, np.ndarray]:
-    """Return the silhouettes of the pictures, (n, size, size), without colour."""
+    """Return the silhouettes of the images, (n, size, size), without colour."""
     x = []
     for number, kind in enumerate(CLOTHING_CLASSES):
         for index in range(count):
@@ -147,7 +147,7 @@ def test_a_split_may_be_empty(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_mean_colour_does_not_tell_the_class() -> None:
-    train, test = ((x.mean(axis=(1, 2)), y) for x, y in (pictures(0, 30), pictures(1, 15)))
+    train, test = ((x.mean(axis=(1, 2)), y) for x, y in (images(0, 30), images(1, 15)))
     assert nearest_centroid_accuracy(train, test) < 0.25  # chance gives 0.1
 
 

@@ -20,7 +20,7 @@ CHECKS = (
 )  # fmt: skip
 
 
-def pictures(count=24, seed=0):
+def images(count=24, seed=0):
     """Return pixels 0 to 255, each class of its own brightness, sorted by class as folders are."""
     y = np.repeat(np.arange(CLASSES), count // CLASSES)
     noise = np.random.default_rng(seed).integers(0, 120, (count, 10, 10, 3))
@@ -62,7 +62,7 @@ SCALED = layers.Rescaling(1 / 127.5, -1)
 
 
 def test_a_healthy_network():
-    report = health(compiled(SCALED), *pictures())
+    report = health(compiled(SCALED), *images())
     assert report.passed
     assert {check.name: check.verdict for check in report.checks} == dict.fromkeys(CHECKS, "ok")
     assert report.verdict == "Healthy: nothing was found that would keep it from learning."
@@ -85,7 +85,7 @@ def test_a_healthy_network():
 def test_zero_weights_have_the_initial_loss_of_guessing(loss, units, last, kind):
     model = compiled(SCALED, loss=loss, units=units, last=last)
     model.get_layer("end").set_weights([np.zeros((12, units)), np.zeros(units)])
-    x, y = pictures()
+    x, y = images()
     y = {"numbers": y, "one-hot": np.eye(4)[y], "two": y % 2, "column": y[:, None] % 2}[kind]
     report = health(model, x, y)
     value, guess = (2, "log 2") if units == 1 else (4, "log 4")
@@ -124,7 +124,7 @@ def test_a_layer_s_numbers_by_hand():
 def test_a_dead_network():
     model = compiled(SCALED)
     model.get_layer("conv").set_weights([np.zeros((3, 3, 3, 6)), np.full(6, -1.0)])
-    report = health(model, *pictures())
+    report = health(model, *images())
     assert not report.passed
     assert report["dead ReLUs"].verdict == "problem"
     assert "conv" in report["dead ReLUs"].measured
@@ -141,35 +141,35 @@ def test_some_dead_units_are_counted():
     kernel, bias = model.get_layer("conv").get_weights()
     bias[:4] = -1000
     model.get_layer("conv").set_weights([kernel, bias])
-    report = health(model, *pictures())
+    report = health(model, *images())
     assert next(row.dead for row in report.layers if row.name == "conv") == pytest.approx(4 / 6)
     assert report["dead ReLUs"].verdict == "look"
     assert "67%, in conv" in report["dead ReLUs"].measured
 
 
 def test_pixels_without_rescaling():
-    report = health(compiled(), *pictures())
+    report = health(compiled(), *images())
     assert report["inputs"].verdict == "look"
     assert "put Rescaling(1/255) first" in report["inputs"].sentence
-    assert health(compiled(layers.BatchNormalization()), *pictures())["inputs"].verdict == "ok"
+    assert health(compiled(layers.BatchNormalization()), *images())["inputs"].verdict == "ok"
 
 
 def test_pixels_divided_twice():
-    x, y = pictures()
+    x, y = images()
     report = health(compiled(layers.Rescaling(1 / 255)), x / 255, y)
     assert report["inputs"].verdict == "look"
     assert "divided by 255 twice" in report["inputs"].sentence
 
 
 def test_inputs_that_are_all_the_same():
-    x, y = pictures()
+    x, y = images()
     report = health(compiled(SCALED), np.ones_like(x), y)
     assert report["inputs"].verdict == "problem"
     assert report["tiny batch"].verdict == "problem"  # the same picture with different labels
 
 
 def test_scores_taken_for_probabilities():
-    report = health(compiled(SCALED, last=None), *pictures())
+    report = health(compiled(SCALED, last=None), *images())
     assert report["output and loss"].verdict == "problem"
     assert "SparseCategoricalCrossentropy(from_logits=True)" in report["output and loss"].sentence
 
@@ -177,19 +177,19 @@ def test_scores_taken_for_probabilities():
 @pytest.mark.slow
 def test_probabilities_taken_for_scores():
     loss = losses.SparseCategoricalCrossentropy(from_logits=True)
-    report = health(compiled(SCALED, loss=loss), *pictures())
+    report = health(compiled(SCALED, loss=loss), *images())
     assert report["output and loss"].verdict == "look"  # as in Keras, the loss finds the logits
     model = network(SCALED)
     x = layers.Reshape((CLASSES,))(model.outputs[0])  # and here it cannot
     model = keras.Model(model.inputs, x)
     model.compile("adam", loss)
-    report = health(model, *pictures())
+    report = health(model, *images())
     assert report["output and loss"].verdict == "problem"
     assert "softmax twice" in report["output and loss"].sentence
 
 
 def test_softmax_of_one_unit():
-    x, y = pictures()
+    x, y = images()
     report = health(
         compiled(SCALED, units=1, loss="categorical_crossentropy"), x, np.ones((len(y), 1))
     )
@@ -198,9 +198,7 @@ def test_softmax_of_one_unit():
 
 
 def test_weights_that_are_too_large():
-    report = health(
-        compiled(SCALED, initializer=keras.initializers.RandomNormal(0, 30)), *pictures()
-    )
+    report = health(compiled(SCALED, initializer=keras.initializers.RandomNormal(0, 30)), *images())
     assert report["initial loss"].verdict == "look"
     assert report["activations"].verdict == "look"
     assert "grow" in report["activations"].sentence
@@ -210,7 +208,7 @@ def test_weights_that_are_too_large():
 
 def test_signals_that_fade():
     model = compiled(SCALED, initializer=keras.initializers.RandomNormal(0, 3e-3), deep=2)
-    report = health(model, *pictures())
+    report = health(model, *images())
     assert report["activations"].verdict == "look"
     assert "fade" in report["activations"].sentence
 
@@ -218,12 +216,12 @@ def test_signals_that_fade():
 @pytest.mark.slow
 def test_gradients_that_vanish():
     model = compiled(SCALED, activation="sigmoid", deep=12)
-    report = health(model, *pictures())
+    report = health(model, *images())
     assert report["gradients"].verdict == "look"
     assert "Vanishing" in report["gradients"].sentence
     assert "faint at conv" in report["gradients"].measured
     # With ReLUs, gradients reach all layers.
-    assert health(compiled(SCALED, deep=12), *pictures())["gradients"].verdict == "ok"
+    assert health(compiled(SCALED, deep=12), *images())["gradients"].verdict == "ok"
 
 
 def plain_or_residual(depth, residual):
@@ -244,12 +242,12 @@ def plain_or_residual(depth, residual):
 
 def test_gradients_that_vanish_where_the_signal_has_faded_too():
     """The last kernel's gradient is as faint as the first one's: only the loss's tells."""
-    report = health(plain_or_residual(40, False), *pictures(), steps=1)
+    report = health(plain_or_residual(40, False), *images(), steps=1)
     relative = [row.relative for row in report.layers if row.relative is not None]
     assert min(relative) > 1e-4 * max(relative)
     assert report["gradients"].verdict == "look"
     assert "faint at stem … end, 42 layers" in report["gradients"].measured
-    residual = health(plain_or_residual(40, True), *pictures(), steps=1)
+    residual = health(plain_or_residual(40, True), *images(), steps=1)
     assert residual["gradients"].verdict == "ok"
     assert residual["gradients"].sentence == "A gradient reaches every layer."
 
@@ -281,7 +279,7 @@ def test_a_normalization_before_another_one_needs_no_gradient_for_its_scale():
         ]
     )
     model.compile("adam", "sparse_categorical_crossentropy")
-    x, y = pictures()
+    x, y = images()
     assert health(model, x / 255, y, steps=1)["gradients"].verdict == "ok"
 
 
@@ -295,7 +293,7 @@ def test_a_block_whose_scale_starts_near_zero_is_meant_to_be_so():
     end = layers.Dense(4, activation="softmax", name="end")(layers.Flatten()(x))
     model = keras.Model(inputs, end)
     model.compile("adam", "sparse_categorical_crossentropy")
-    check = health(model, *pictures(), steps=1)["gradients"]
+    check = health(model, *images(), steps=1)["gradients"]
     assert check.verdict == "ok"
     assert "faint at inside" in check.measured
     assert "LayerScale" in check.sentence
@@ -303,7 +301,7 @@ def test_a_block_whose_scale_starts_near_zero_is_meant_to_be_so():
 
 @pytest.mark.slow
 def test_a_learning_rate_that_is_too_small():
-    report = health(compiled(SCALED, optimizer=optimizers.SGD(1e-6)), *pictures())
+    report = health(compiled(SCALED, optimizer=optimizers.SGD(1e-6)), *images())
     assert report["step / weights"].verdict == "look"
     assert "larger learning rate" in report["step / weights"].sentence
     assert report["tiny batch"].verdict == "look"
@@ -312,7 +310,7 @@ def test_a_learning_rate_that_is_too_small():
 
 
 def test_a_learning_rate_that_is_too_large():
-    report = health(compiled(SCALED, optimizer=optimizers.SGD(1e8)), *pictures())
+    report = health(compiled(SCALED, optimizer=optimizers.SGD(1e8)), *images())
     assert report["step / weights"].verdict == "look"
     assert "smaller learning rate" in report["step / weights"].sentence
     assert report["tiny batch"].verdict != "ok"
@@ -321,14 +319,14 @@ def test_a_learning_rate_that_is_too_large():
 def test_nan_weights_are_named_and_nothing_else_is_tried():
     model = compiled(SCALED)
     model.get_layer("end").set_weights([np.full((12, 4), np.nan), np.zeros(4)])
-    report = health(model, *pictures())
+    report = health(model, *images())
     assert not report.passed
     assert [check.name for check in report.checks] == ["weights"]
     assert report["weights"].measured == "NaN or infinity in end/kernel"
 
 
 def test_nan_inputs_are_named():
-    x, y = pictures()
+    x, y = images()
     x[3, 2, 1, 0] = np.nan
     report = health(compiled(SCALED), x, y)
     assert (report["inputs"].verdict, report["inputs"].measured) == ("problem", "NaN or infinity")
@@ -337,7 +335,7 @@ def test_nan_inputs_are_named():
 def test_overflow_is_found_in_the_layer_where_it_happens():
     model = compiled(SCALED)
     model.get_layer("conv").set_weights([np.full((3, 3, 3, 6), 1e38), np.zeros(6)])
-    report = health(model, *pictures())
+    report = health(model, *images())
     assert not report.passed
     assert report["activations"].measured == "NaN or infinity after conv"
 
@@ -345,7 +343,7 @@ def test_overflow_is_found_in_the_layer_where_it_happens():
 def test_a_network_that_is_right_before_it_learns():
     """The model has trained weights, but has taken no step itself."""
     model = compiled(SCALED)
-    x, y = pictures()
+    x, y = images()
     model.fit(x, y, epochs=60, verbose=0)
     fresh = compiled(SCALED)
     fresh.set_weights(model.get_weights())
@@ -368,27 +366,27 @@ def test_nested_and_frozen_models():
     x = layers.Flatten()(inner(SCALED(inputs)))
     model = keras.Model(inputs, layers.Dense(4, activation="softmax", name="end")(x))
     model.compile("adam", "sparse_categorical_crossentropy")
-    report = health(model, *pictures())
+    report = health(model, *images())
     rows = {row.name: row for row in report.layers}
     assert rows["base/inside"].dead is not None
     assert rows["base/inside"].gradient is None
     assert rows["end"].gradient > 0
     model.trainable = False
-    frozen = health(model, *pictures())
+    frozen = health(model, *images())
     assert frozen["tiny batch"].verdict == frozen["gradients"].verdict == "skipped"
 
 
 def test_a_model_that_is_not_built_stays_so():
     model = keras.Sequential([layers.Flatten(), layers.Dense(4, activation="softmax")])
     model.compile("adam", "sparse_categorical_crossentropy")
-    x, y = pictures()
+    x, y = images()
     assert health(model, x / 255, y).passed
     assert not model.built
 
 
 def test_examples_come_from_everywhere_in_sorted_data():
     """A data set's first examples are often of one class, and would be learned too easily."""
-    x, y = pictures(400)
+    x, y = images(400)
     seen = []
 
     class Spy(losses.SparseCategoricalCrossentropy):
@@ -405,16 +403,16 @@ def test_examples_come_from_everywhere_in_sorted_data():
 
 
 def test_a_data_set_gives_its_first_batch():
-    x, y = pictures()
+    x, y = images()
     batches = [(x[:10], y[:10]), (x[10:], y[10:])]
     assert "10 examples" in health(compiled(SCALED), (batch for batch in batches)).title
 
 
 def test_loss_and_optimizer_may_be_given():
-    report = health(network(SCALED), *pictures(), loss="sparse_categorical_crossentropy")
+    report = health(network(SCALED), *images(), loss="sparse_categorical_crossentropy")
     assert "SparseCategoricalCrossentropy, Adam(learning_rate=0.001)" in report.title
     report = health(
-        compiled(SCALED), *pictures(), loss="sparse_categorical_crossentropy",
+        compiled(SCALED), *images(), loss="sparse_categorical_crossentropy",
         optimizer=optimizers.SGD(0.05),
     )  # fmt: skip
     assert "SGD(learning_rate=0.05)" in report.title
@@ -430,7 +428,7 @@ def test_a_loss_of_your_own():
         def gradient(self, y_true, y_pred):
             return 2 * (y_pred - y_true) / y_true.shape[-1]
 
-    x, y = pictures()
+    x, y = images()
     report = health(compiled(SCALED, loss=Squared()), x, np.eye(CLASSES)[y])
     assert report["initial loss"].verdict == report["output and loss"].verdict == "skipped"
     assert report["tiny batch"].verdict in ("ok", "look")
@@ -439,7 +437,7 @@ def test_a_loss_of_your_own():
 
 def test_one_hot_targets_may_be_soft():
     """A loss that cannot reach 0 is measured from the least it can be."""
-    x, y = pictures()
+    x, y = images()
     soft = np.eye(CLASSES)[y] * 0.6 + 0.1
     report = health(compiled(SCALED, loss="categorical_crossentropy"), x, soft)
     assert report["tiny batch"].verdict == "ok", str(report)
@@ -447,7 +445,7 @@ def test_one_hot_targets_may_be_soft():
 
 def test_dropout_does_not_prevent_learning_a_batch():
     model = compiled(SCALED, layers.Dropout(0.9))
-    assert health(model, *pictures())["tiny batch"].verdict == "ok"
+    assert health(model, *images())["tiny batch"].verdict == "ok"
     assert model.layers[1].rate == 0.9
 
 
@@ -456,7 +454,7 @@ def test_dropout_does_not_prevent_learning_a_batch():
 
 def test_health_changes_nothing_of_the_user_s():
     model = compiled(SCALED, layers.BatchNormalization(), layers.Dropout(0.5))
-    x, y = pictures()
+    x, y = images()
     model.fit(x, y, epochs=2, verbose=0)
     loss, optimizer = model.loss, model.optimizer
     before, x_before, y_before = model.get_weights(), x.copy(), y.copy()
@@ -489,7 +487,7 @@ def test_the_check_is_short(capsys):
             super().apply(*args)
 
     with mock.patch.object(optimizers, "get", side_effect=lambda config: Counting(1e-6)):
-        health(compiled(SCALED), *pictures(), steps=7)
+        health(compiled(SCALED), *images(), steps=7)
     assert len(steps) == 1 + 7 + 7  # one measured, then its own optimizer's and Adam's
     assert capsys.readouterr() == ("", "")
 
@@ -498,7 +496,7 @@ def test_the_check_is_short(capsys):
 
 
 def test_the_tables():
-    report = health(compiled(), *pictures())
+    report = health(compiled(), *images())
     text = str(report)
     assert 'Training health of Sequential "' in text
     for part in (*CHECKS, "✓", "!", "to look at (!)", "conv", "8×8×6", "dead ReLUs", "gradient"):
@@ -513,7 +511,7 @@ def test_html_escapes_names():
         name="<b>",
     )
     model.compile("adam", losses.SparseCategoricalCrossentropy(from_logits=True))
-    html = health(model, *pictures())._repr_html_()
+    html = health(model, *images())._repr_html_()
     assert "<script>" not in html
     assert "<b>" not in html
     assert "&lt;script&gt;" in html
@@ -529,7 +527,7 @@ def two_outputs():
 
 
 def test_what_health_refuses():
-    x, y = pictures()
+    x, y = images()
     with pytest.raises(TypeError, match=r"health expects a model\. Received Dense"):
         health(layers.Dense(2), x, y)
     with pytest.raises(ValueError, match="compile the model with a loss first"):
@@ -563,7 +561,7 @@ def test_what_health_refuses():
     ],
 )
 def test_a_last_layer_that_does_not_match_the_loss(units, last, loss, measured, sentence):
-    x, y = pictures(8)
+    x, y = images(8)
     y = np.eye(CLASSES)[y] if units > 1 else (y > 1).astype("float32")[:, None]
     report = health(compiled(SCALED, units=units, last=last, loss=loss), x, y, steps=2)
     check = report["output and loss"]
@@ -574,7 +572,7 @@ def test_a_last_layer_that_does_not_match_the_loss(units, last, loss, measured, 
 
 def test_a_softmax_of_one_unit_in_the_middle():
     gate = layers.Conv2D(1, 1, activation="softmax", name="gate")
-    x, y = pictures(8)
+    x, y = images(8)
     check = health(compiled(SCALED, gate), x, y, steps=2)["output and loss"]
     assert check.verdict == "problem"
     assert check.measured == 'softmax over the one unit of Conv2D "gate"'
@@ -582,7 +580,7 @@ def test_a_softmax_of_one_unit_in_the_middle():
 
 @pytest.mark.parametrize(("times", "measured"), [(0, "sums from 0 to 0"), (2, "sums from 2 to 2")])
 def test_targets_that_are_not_a_distribution(times, measured):
-    x, y = pictures(8)
+    x, y = images(8)
     # Rows with two ones each, so that targets that sum to 2 stay within 0 and 1.
     rows = np.eye(CLASSES)[y] if times == 0 else np.eye(CLASSES)[y] + np.eye(CLASSES)[(y + 1) % 4]
     report = health(

@@ -105,12 +105,12 @@ function explainPool({ layer, x, at, last, w }) {
     };
   }
   const top = Math.max(...real.map((t) => t.input));
-  const winners = real.filter((t) => t.input === top);
-  winners.forEach((t, n) => {
+  const largest = real.filter((t) => t.input === top);
+  largest.forEach((t, n) => {
     t.won = n === 0;
     t.tied = n > 0;
   });
-  return { form: "pool", w, taps: list, value: top, total: top, ties: winners.length - 1 };
+  return { form: "pool", w, taps: list, value: top, total: top, ties: largest.length - 1 };
 }
 
 function explainGlobalPool({ layer, x, last }) {
@@ -136,8 +136,8 @@ function explainGlobalPool({ layer, x, last }) {
     };
   }
   const top = list.reduce((best, t) => Math.max(best, t.input), -Infinity);
-  const winners = list.filter((t) => t.input === top);
-  winners.forEach((t) => {
+  const largest = list.filter((t) => t.input === top);
+  largest.forEach((t) => {
     t.won = true;
   });
   return {
@@ -145,8 +145,8 @@ function explainGlobalPool({ layer, x, last }) {
     taps: list,
     value: top,
     total: top,
-    ties: winners.length - 1,
-    winner: winners[0],
+    ties: largest.length - 1,
+    winner: largest[0],
   };
 }
 
