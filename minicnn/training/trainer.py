@@ -84,8 +84,9 @@ class Trainer(Evaluating):
                 and the images are the same in each epoch (`features.py`): arrays, `flow`,
                 `flow_from_directory` and `image_dataset_from_directory` without augmentation. The
                 numbers are the same; `history.computed_once` names the layers. An epoch before
-                which a callback has changed the weights of these layers, or unfrozen some, computes
-                all layers, as do the epochs after it. A callback must not change the images.
+                which a callback has changed the weights of these layers, unfrozen some, or changed
+                an array of images, computes all layers, as do the epochs after it. A callback must
+                not change files.
 
         Returns:
             `History`: `history.history` maps "loss", "accuracy", "val_loss", … to a list.
@@ -200,8 +201,9 @@ class Trainer(Evaluating):
                 f"{bytes_text(made.nbytes)} of features kept)."
             )
         return features.Source(
-            batches, batches.with_features(made), parts.head, parts.names, features.digest(body)
-        )
+            batches, batches.with_features(made), parts.head, parts.names,
+            features.digest(body, batches),
+        )  # fmt: skip
 
     def _parts(self, training: bool) -> FeatureSplit | None:
         """Return what is computed once, and what is not; what training repeats, validation does."""
@@ -210,7 +212,8 @@ class Trainer(Evaluating):
     def _current(self, source: features.Source, training: bool) -> features.Source:
         """Return the source, or that of the whole model if its features are no longer true.
 
-        A callback may have unfrozen layers that were computed once, or changed their weights.
+        A callback may have unfrozen layers that were computed once, or changed their weights or
+        the images.
         """
         if not source.names:
             return source
@@ -218,7 +221,7 @@ class Trainer(Evaluating):
         if (
             parts is not None
             and parts.names == source.names
-            and features.digest(parts.body) == source.digest
+            and features.digest(parts.body, source.given) == source.digest
         ):
             return source
         source.given.catch_up(source.batches)

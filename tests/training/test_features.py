@@ -248,6 +248,26 @@ def test_a_callback_may_change_the_weights_of_a_frozen_base(
 
 
 @pytest.mark.parametrize(
+    "change", [lambda x: x * 0.5, lambda x: x[:, :, ::-1].copy(), lambda x: x[::-1].copy()]
+)
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_callback_may_change_arrays_of_images(
+    change: Callable[[Array], Array], which: int
+) -> None:
+    def again(epoch: int, logs: Any) -> None:
+        if epoch == 1:
+            data[which][0][:] = change(data[which][0])
+
+    found = []
+    for reuse in (True, False):
+        data, model = (examples(20), examples(12)), transfer()
+        callback = minicnn.callbacks.LambdaCallback(on_epoch_begin=again)
+        options = {"validation_data": data[1], "callbacks": callback, "verbose": 0}
+        found.append(model.fit(*data[0], epochs=3, reuse_features=reuse, **options).history)
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
     ("options", "seen"),
     [
         ({"validation_steps": 1}, 3 * 8),
