@@ -1,7 +1,7 @@
 """Tells the user that kernels are being compiled, which takes seconds, once per machine.
 
-A progress bar that listens shows the message itself. If nothing listens, a line on stderr shows it,
-unless `show(False)` was called. A `fit` with `verbose=0` listens and shows nothing.
+A progress bar that listens shows the message itself. If nothing listens, a line shows it, unless
+`show(False)` was called. A `fit` with `verbose=0` listens and shows nothing.
 """
 
 import shutil
@@ -78,15 +78,20 @@ def _tell(text: str) -> None:
 
 
 def _say(text: str) -> None:
-    """Write a line that changes on a terminal or in a notebook; elsewhere one line for all."""
+    """Write a line that changes on a terminal; elsewhere one line for all.
+
+    A notebook keeps each state of a line that changes, and marks stderr in red, as an error.
+    """
     global _line
+    notebook = in_notebook()
     if sys.stderr is None:
         return
-    if sys.stderr.isatty() or in_notebook():
+    if sys.stderr.isatty() and not notebook:
         # A line that wraps would stay: "\r" returns only to the start of its last row.
         text = text[: shutil.get_terminal_size().columns - 1]
         sys.stderr.write(f"\r{' ' * _line}\r{text}")
         sys.stderr.flush()
         _line = len(text)
     elif count == 1 and text:
-        print("minicnn compiles kernels for this machine, once: a few seconds", file=sys.stderr)
+        stream = sys.stdout if notebook else sys.stderr
+        print("minicnn compiles kernels for this machine, once: a few seconds", file=stream)

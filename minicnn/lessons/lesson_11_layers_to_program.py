@@ -211,8 +211,8 @@ print("bit for bit what the folded layers compute:", np.array_equal(y, folded(x)
 # %% [markdown]
 # ## Steps that become one
 #
-# Two things are missing from the list, since somebody who sees all steps at once can do better than
-# layer by layer:
+# Two things are missing from the list. minicnn sees all steps at once now, so it can save some that
+# layers by themselves cannot:
 #
 # * **The border of zeros.** `ZeroPadding2D` copies the image into a larger one, only for the
 #   convolution to read it again. But the convolution's kernel can act as if it saw zeros outside
@@ -249,8 +249,8 @@ names = ["the weights", "packed: four columns, then the next four"]
 lesson.show(draw.numbers([matrix, packed], names, "Weights in the order of reading", columns=1))
 
 # %% [markdown]
-# To lay them out like this is called *packing*. A layer that is called alone packs its weights each
-# time; a program keeps them packed. The price is a second copy of them.
+# This is called *packing*. A layer that is called alone packs its weights each time; a program
+# keeps them packed. The price is a second copy of the weights.
 #
 # And a risk: what if somebody changes the weights afterwards? The copy would be out of date. So
 # `predict`, which keeps programs for you, looks each time whether anything has changed.

@@ -442,10 +442,9 @@ for name in list(candidates)[1:]:
     print(f"{name:21}   {both[0]}   {both[1]}")
 
 # %% [markdown]
-# Beside the head without anything in its *last* epoch, all of them are far better. But stopping in
-# time is what makes nearly all of the difference. Once every head stops in time, dropout of 0.2 and
-# 0.5 and weight decay are about as good as nothing: their differences are less than twice their
-# errors.
+# All of them are far better than the *last* epoch of the head without anything. But stopping in
+# time makes nearly all of the difference. Once every head stops in time, dropout of 0.2 and 0.5 and
+# weight decay are about as good as nothing: their differences are less than twice their errors.
 #
 # Dropout of 0.8 is worse, by about three errors. (It learns slowly, and its curve zigzags, so our
 # patience of 8 may be too short for it.) L2 is perhaps worse, too. But be careful with "perhaps":

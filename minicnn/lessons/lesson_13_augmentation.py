@@ -50,8 +50,8 @@ lesson.show(draw.images(shown, names, "One image, changed by each layer four tim
 # 0.05 of a turn is 18 degrees. Beyond the border the layers mirror the image
 # (`fill_mode="reflect"`); they have to invent something there, and this looks most natural.
 #
-# Together they make a different image each time. Nobody stores them: they are made while the
-# network trains, and in the next epoch they are others.
+# Together they make a different image each time. Nobody stores these images: the layers make them
+# while the network trains, and other ones in the next epoch.
 
 # %%
 augment = keras.Sequential([keras.Input(one.shape), *changes.values()])
@@ -113,7 +113,7 @@ lesson.show(draw.bars(shares, "A network that has seen them upright", "accuracy"
 # to it, either, so changing them would teach it nothing new. (With ripe and unripe tomatoes, the
 # label would change.) A rotation by 18 degrees costs some accuracy: there is something to learn, if
 # such photos can come. Upside down it still gets about half of them right, and after a quarter turn
-# it does worse than somebody who guesses. Of course: the clothes in its photos always hang upright.
+# it does worse than guessing. Of course: the clothes in its photos always hang upright.
 #
 # ## Does it help?
 #
@@ -221,8 +221,8 @@ print(f"the same images unchanged:        {unchanged:.3f}")
 # | `RandomZoom(0.2)` | `zoom_range=0.2`; stretches height and width separately |
 # | the model leaves validation alone | *you* make a second generator without changes |
 #
-# **Before you run this:** the generators read the same folders. What shape has a batch, and in
-# which range are its pixels?
+# **Before you run this:** the generators read the same folders. What is the shape of a batch, and
+# what is the range of its pixels?
 
 # %%
 train_generator = keras.preprocessing.image.ImageDataGenerator(

@@ -49,7 +49,7 @@ print("largest difference from the layer:", np.abs(layer(x, training=True) - z).
 # In an image a channel has many pixels. All of them, of all images of the batch, share one mean.
 #
 # **Before you run this:** 20 images of 64×64 pixels have three channels. How many means are there,
-# and of how many numbers is each one the mean?
+# and how many numbers go into each?
 
 # %%
 images, labels = lesson.photos("train", count=20)

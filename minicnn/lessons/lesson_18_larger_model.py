@@ -223,9 +223,9 @@ for name, model in networks.items():
     print(f"{name:10} {model.count_params() / 1e6:5.1f} million parameters   {counts}")
 
 # %% [markdown]
-# It needs more than eight times as many; and MobileNet with 299×299 needs about half of what
-# Xception needs with 150×150. Parameters are what a file and the memory hold; multiplications are
-# what takes the time. Neither says how good a network is. Only validation can tell.
+# Xception needs more than eight times as many; and MobileNet with 299×299 needs about half of what
+# Xception needs with 150×150. Parameters fill a file and the memory; multiplications take the time.
+# Neither says how good a network is. Only validation can tell.
 #
 # ## When it is not worth it
 #

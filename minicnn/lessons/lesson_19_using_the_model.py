@@ -32,7 +32,7 @@ preprocess_input = keras.applications.xception.preprocess_input
 
 # %% [markdown]
 # First we need a model. We take lesson 5's, a frozen base and a new head, now for all ten kinds.
-# The photos are upright, as many from a phone are: 160×120, higher than wide. `load_photo` reads
+# The photos are upright, as many from a phone are: 160×120, taller than wide. `load_photo` reads
 # them just as `image_dataset_from_directory` does.
 
 # %%
@@ -299,8 +299,8 @@ server.shutdown()
 server.server_close()
 
 # %% [markdown]
-# (That is a service to learn from. One that strangers reach needs a server made for it, in front of
-# the model, and a limit on how many requests each client may send.)
+# (That is a service to learn from. One that strangers can reach needs a real web server in front of
+# it, and a limit on how many requests each client may send.)
 #
 # ## What the service needs
 #

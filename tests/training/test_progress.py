@@ -77,28 +77,30 @@ def test_verbose_0_says_nothing_of_compiling(capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.usefixtures("show_compilation")
 @pytest.mark.parametrize("told", [True, False])
-@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("place", ["terminal", "notebook", "file"])
 def test_compiling_is_shown_where_there_is_no_bar(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     told: bool,
-    terminal: bool,
+    place: str,
 ) -> None:
     monkeypatch.setattr(compilation, "count", 0)
     compilation.show(told)
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: place == "terminal")
+    monkeypatch.setattr(compilation, "in_notebook", lambda: place == "notebook")
     monkeypatch.setenv("COLUMNS", "80")
     for name in ("pooling.spread", "direct.forward"):
         compilation.begins(name)
         compilation.ends()
-    err = capsys.readouterr().err
+    out, err = capsys.readouterr()
     if not told:
-        assert err == ""
-    elif terminal:
+        assert err + out == ""
+    elif place == "terminal":
         assert "compiling kernels for this machine, once: 2 so far (direct.forward)" in err
         assert err.endswith("\r")  # so that the next output overwrites it
     else:
-        assert err == "minicnn compiles kernels for this machine, once: a few seconds\n"
+        line = "minicnn compiles kernels for this machine, once: a few seconds\n"
+        assert (out, err) == ((line, "") if place == "notebook" else ("", line))
 
 
 @pytest.mark.usefixtures("show_compilation")
