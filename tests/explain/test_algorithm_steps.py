@@ -240,6 +240,18 @@ def test_a_rounding_error_in_place_of_zero_is_printed_as_zero():
     assert "e-0" not in lesson._repr_html_().replace(repr(float(u.shown[1, 1])), "")
 
 
+# What it multiplies is what "im2col" does; only where the numbers are read from is different.
+WITHOUT_STEPS = {"direct"}
+
+
+def test_every_algorithm_is_described_and_has_steps() -> None:
+    """Where it is described is a list in the docstring of `minicnn.functional`."""
+    for name in functional.ALGORITHMS:
+        assert f'\n- `"{name}"` ' in str(functional.__doc__)
+    known = {*algorithm_steps.ALGORITHMS, *WITHOUT_STEPS}
+    assert {*functional.ALGORITHMS} - {"auto", "naive"} <= known
+
+
 @pytest.mark.parametrize("algorithm", algorithm_steps.ALGORITHMS)
 def test_html_has_a_grid_for_each_step(algorithm):
     lesson = convolution_steps(random((1, 30, 30, 2)), random((3, 3, 2, 3)), algorithm=algorithm)

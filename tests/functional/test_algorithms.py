@@ -48,7 +48,7 @@ def random(*shape: int) -> Array:
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-@pytest.mark.parametrize("algorithm", ["winograd", "direct", "im2col", "naive", "auto"])
+@pytest.mark.parametrize("algorithm", functional.ALGORITHMS)
 def test_db_that_is_not_needed_is_none(algorithm: str, groups: int) -> None:
     x, w = random(2, 9, 8, 16), random(3, 3, 16 // groups, 16)
     dy = random(2, 7, 6, 16)
@@ -266,7 +266,7 @@ def test_fused_max_pooling_equals_pooling_afterwards(
         np.testing.assert_array_equal(ours, twin)
 
 
-@pytest.mark.parametrize("algorithm", ["direct", "winograd", "im2col"])
+@pytest.mark.parametrize("algorithm", algorithms.ALGORITHMS)
 @pytest.mark.parametrize("pool", [(2, 2), (3, 1)])
 @pytest.mark.parametrize("size", [(70, 91), (9, 8)])
 def test_fused_max_pooling_of_larger_results(algorithm: str, pool: Any, size: Any) -> None:
