@@ -15,6 +15,7 @@ import pytest
 import minicnn
 from minicnn import commands, datasets, lessons
 from minicnn.commands import listing
+from minicnn.lessons import library
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -28,6 +29,14 @@ def test_first_screen_has_twelve_lines_of_code():
     code = [line for line in lines if not line.startswith(("import ", "from "))]
     assert len(code) <= 12
     assert README.index("```python") < 1200  # on the first screen
+
+
+def test_each_lesson_has_a_row():
+    rows = [" ".join(line.split()) for line in README.splitlines()]
+    for script in library.scripts():
+        link = f"[{script.number}. {script.title}](minicnn/lessons/{script.path.name})"
+        start = " ".join(f"| {link} | {script.section} |".split())
+        assert any(row.startswith(start) for row in rows), f"README's table lacks {start}"
 
 
 @pytest.mark.slow
