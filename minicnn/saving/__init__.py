@@ -17,6 +17,7 @@ Nothing is unpickled, no class is looked up outside minicnn's own table and that
 
 import os
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -203,11 +204,15 @@ def _target(
 
 def _is_hdf5(path: Path, source: str) -> bool:
     """Return whether the file is HDF5, rather than a zip archive; `ValueError` if it is neither."""
-    if hdf5.is_hdf5(path):
-        return True
     with path.open("rb") as file:
         start = file.read(40)
-    if start.startswith(_ZIP):
+    zipped = start.startswith(_ZIP)
+    # A whole archive first: the weights in it can lie just where an HDF5 file may begin.
+    if zipped and zipfile.is_zipfile(path):
+        return False
+    if hdf5.is_hdf5(path):
+        return True
+    if zipped:
         return False
     if start.startswith(b"version https://git-lfs"):
         raise ValueError(f"{source} only points to a file: `git lfs pull` fetches the file itself.")

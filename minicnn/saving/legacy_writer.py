@@ -132,6 +132,12 @@ def _described(data: dict[str, Any]) -> dict[str, Any]:
             f'Layer "{config["name"]}" is the function {kind}, which no .h5 file can hold for '
             "Keras: save the model as .keras."
         )
+    axis = config.get("axis")
+    if isinstance(axis, (list, tuple)) and len(axis) > 1:
+        raise ValueError(
+            f'Layer "{config["name"]}" has axis={list(axis)}: Keras forgets several axes when it '
+            "reads an .h5 file. Save the model as .keras."
+        )
     if kind == "InputLayer":
         config = {
             "name": config["name"],

@@ -315,6 +315,18 @@ def test_the_weights_of_a_partly_frozen_base_are_read_in_order(
     np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
 
 
+@pytest.mark.parametrize("kind", [k.LayerNormalization, k.UnitNormalization])
+def test_several_axes_are_refused_as_keras_forgets_them(kind: Any, tmp_path: Path) -> None:
+    model = minicnn.Sequential([Input((3, 4)), kind(axis=[1, 2])])
+    with pytest.raises(ValueError, match=r"has axis=\[1, 2\]: Keras forgets several axes"):
+        model.save(tmp_path / "m.h5")
+    assert not (tmp_path / "m.h5").exists()
+    minicnn.Sequential([Input((3, 4)), kind(axis=[2])]).save(tmp_path / "m.h5")
+    read = models.load_model(tmp_path / "m.h5")
+    x = np.arange(12.0).reshape(1, 3, 4)
+    np.testing.assert_allclose(read(x), kind(axis=-1)(x), rtol=1e-6)
+
+
 def test_a_layer_s_name_that_hdf5_reserves_is_refused(tmp_path: Path) -> None:
     model = minicnn.Sequential([minicnn.Input((2,)), minicnn.layers.Dense(2, name=".")])
     with pytest.raises(ValueError, match=r'Dense "\." cannot be written into an \.h5 file'):

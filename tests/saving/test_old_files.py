@@ -114,6 +114,19 @@ def test_which_layers_have_theano_s_kernels_flipped(tmp_path: Path) -> None:
             np.testing.assert_array_equal(after, expected)
 
 
+def test_weights_in_an_archive_may_lie_where_hdf5_may_begin(tmp_path: Path) -> None:
+    model = minicnn.Sequential([minicnn.Input((2,)), layers.Dense(1)])
+    model.save(tmp_path / "m.keras")
+    start = (tmp_path / "m.keras").read_bytes().index(b"\x89HDF")
+    # What stands before the weights grows by one byte for each letter.
+    model.metadata = {"x": "a" * (2048 - start - len(json.dumps({"x": ""})) + len("{}"))}
+    model.save(tmp_path / "m.keras")
+    assert (tmp_path / "m.keras").read_bytes()[2048:2052] == b"\x89HDF"
+    read = minicnn.models.load_model(tmp_path / "m.keras")
+    read.load_weights(tmp_path / "m.keras")
+    np.testing.assert_array_equal(read.get_weights()[0], model.get_weights()[0])
+
+
 def test_an_hdf5_file_may_begin_with_a_user_block(tmp_path: Path) -> None:
     model, other = chain(), chain()
     old_weights(model, tmp_path / "w.h5", keras_version="2.1.6")
