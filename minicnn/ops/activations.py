@@ -1,6 +1,7 @@
 """Activations as operations: those of `minicnn.functional`, with their gradients."""
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from minicnn.ops.operation import of_symbols, operation, value_of
 from minicnn.ops.tape import Symbolic
 
 Array = np.ndarray
+Axis = int | tuple[int, ...] | list[int]
 
 
 def function_of(name: str) -> Any:
@@ -30,10 +32,16 @@ def _own(name: str) -> Any:
 
     @functools.wraps(found.forward)
     def function(x: Array, **settings: Any) -> Any:
-        x = np.asarray(x, x.dtype if np.asarray(x).dtype.kind == "f" else config.floatx())
+        dtype = getattr(x, "dtype", np.dtype(bool))
+        x = np.asarray(x, dtype if dtype.kind == "f" else config.floatx())
+        shape, x = x.shape, np.atleast_1d(x)  # a single number is a line of one
         y = found.forward(x, **settings)
         needed = x if found.of_input or settings else y
-        return y, lambda dy: found.backward(np.ascontiguousarray(dy), needed, **settings)
+
+        def dx(dy: Array) -> Array:
+            return found.backward(np.ascontiguousarray(dy), needed, **settings).reshape(shape)
+
+        return y.reshape(shape), dx
 
     made = operation(function)
     made.__name__ = name
@@ -42,22 +50,27 @@ def _own(name: str) -> Any:
     return made
 
 
-def _over(name: str, x: Any, axis: int) -> Any:
-    """Return softmax or its logarithm over this axis."""
+def _over(name: str, x: Any, axis: Axis) -> Any:
+    """Return softmax or its logarithm over this axis, or over several as if they were one."""
     if isinstance(x, Symbolic):
         return of_symbols(name, {"x": x, "axis": axis})
-    move = operations["moveaxis"]
     if axis in (-1, np.ndim(value_of(x)) - 1):
         return _own(name)(x)
-    return move(_own(name)(move(x, axis, -1)), -1, axis)
+    move, reshape = operations["moveaxis"], operations["reshape"]
+    axes = list(axis) if isinstance(axis, (tuple, list)) else [axis]
+    last = list(range(-len(axes), 0))
+    moved = move(x, axes, last)
+    shape = tuple(moved.shape)
+    y = _own(name)(reshape(moved, (*shape[: -len(axes)], math.prod(shape[-len(axes) :]))))
+    return move(reshape(y, shape), last, axes)
 
 
-def softmax(x: Any, axis: int = -1) -> Any:
-    """Return exp(x) divided by its sum over the axis: shares, which add up to 1."""
+def softmax(x: Any, axis: Axis = -1) -> Any:
+    """Return exp(x) divided by its sum over the axis, or axes: shares, which add up to 1."""
     return _over("softmax", x, axis)
 
 
-def log_softmax(x: Any, axis: int = -1) -> Any:
+def log_softmax(x: Any, axis: Axis = -1) -> Any:
     """Return the logarithm of `softmax`, computed so that nothing overflows."""
     return _over("log_softmax", x, axis)
 

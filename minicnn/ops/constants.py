@@ -121,8 +121,13 @@ def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Array:
 
 @_result
 def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None) -> Array:
-    """Return rows of zeros with a 1 at the place x; all zeros for a number that is no class."""
-    places = np.asarray(constant(x))[..., None] == np.arange(num_classes)
+    """Return rows of zeros with a 1 at the place x; all zeros for a number that is no class.
+
+    Of a real number, what follows its point does not count.
+    """
+    given = np.asarray(constant(x))
+    whole = np.trunc(given) if given.dtype.kind == "f" else given
+    places = whole[..., None] == np.arange(num_classes)
     return np.moveaxis(places.astype(dtype or config.floatx()), -1, axis)
 
 
@@ -233,7 +238,7 @@ def convert_to_numpy(x: Any) -> Array:
 
 def cast(x: Any, dtype: Any) -> Any:
     """Return x as this kind of numbers; the gradient passes between kinds of real numbers."""
-    kind = np.dtype(dtype)
+    kind = np.dtype(config.floatx() if dtype is float else dtype)
     return _cast(x, kind.name) if kind.kind == "f" else np.asarray(constant(x)).astype(kind)
 
 

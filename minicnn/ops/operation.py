@@ -66,7 +66,7 @@ def operation(function: Callable[..., Any]) -> Callable[..., Any]:
         given |= {key: [next(left) for _ in given[key]] for key in listed}
         with np.errstate(all="ignore"):
             y, *gradients = function(**given)
-        y = as_result(y, arrays)
+        y = np.asarray(y) if "dtype" in given else as_result(y, arrays)
         if not is_recorded(inputs):
             return within_call(y)
         return _recorded(name, y, inputs, gradients)
@@ -145,7 +145,7 @@ def value_of(value: Any) -> Any:
             value = value.astype(config.floatx())
     if value.dtype.kind not in "fiub":
         raise TypeError(f"Operations expect numbers. Received dtype {value.dtype}.")
-    return np.asarray(value)
+    return np.asarray(value, value.dtype.newbyteorder("="))
 
 
 def check_ours(value: Any) -> None:

@@ -1,5 +1,6 @@
 """Sums of products: matrices, and whatever Einstein's notation describes."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ def matmul(x1: Array, x2: Array) -> Any:
 
     Axes before the last two are those of a stack of matrices.
     """
-    if x1.ndim > 1 and x2.ndim == 2 and x1.dtype == x2.dtype and x1.dtype.kind == "f":
+    if x1.ndim > 1 and x2.ndim == 2 and x2.size and x1.dtype == x2.dtype and x1.dtype.kind == "f":
         return _of_features(x1, x2)
     a, b = np.atleast_2d(x1), x2 if x2.ndim > 1 else x2[:, None]
     y = np.matmul(a, b)
@@ -60,11 +61,11 @@ def tensordot(x1: Any, x2: Any, axes: Any = 2) -> Any:
     first, second = [a % rank1 for a in first], [a % rank2 for a in second]
     left = [axis for axis in range(rank1) if axis not in first]
     right = [axis for axis in range(rank2) if axis not in second]
-    summed = int(np.prod([x1.shape[axis] for axis in first]))
-    a = reshape(transpose(x1, left + first), (-1, summed))
-    b = reshape(transpose(x2, second + right), (summed, -1))
-    sizes = [*(x1.shape[axis] for axis in left), *(x2.shape[axis] for axis in right)]
-    return reshape(matmul(a, b), sizes)
+    rows, columns = [x1.shape[axis] for axis in left], [x2.shape[axis] for axis in right]
+    summed = math.prod(x1.shape[axis] for axis in first)
+    a = reshape(transpose(x1, left + first), (math.prod(rows), summed))
+    b = reshape(transpose(x2, second + right), (summed, math.prod(columns)))
+    return reshape(matmul(a, b), [*rows, *columns])
 
 
 def dot(x1: Any, x2: Any) -> Any:

@@ -4,8 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.ops.elementwise import divide, minimum, multiply, rsqrt, sqrt, square, subtract
+from minicnn.ops.constants import shape
+from minicnn.ops.elementwise import divide, maximum, multiply, rsqrt, sqrt, square, subtract
 from minicnn.ops.operation import operation
+from minicnn.ops.shaping import reshape
 
 Array = np.ndarray
 Axis = int | tuple[int, ...] | list[int] | None
@@ -113,12 +115,26 @@ def normalize(x: Any, axis: int = -1, order: int = 2, epsilon: float = 1e-7) -> 
     """Return x with each vector divided by its length. Raises `ValueError` if order is not 2."""
     if order != 2:
         raise ValueError(f"normalize expects order=2, the length. Received order={order!r}.")
-    length = sum(square(x), axis, True)
-    return multiply(x, minimum(rsqrt(length), 1 / epsilon))
+    squares = maximum(sum(square(x), axis, True), epsilon**2)  # where it is, rsqrt has a slope
+    return multiply(x, rsqrt(squares))
 
 
 def average(x: Any, axis: Axis = None, weights: Any = None) -> Any:
-    """Return the mean along these axes, each number counted by its weight."""
+    """Return the mean along these axes, each number counted by its weight.
+
+    Weights may also be a line: one for each place along the axis. Raises `ValueError` for weights
+    of any other shape than that of x.
+    """
     if weights is None:
         return mean(x, axis)
+    sizes, given = shape(x), shape(weights)
+    if isinstance(axis, (int, np.integer)) and len(given) != len(sizes):
+        if given != sizes[axis : axis + 1 or None]:
+            raise ValueError(
+                f"average expects weights in the shape of x, {sizes}, or one for each place along "
+                f"axis={axis}. Received weights.shape={given}."
+            )
+        along = [1] * len(sizes)
+        along[axis] = -1
+        weights = reshape(weights, along)
     return divide(sum(multiply(x, weights), axis), sum(weights, axis))

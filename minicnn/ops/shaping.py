@@ -78,7 +78,7 @@ def repeat(x: Array, repeats: int, axis: int | None = None) -> Any:
 
     def dx(dy: Array) -> Array:
         if axis is None:
-            return dy.reshape(-1, count).sum(-1).reshape(x.shape)
+            return dy.reshape(x.size, count).sum(-1).reshape(x.shape)
         at = axis % x.ndim
         return dy.reshape(*x.shape[: at + 1], count, *x.shape[at + 1 :]).sum(at + 1)
 

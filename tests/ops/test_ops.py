@@ -33,6 +33,11 @@ def uniform(*shape: int, low: float = -2.0, high: float = 2.0) -> Array:
     return found
 
 
+def of_number(function: Callable[..., Any], x: Any) -> Any:
+    """Return the function of the one number in x, without its axis while it is computed."""
+    return ops.reshape(function(ops.reshape(x, ())), (1,))
+
+
 ROWS, LINE = distinct_values((3, 4), np.random.default_rng(0)), uniform(4)
 POSITIVE = uniform(3, 4, low=0.5)
 IMAGES, KERNEL = distinct_values((2, 5, 6, 3), np.random.default_rng(1)), uniform(3, 2, 3, 4)
@@ -67,6 +72,7 @@ CASES: dict[str, tuple[Callable[..., Any], list[Array]]] = {
     "moments": (lambda x: ops.stack(ops.moments(x, [0])), [ROWS]),
     "normalize": (ops.normalize, [ROWS]),
     "average": (lambda x, w: ops.average(x, 0, w), [ROWS, POSITIVE]),
+    "average of lines": (lambda x, w: ops.average(x, -2, w), [ROWS, POSITIVE[:, 0]]),
     "cumsum": (lambda x: ops.cumsum(x, 1), [ROWS]),
     "cumsum of all": (ops.cumsum, [ROWS]),
     "reshape": (lambda x: ops.reshape(x, (2, -1)), [ROWS]),
@@ -119,6 +125,7 @@ CASES: dict[str, tuple[Callable[..., Any], list[Array]]] = {
     ),
     "einsum that sums": (lambda x, y: ops.einsum("ij,kl->j", x, y), [ROWS, uniform(2, 2)]),
     "softmax": (lambda x: ops.softmax(x, axis=1), [IMAGES]),
+    "softmax over two axes": (lambda x: ops.softmax(x, axis=(1, -2)), [IMAGES]),
     "log_softmax": (lambda x: ops.log_softmax(x, axis=0), [ROWS]),
     "gelu": (ops.gelu, [ROWS]),
     "glu": (ops.glu, [ROWS]),
@@ -136,6 +143,11 @@ CASES: dict[str, tuple[Callable[..., Any], list[Array]]] = {
     "copy": (ops.copy, [ROWS]),
     **{
         f"activation {name}": (function_of(name), [ROWS]) for name in minicnn.functional.ACTIVATIONS
+    },
+    **{
+        f"activation {name} of a number": (partial(of_number, function_of(name)), [uniform(1)])
+        for name in minicnn.functional.ACTIVATIONS
+        if "softmax" not in name
     },
 }
 
@@ -211,6 +223,15 @@ def test_by_hand() -> None:
         (lambda x: ops.glu(x), [6.0, 0.0], [0.5, 1.5]),
         (lambda x: ops.threshold(x, 1.0, 7.0) * x, [1.0, 2.0], [7.0, 4.0]),
         (lambda x: abs(x) @ np.array([2.0, 3.0]), [-1.0, 1.0], [-2.0, 3.0]),
+        (lambda x: ops.normalize(x, epsilon=0.25), [[0.0, 0.0], [0.0, 2.0]], [[4, 4], [0.5, 0]]),
+        (
+            lambda x: ops.average(x, 0, [3.0, 1.0]),
+            [[1.0, 2.0], [5.0, 6.0]],
+            [[0.75] * 2, [0.25] * 2],
+        ),
+        (lambda x: ops.repeat(x, 0), [[1.0, 2.0]], [[0.0, 0.0]]),
+        (lambda x: ops.tensordot(x, np.zeros((0, 2)), 1), [[], []], [[], []]),
+        (lambda x: x * ops.sigmoid(0.0), [4.0], [0.5]),
     ],
 )
 def test_gradients_by_hand(function: Any, x: list[Any], dx: list[Any]) -> None:
@@ -249,7 +270,9 @@ def test_results_have_the_usual_dtype() -> None:
         ops.one_hot([1, 5], 3),
     ):
         assert y.dtype == np.float32
-    assert ops.exp(np.ones(2)).dtype == np.float64
+    assert ops.exp(np.ones(2)).dtype == ops.cast(x, "float64").dtype == np.float64
+    assert ops.cast([1, 2], float).dtype == np.float32
+    assert ops.zeros_like(x.astype(">f4")).dtype == np.float32  # "big-endian", as files have it
     assert ops.arange(3).dtype == ops.argmax(x).dtype == np.int32
     tape = Tape()
     with tape:  # constants take the dtype of tensors
@@ -339,6 +362,7 @@ def test_what_cannot_be_recorded_says_so(call: Any, says: str) -> None:
             "goes into the call of a layer of your own",
         ),
         (lambda x: ops.where(x > 1, x), r"where expects both x1 and x2.*Received x2=None"),
+        (lambda x: ops.average(x, 1, [1, 2]), r"each place along axis=1\. Received .*\(2,\)"),
         (lambda x: ops.norm(x, ord=1), r"norm expects ord=2.*Received ord=1"),
         (lambda x: ops.normalize(x, order=1), r"normalize expects order=2.*Received order=1"),
         (lambda x: ops.pad(x, 1, "reflect"), r'pad expects mode="constant"\. Received'),
