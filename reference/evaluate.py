@@ -59,12 +59,24 @@ def mcnemar(right: Array, other: Array) -> float:
     """How often luck alone makes two equally good models differ as much as these two did.
 
     McNemar's exact test (McNemar 1947) on the photos that only one of them got right: if the models
-    are equally good, each of these is as likely to be the one's as the other's.
+    are equally good, each of these is as likely to be the one's as the other's. `right` and `other`
+    are bools (photos,), or (runs, photos) for several runs of each model: then a photo's difference
+    is that of the shares of runs, and has either sign by chance (Fisher's permutation test).
     """
-    from scipy.stats import binomtest
+    from scipy.signal import fftconvolve
+    from scipy.stats import binom
 
-    gained, lost = int((right & ~other).sum()), int((other & ~right).sum())
-    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+    ours, theirs = np.atleast_2d(right).astype(int), np.atleast_2d(other).astype(int)
+    differences = len(theirs) * ours.sum(axis=0) - len(ours) * theirs.sum(axis=0)
+    sizes = np.abs(differences[differences != 0])
+    chances = np.ones(1)  # of each sum of differences, from the lowest one on
+    for size, photos in zip(*np.unique(sizes, return_counts=True), strict=True):
+        # The signs of n photos add up to -n, -n + 2, and so on.
+        signs = np.zeros(2 * photos * size + 1)
+        signs[:: 2 * size] = binom.pmf(np.arange(photos + 1), photos, 0.5)
+        chances = fftconvolve(chances, signs)
+    sums = np.abs(np.arange(len(chances)) - len(chances) // 2)
+    return float(np.clip(chances[sums >= abs(differences.sum())].sum(), 0, 1))
 
 
 def difference(right: Array, other: Array) -> Interval:

@@ -161,9 +161,12 @@ class Sweep:
         return max(row.trials, key=lambda trial: trial.best)
 
     def p_value(self, row: Row) -> float | None:
-        """McNemar's p of the best row's first seed and this row's; None for the best row itself."""
+        """McNemar's p of the best row's seeds and this row's; None for the best row itself."""
         best = self.rows[self.best_row]
-        return None if row is best else mcnemar(best.trials[0].right, row.trials[0].right)
+        if row is best:
+            return None
+        ours, theirs = (np.stack([trial.right for trial in r.trials]) for r in (best, row))
+        return mcnemar(ours, theirs)
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Head and rows, as text."""

@@ -43,6 +43,19 @@ def test_a_paired_difference_by_hand():
     assert evaluate.mcnemar(first, first) == 1.0
 
 
+def test_several_runs_of_two_models_are_compared_by_hand():
+    """Of two runs, one or both are right: differences of 1/2 and 1, so sums of ±1/2 ± 1 ± 0."""
+    ours, theirs = np.array([[1, 1, 0], [1, 1, 1]]), np.array([[0, 0, 0], [1, 0, 1]])
+    assert evaluate.mcnemar(ours, theirs) == pytest.approx(0.5)
+    assert evaluate.mcnemar(ours[1], theirs) == pytest.approx(2 / 8)  # ±1/2 ± 1 ± 1/2 reach 2
+    rng = np.random.default_rng(0)
+    one, two = rng.random((5, 60)) < 0.8, rng.random((3, 60)) < 0.7
+    d = one.mean(axis=0) - two.mean(axis=0)
+    flipped = np.abs((rng.choice([-1, 1], (20000, 60)) * d).sum(axis=1))
+    share = np.mean(flipped >= abs(d.sum()) - 1e-9)
+    assert evaluate.mcnemar(one, two) == pytest.approx(share, abs=0.02)
+
+
 def test_runs_in_one_table(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     few = [i < 10 for i in range(20)]

@@ -20,17 +20,17 @@ def trial(accuracies, right):
 
 def test_a_sweep_s_judgement_by_hand():
     best = sweep.Row("0.001", [trial([0.5, 0.9], [1] * 9 + [0]), trial([0.8], [1] * 8 + [0] * 2)])
-    close = sweep.Row("0.01", [trial([0.8], [1] * 8 + [0] * 2), trial([0.8], [0] * 10)])
+    close = sweep.Row("0.01", [trial([0.8], [1] * 8 + [0] * 2), trial([0.8], [1] * 8 + [0] * 2)])
     poor = sweep.Row("0.1, slow", [trial([0.1], [0] * 9 + [1]), trial([0.2], [0] * 10)])
     found = sweep.Sweep("learning rate", [close, best, poor], 10)
     assert (best.mean, close.mean) == (pytest.approx(0.85), pytest.approx(0.8))
     assert best.spread == pytest.approx(np.std([0.9, 0.8], ddof=1))
     assert found.best_row == 1
     assert found.best is best.trials[0]
-    # McNemar's exact test: 1 photo gained and 0 lost is as likely as not (p = 1).
+    # One photo differs: that is as likely as not (p = 1).
     assert found.p_value(close) == pytest.approx(1.0)
-    # For 9 gained and 1 lost, p = 2 · (1 + 10) / 2^10.
-    assert found.p_value(poor) == pytest.approx(22 / 1024)
+    # Eight photos differ by 1, one by 1/2 and one by -1/2: 3 · 2 of 2^10 signs reach the sum of 8.
+    assert found.p_value(poor) == pytest.approx(6 / 1024)
     told = found.sentence()
     assert "Best by validation accuracy: 0.001 (0.850)" in told
     assert f"{100 * np.sqrt(0.85 * 0.15 / 10):.1f} points" in told
