@@ -1,4 +1,4 @@
-"""The layers, under Keras's names; `calling` shows how to write one of your own."""
+"""The layers, under Keras's names; `calling` shows how to write your own."""
 
 from typing import TYPE_CHECKING, Any
 

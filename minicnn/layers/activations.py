@@ -84,7 +84,7 @@ class Softmax(_ElementByElement):
 class ReLU(Layer):
     """y = x above `threshold`, `negative_slope * (x - threshold)` below it, at most `max_value`.
 
-    With the defaults y = max(x, 0); `ReLU(max_value=6)` is MobileNet's ReLU6. No weights.
+    By default, y = max(x, 0); `ReLU(max_value=6)` is MobileNet's ReLU6. No weights.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class LeakyReLU(Layer):
     def __init__(self, negative_slope: float = 0.3, **kwargs: Any) -> None:
         if "alpha" in kwargs:  # Keras 2's name
             negative_slope = kwargs.pop("alpha")
-            warnings.warn("LeakyReLU calls alpha negative_slope now.", stacklevel=2)
+            warnings.warn("LeakyReLU's argument alpha is now called negative_slope.", stacklevel=2)
         super().__init__(**kwargs)
         if not shapes.is_number(negative_slope) or negative_slope < 0:
             raise ValueError(
@@ -151,7 +151,7 @@ class LeakyReLU(Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        """Return the layer of a config, in which Keras 2 says `alpha`."""
+        """Return the layer of a config; Keras 2's configs say `alpha`."""
         if "alpha" in config:
             config = {**config, "negative_slope": config["alpha"]}
             del config["alpha"]
@@ -189,11 +189,11 @@ class ELU(Layer):
 
 
 class PReLU(Layer):
-    """y = x above 0, `alpha * x` elsewhere, where alpha is learned.
+    """y = x above 0, `alpha * x` elsewhere, with a learned alpha.
 
-    Weight: `alpha`, one number for each number of an example; along `shared_axes` (1, the rows; 2,
-    the columns) they share one: `PReLU(shared_axes=[1, 2])` learns one for each channel, of any
-    size of image. He et al. 2015.
+    Weight: `alpha`, one number for each number of an example, or shared along `shared_axes` (1: the
+    rows, 2: the columns): `PReLU(shared_axes=[1, 2])` learns one for each channel, for images of
+    any size (He et al. 2015).
     """
 
     def __init__(
@@ -224,7 +224,7 @@ class PReLU(Layer):
         sizes: Any = [1 if axis in shared else size for axis, size in enumerate(input_shape)][1:]
         if None in sizes:
             raise ValueError(
-                f"{self.label} learns a number for each place, so it expects known sizes, or "
+                f"{self.label} learns a number for each place: it expects known sizes, or "
                 f"shared_axes that have the unknown ones. Received {input_shape}."
             )
         self.alpha = self.add_weight(tuple(sizes), self.alpha_initializer, name="alpha")

@@ -1,4 +1,4 @@
-"""Normalization: shifts and scales by statistics of data, found before training."""
+"""Normalization: shifts and scales by statistics of data that are measured before training."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,21 +10,21 @@ from minicnn import shapes
 from minicnn.layers.axes import AlongAxes
 from minicnn.layers.base import Array, Cache, Grads, Kept, Shape
 
-_SMALLEST = 1e-7  # deviation to divide by: Keras's `epsilon()`
-_ROWS = 256  # examples of an array whose statistics are found at once
+_SMALLEST = 1e-7  # the smallest deviation to divide by: Keras's `epsilon()`
+_ROWS = 256  # examples whose statistics are computed at a time
 
 
 class Normalization(AlongAxes):
     """y = (x - mean) / max(√variance, 1e-7): features with mean 0 and standard deviation 1.
 
-    `adapt(data)` sets both to those of some data; or they are given, or come from a file. Until
-    then they are 0 and 1. There is one of each for each place along `axis`: for each channel (-1),
-    or for all numbers together (None). `invert=True` goes back: y = x * max(√variance, 1e-7) +
+    `adapt(data)` sets mean and variance to those of the data; they can also be arguments, or come
+    from a file. Until then they are 0 and 1. Each place along `axis` has its own: each channel
+    (-1), or all numbers together (None). `invert=True` goes back: y = x * max(√variance, 1e-7) +
     mean.
 
-    x is of any shape (batch, …), and may have integers. The surprise: unless they are given, the
-    statistics are weights, which training leaves as they are: `mean`, `variance`, and `count`,
-    which is always 0 (older files have it). `trainable` changes nothing.
+    x has any shape (batch, …), and may have integers. The surprise: unless they are arguments, the
+    statistics are weights that training does not change: `mean`, `variance`, and `count`, which is
+    always 0 (older files have it). `trainable` has no effect.
     """
 
     takes_integers = True
@@ -101,12 +101,12 @@ class Normalization(AlongAxes):
 
     @property
     def mean(self) -> Array | None:
-        """What is subtracted, in a shape that x can be combined with; None before `build`."""
+        """The mean, in a shape that broadcasts with x; None before `build`."""
         return self._statistic(self.adapt_mean, self.input_mean)
 
     @property
     def variance(self) -> Array | None:
-        """Whose root x is divided by, in a shape that x can be combined with."""
+        """The variance, in a shape that broadcasts with x; None before `build`."""
         return self._statistic(self.adapt_variance, self.input_variance)
 
     def _statistic(self, weight: Any, given: Any) -> Array | None:
@@ -116,7 +116,7 @@ class Normalization(AlongAxes):
         return np.broadcast_to(value, self._sizes).reshape(self._broadcast)
 
     def _mean_and_deviation(self) -> tuple[Any, Any]:
-        with np.errstate(invalid="ignore"):  # of a file's negative variance
+        with np.errstate(invalid="ignore"):  # for a file's negative variance
             deviation = np.sqrt(self.variance)  # type: ignore[arg-type]
         return self.mean, np.maximum(deviation, deviation.dtype.type(_SMALLEST))
 
@@ -132,7 +132,7 @@ class Normalization(AlongAxes):
     def adapt(self, data: Any) -> None:
         """Set mean and variance to those of `data`: an array, or batches, one after the other.
 
-        A batch `(x, y, …)` counts with its x. What was set before is forgotten. Raises `ValueError`
+        Of a batch `(x, y, …)` only x counts. Earlier statistics are forgotten. Raises `ValueError`
         if the layer was made with `mean` and `variance`, if `data` is empty, or not finite.
         """
         if self.input_mean is not None:
@@ -167,7 +167,7 @@ class Normalization(AlongAxes):
             weight.assign(value.reshape(self._sizes))
 
     def _batches(self, data: Any) -> Iterator[Array]:
-        """Yield arrays; one that is large comes in parts."""
+        """Yield arrays; large ones come in parts."""
         batches: Iterable[Any] = data
         if hasattr(data, "__array__"):
             array = np.atleast_1d(np.asarray(data))

@@ -1,4 +1,4 @@
-"""Layers that Keras has for its own networks alone: those of ConvNeXt and InceptionResNetV2.
+"""Layers that Keras has only for its own networks, ConvNeXt and InceptionResNetV2.
 
 Files name them; they are not among Keras's public layers, nor among those here.
 """
@@ -12,9 +12,9 @@ from minicnn.layers.noise import Dropout
 
 
 class LayerScale(Layer):
-    """y = x * gamma, where gamma has a number for each channel, near 0 at first.
+    """y = x * gamma, where gamma has a number for each channel, at first close to 0.
 
-    Weight: `gamma` (projection_dim,), which starts with `init_values`. (Touvron et al. 2021.)
+    Weight: `gamma` (projection_dim,), whose initial value is `init_values` (Touvron et al. 2021).
     """
 
     keras_module = "keras.src.applications.convnext"
@@ -52,8 +52,8 @@ class LayerScale(Layer):
 class StochasticDepth(Dropout):
     """During training, sets whole examples to 0, a random share `drop_path_rate` of them.
 
-    The others are divided by 1 - drop_path_rate. On the way beside a shortcut this leaves out a
-    block, for some examples. (Huang 2016.) No weights.
+    The others are divided by 1 - drop_path_rate. At the end of a residual block, this leaves the
+    block out for some examples (Huang 2016). No weights.
     """
 
     keras_module = "keras.src.applications.convnext"

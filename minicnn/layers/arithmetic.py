@@ -1,6 +1,6 @@
-"""Functions of `keras.ops` as layers: what `x / y`, `x ** 2`, `1 / x` and `x[..., :3]` make.
+"""Functions of `keras.ops` as layers, which `x / y`, `x ** 2`, `1 / x` and `x[..., :3]` create.
 
-Keras's files describe such a function as an operation without settings, and have its numbers among
+Keras's files describe such a function as an operation without settings, and store its numbers among
 the arguments of its call. `call_arguments` returns these.
 """
 
@@ -29,7 +29,7 @@ class Operation(Layer):
         return inputs
 
     def keras_config(self) -> dict[str, Any]:
-        """Return what Keras's file has as the configuration."""
+        """Return the configuration that Keras's file has."""
         return {"name": self.name}
 
 
@@ -92,7 +92,7 @@ class GetItem(Operation):
     """y = x[key], as NumPy slices: `x[..., :3]`, `x[:, 1:-1, ::2]`, `x[:, 0]`, `x[:, None]`.
 
     `key` has integers, slices, one `...`, and None for a new axis of size 1. The batch stays whole.
-    A number that is left out gets the gradient 0.
+    Numbers that are left out get the gradient 0.
     """
 
     keras_class_name = "GetItem"
@@ -126,7 +126,7 @@ class GetItem(Operation):
         parts[at : at + 1] = [slice(None)] * (rank - named)
         if named > rank or parts[0] != slice(None):
             raise ValueError(
-                f"{self.label} expects inputs that have the axes of its key, and takes the whole "
+                f"{self.label} expects inputs that have the axes of its key, and keeps the whole "
                 f"batch: [:, …]. Received key={self.key} for {rank} axes."
             )
         return tuple(parts)
@@ -149,7 +149,7 @@ class GetItem(Operation):
                     f"Received {input_shape}."
                 )
         if 0 in sizes[1:]:
-            raise ValueError(f"{self.label} leaves nothing of inputs of shape {input_shape}.")
+            raise ValueError(f"{self.label}'s key leaves nothing of inputs {input_shape}.")
         return tuple(sizes)
 
     def receptive_window(self) -> tuple[shapes.Steps, shapes.Steps, shapes.Pair] | None:
@@ -169,7 +169,7 @@ class GetItem(Operation):
 class Stack(Operation):
     """y = the inputs, all of one shape, side by side along a new axis; a file may name it.
 
-    `axis` is that of y, and not the batch's.
+    `axis` is an axis of y, but not the batch axis.
     """
 
     keras_class_name = "Stack"
@@ -213,7 +213,7 @@ class Stack(Operation):
 
 
 def _part(part: Any, who: str) -> Any:
-    """Return a part of a key, also of one that a file describes."""
+    """Return a part of a key, which a file may describe."""
     if isinstance(part, dict):
         part = from_file(part)
     if part is None or part is Ellipsis:

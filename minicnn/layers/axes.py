@@ -1,4 +1,4 @@
-"""What layers share that have a number for each place along some axes."""
+"""The base class of layers that have a number for each place along some axes."""
 
 from typing import Any
 

@@ -1,11 +1,11 @@
-"""What every layer shares: names, weights, symbolic calls, and the forward/backward contract.
+"""The base class of layers: names, weights, symbolic calls, and the forward/backward contract.
 
     y, cache = layer.forward(x, training=False)
     dx, grads = layer.backward(dy, cache)
 
-`cache` maps names to what backward needs (and a learner may want to look at); the layer itself
-keeps nothing of a pass. `grads` has the keys of `layer.params`, or none if the layer is frozen. No
-weight is updated here: that is the optimizer's work.
+`cache` maps names to the arrays that backward needs (and that a learner may want to look at); the
+layer itself keeps nothing of a pass. `grads` has the keys of `layer.params`, or none if the layer
+is frozen. No weight is updated here: that is the optimizer's work.
 
 A layer of your own is a class with Keras's `call`, whose gradients a tape finds
 (`minicnn.layers.calling` shows one), or with these three methods, which say how it goes backward;
@@ -98,7 +98,7 @@ class WithActivation:
     """The activation that a layer applies last, by its name."""
 
     activation_name: str = "linear"
-    calls = False  # whether the class defines Keras's `call`, which applies what it applies
+    calls = False  # whether the class defines Keras's `call`, which applies its own activations
 
     # What `Layer` defines.
     label: Any
@@ -111,7 +111,7 @@ class WithActivation:
     def activation(self) -> Callable[[Array], Array]:
         """The function of `minicnn.activations` that the layer applies last; may be assigned.
 
-        The next pass applies the assigned one: None removes an activation (it is `linear` then); a
+        The next pass applies the assigned activation: None removes it (then it is `linear`); a
         name, a function of `minicnn.activations` or Keras's, or a layer such as `Softmax()`
         replaces it. Raises `ValueError` for a function whose gradient minicnn lacks. As in Keras,
         only layers with the argument `activation` have one; others raise `AttributeError`.
@@ -133,7 +133,7 @@ class WithActivation:
         except ValueError:
             if not self.calls or not callable(value):
                 raise
-            vars(self)["activation"] = value  # of the user's own, which `call` applies
+            vars(self)["activation"] = value  # the user's own function, which `call` applies
 
     def _may_be_activated(self) -> bool:
         # A class of the user's own may set it in `__init__`, whatever its arguments.
@@ -141,12 +141,12 @@ class WithActivation:
         return own or "activation" in self.argument_names()
 
     def as_activation(self) -> str | None:
-        """Return the name of the activation that the whole layer is; None if it is none."""
+        """Return the name of the activation if the whole layer is one, or None."""
         return None
 
 
 class _Changes:
-    """How often an attribute of any layer was assigned to: what was made of layers may be old."""
+    """Counts assignments to layers' attributes, after which things made from layers may be old."""
 
     count = 0
 
@@ -158,9 +158,9 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
     """Base class of all layers; see this module's docstring for the contract.
 
     Args:
-        name: unique within a model; made from the class name if not given.
+        name: unique within a model; made from the class name by default.
         trainable: False freezes the layer: no gradients for its parameters, no updates.
-        dtype: "float32" or "float64"; `minicnn.config.floatx()` if not given.
+        dtype: "float32" or "float64"; by default `minicnn.config.floatx()`.
         input_shape: without the batch axis; lets a `Sequential` start without an `Input`.
         activity_regularizer: a penalty on y (`minicnn.regularizers`); for each weight that learns,
             a layer also takes a regularizer and a constraint (`minicnn.layers.penalties`).
@@ -200,7 +200,7 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
         self.built = False
         self.nodes: list[Node] = []
         self.weights_list: list[Variable] = []
-        self.carried: dict[str, Any] = {}  # a file's settings that minicnn's training lacks
+        self.carried: dict[str, Any] = {}  # a file's settings that training here does not support
 
     if not TYPE_CHECKING:
         __getattr__ = hints.of_object
@@ -212,11 +212,11 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
         super().__setattr__(name, value)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Wrap `build` so that a layer is built after it, whoever called it, as in Keras."""
+        """Wrap `build`: afterwards the layer is `built`, whoever called it, as in Keras."""
         super().__init_subclass__(**kwargs)
         for old, new in (("_forward", "compute"), ("_backward", "compute_gradients")):
             if old in vars(cls):
-                raise TypeError(f"{cls.__name__}.{old} is called {new} now (see Layer.{new}).")
+                raise TypeError(f"{cls.__name__}.{old} is now called {new} (see Layer.{new}).")
         if "build" in vars(cls):
             own = cls.build
 
@@ -224,9 +224,9 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
             def build(self: Layer, input_shape: Any) -> None:
                 weights = list(self.weights_list)
                 try:
-                    with variable.keeping(False):  # a trial may be the first to build it
+                    with variable.keeping(False):  # a trial may build it first
                         own(self, input_shape)
-                except BaseException:  # an interrupt, too: the next try starts afresh
+                except BaseException:  # also for an interrupt: the next try starts afresh
                     self.weights_list[:] = weights
                     raise
                 self.built = True
@@ -246,7 +246,7 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
 
     @classmethod
     def _adopt_call(cls) -> None:
-        """Give a class that defines `call` what follows from it."""
+        """Give a class that defines `call` the methods that follow from it."""
         called.adopt(cls)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -326,7 +326,7 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
         except MemoryError as error:
             raise MemoryError(
                 f"{self.label} needs more memory than there is: {error}. "
-                "A smaller batch would need less."
+                "A smaller batch needs less."
             ) from error
         if self.activation_name == "linear":
             return z, Cache(self, kept, z.shape)
@@ -363,7 +363,7 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
         return y
 
     def logits(self, cache: Any, activation: str) -> Array | None:
-        """Return what went into the activation if it is this one, or None."""
+        """Return the input of the layer's activation if it is this activation, or None."""
         return cache.z if cache.activation == activation else None  # type: ignore[no-any-return]
 
     def run(self, x: Any, training: bool = False) -> Any:
@@ -389,7 +389,7 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
     def call(self, x: Any, training: bool | None = None) -> Any:
         """Return y for x, an array or a tensor; a layer of your own may define this instead.
 
-        See `minicnn.layers.calling`. `super().call(x)` there is the layer that it is derived from.
+        See `minicnn.layers.calling`. In a derived class, `super().call(x)` runs the base layer.
         """
         return calling.recorded(calling.Inherited(self, Layer), x, training)
 
@@ -398,7 +398,7 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
         calling.add_loss(self, loss)
 
     def compute(self, x: Any, training: bool) -> tuple[Array, Kept]:
-        """Return `(z, kept)`: y before the activation, and a new dict of what the gradients need.
+        """Return `(z, kept)`: y before the activation, and a new dict of arrays for the gradients.
 
         A layer of your own defines this; to use a layer, call `forward`. x is an array (a list of
         arrays if `takes_list` is set) of the layer's dtype, and must not be written to.
@@ -410,7 +410,7 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
 
         A layer of your own defines this; to use a layer, call `backward`. dx has the shape of x,
         and may be None if `need_dx` is False; `grads` is empty if the layer is not `trainable`. The
-        cache has what `compute` kept, under the same names.
+        cache has the arrays that `compute` kept, under the same names.
         """
         raise NotImplementedError(
             f"{type(self).__name__} has no compute_gradients(self, dz, cache, need_dx)."
@@ -467,9 +467,9 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
     def __call__(self, x: Any, training: bool | None = None) -> Any:
         """Run the layer on arrays and return y, or add it to the graph if x is a symbol.
 
-        `layer(symbol, training=False)` holds wherever the graph runs, in `fit`, too: a frozen base
-        keeps its moving statistics, and its dropout is off. In Keras 3 the `training=True` of `fit`
-        overrides it; there, `base.trainable = False` is what keeps BatchNormalization unchanged.
+        `layer(symbol, training=False)` applies wherever the graph runs, also in `fit`: a frozen
+        base keeps its moving statistics, and its dropout is off. In Keras 3 the `training=True` of
+        `fit` overrides it; there, only `base.trainable = False` keeps BatchNormalization unchanged.
         """
         if not is_symbolic(x):
             return calling.recorded(self, x, training)
@@ -503,11 +503,11 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
     # -- config --------------------------------------------------------------------------------
 
     def lacking(self, learning: bool = False, penalties: bool = False) -> list[tuple[str, str]]:
-        """Return what Keras would do with the layer in training and minicnn does not.
+        """Return what Keras, but not minicnn, would do with the layer in training.
 
-        It is a list of (what, the layer's name). `learning`: only what matters for training the
-        layer as it is; `penalties`: only what adds to the loss. Only layers from a file have such
-        settings.
+        It is a list of (what, the layer's name). With `learning` it has only what matters for
+        training the layer as it is; with `penalties`, only what adds to the loss. Only layers from
+        a file have such settings.
         """
         frozen = learning and not self.trainable_weights
         return [
@@ -524,7 +524,7 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
         return {"name": self.name, "trainable": self.trainable, "dtype": self.dtype, **own}
 
     def _own_arguments(self) -> dict[str, Any]:
-        """Return the constructor's own arguments, as attributes of their names, or as given."""
+        """Return the constructor's own arguments: attributes with their names, or else as given."""
         names = self.argument_names()
         if "_given" not in vars(self):
             return {name: _plain(getattr(self, name)) for name in names}
@@ -536,9 +536,9 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
     def from_config(cls, config: dict[str, Any]) -> Any:
         """Return a new layer from `get_config()`'s dict, Keras's or ours.
 
-        Settings that only Keras's layer has may be there, switched off. Those that only matter in
-        training (a regularizer that minicnn lacks, say) are kept in `carried` and written back.
-        Raises `ValueError` for settings that change the layer's output.
+        Settings that only Keras's layer has are accepted if they are switched off. Those that only
+        matter in training (such as a regularizer that minicnn lacks) are kept in `carried` and
+        written back. Raises `ValueError` for settings that change the layer's output.
         """
         if not cls.__module__.startswith("minicnn."):
             return own_config.made(cls, config)
@@ -555,7 +555,7 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
         return layer
 
 
-# Arguments that Keras's layers take, or once took, and what to use here instead.
+# Arguments that Keras's layers take, or once took, and their replacements here.
 _INSTEAD = {
     "batch_input_shape": "input_shape, which leaves the batch out",
     "input_dim": "input_shape=(size,)",
@@ -608,7 +608,7 @@ def activation_name(activation: Any, who: str) -> str:
             return str(own)
         if str(getattr(activation, "__module__", "")).split(".")[0] == "keras":
             name = own
-        hint = " Any other function goes into the call of a layer of your own."
+        hint = " To use another function, write a layer of your own with call."
     name = by_name.ALIASES.get(name, name) if isinstance(name, str) else name
     if not _is_known(name):
         names = ", ".join(f'"{name}"' for name in by_name.ACTIVATIONS)
@@ -644,10 +644,10 @@ _LAYER_OF = {"relu": "ReLU", "leaky_relu": "LeakyReLU", "elu": "ELU"}
 
 
 def activation_in_file(name: str) -> Any:
-    """Return an activation as Keras's files have it: its name, or the layer with its numbers.
+    """Return an activation as in Keras's files: its name, or the layer with its numbers.
 
-    Keras 3 has no layer for `hard_sigmoid(slope=0.2)`, which comes from files of Keras 1 and 2: it
-    refuses that name, instead of computing something else.
+    Keras 3 has no layer for `hard_sigmoid(slope=0.2)`, which comes from files of Keras 1 and 2: so
+    Keras refuses that name, instead of computing something else.
     """
     plain, numbers = by_name.parts(name)
     if plain not in _LAYER_OF or not numbers:

@@ -1,4 +1,4 @@
-"""What a layer's forward pass keeps for its backward pass."""
+"""The arrays that a layer's forward pass keeps for its backward pass."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Cache(Mapping[str, Any]):
-    """A mapping to read: `cache["x"]`, or whatever the layer's `compute` kept. `forward` makes it.
+    """A read-only mapping, made by `forward`, of what the layer's `compute` kept: `cache["x"]`.
 
     Args:
         layer: the layer whose pass this was.
         kept: the dict that its `compute` returned.
         output_shape: the shape of y.
         activation: the name of the activation that `forward` applied to z.
-        z, y: before and after the activation; None if it is linear, so that nothing is kept twice.
+        z, y: before and after the activation; None if it is linear, to keep nothing twice.
     """
 
     layer: Any

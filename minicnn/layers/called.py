@@ -1,4 +1,4 @@
-"""`Called`: the methods that a class of one's own gets when it defines Keras's `call`."""
+"""`Called` has the methods that a user's class gets when it defines Keras's `call`."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,9 +16,9 @@ Array = np.ndarray
 
 
 class Called:
-    """What follows from `call`: passes, shapes, the layers within. `adopt` gives it to a class."""
+    """The methods that follow from `call`: passes, shapes, the layers within; `adopt` adds them."""
 
-    # What `Layer` defines, or the class itself.
+    # Attributes that `Layer`, or the class itself, defines.
     label: Any
     dtype: Any
     nodes: Any
@@ -81,7 +81,7 @@ class Called:
         return calling.backward(self, dy, cache, need_dx, at_logits, penalized)
 
     def logits(self, cache: Any, activation: str) -> Array | None:
-        """Return what went into the activation that made the output, if it is this one, or None."""
+        """Return the input of the output's activation, if it is this activation, or None."""
         return calling.logits(cache, activation)
 
     # -- shapes and costs --------------------------------------------------------------------------
@@ -106,18 +106,18 @@ class Called:
         return list(node.outputs) if found.several else node.outputs[0]
 
     def _tried(self, input_shape: Any) -> calling.Trial:
-        """Return what the layer gave on zeros of this shape; its weights are there then."""
+        """Return a trial on zeros of this shape, after which the layer has its weights."""
         found = calling.tried(self, input_shape)
         vars(self).update(_last=found.activation, _trial=found)
         return found
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return the shape of y, or a list of shapes, as zeros of the input's shape show it."""
+        """Return the shape of y, or a list of shapes, found by a trial on zeros."""
         found = self._tried(input_shape)
         return found.shapes if found.several else found.shapes[0]
 
     def last_activation(self) -> str | None:
-        """Return the name of the activation that made y, or None."""
+        """Return the name of the activation that y comes from, or None."""
         found: str | None = vars(self).get("_last")
         return None if self.penalizes_outputs() else found
 
@@ -144,7 +144,7 @@ class Called:
         return None
 
 
-# What passes and files depend on, under names that Keras leaves to its users.
+# Methods for passes and files, under names that Keras leaves to its users.
 _TAKEN = frozenset(
     [
         *("activity_gradient", "activity_penalty", "argument_names", "as_activation", "as_given"),
@@ -162,18 +162,18 @@ _TAKEN = frozenset(
 
 
 def check_name(who: str, name: str) -> None:
-    """Raise an `AttributeError` for a name that a class of one's own cannot give to a thing."""
+    """Raise an `AttributeError` for a name that a user's class may not use for something else."""
     if name in _TAKEN:
         raise AttributeError(
-            f"{who} cannot have something of its own called {name}: minicnn uses that name for a "
+            f"{who} cannot define {name} itself: minicnn uses that name for a "
             f"method of layers and models. Choose another, such as {name}_."
         )
 
 
 def adopt(kind: Any, methods: type = Called) -> None:
-    """Give a class that defines `call` what follows from it, unless it defines that itself.
+    """Give a class that defines `call` the methods that follow, unless it defines them itself.
 
-    Raises `AttributeError` if it defines what minicnn needs itself.
+    Raises `AttributeError` if it defines a name that minicnn needs.
     """
     if not kind.__module__.startswith("minicnn."):
         for name in vars(kind):

@@ -1,10 +1,10 @@
-"""Layers of one's own with Keras's `call`: run, recorded on a tape, tried out for their shapes.
+"""Runs users' layers with Keras's `call`, records them on a tape, and tries out their shapes.
 
     class Affine(Layer):
         def __init__(self, units, **kwargs):
             super().__init__(**kwargs)
             self.units = units
-            self.norm = LayerNormalization()               # a layer in it, found by its attribute
+            self.norm = LayerNormalization()               # an inner layer, found by its attribute
 
         def build(self, input_shape):
             self.w = self.add_weight(shape=(input_shape[-1], self.units), initializer="he_normal")
@@ -12,14 +12,14 @@
         def call(self, x, training=False):
             return self.norm(ops.matmul(x, self.w))
 
-In a pass that is to go backward, `call` gets tensors of a tape (`minicnn.ops.tape`), on which each
-operation is a step, and each layer within, too; in any other pass it gets arrays. So the code of
-`call` needs no gradients, but what it computes with must be operations and layers. Such a layer is
-`forward`'s and `backward`'s like any other: its cache has the tape.
+In a pass that will go backward, `call` gets tensors of a tape (`minicnn.ops.tape`), which records
+each operation, and each inner layer, as a step; in any other pass it gets arrays. So `call` needs
+no code for gradients, but it must compute with operations and layers. Such a layer has `forward`
+and `backward` like any other: its cache has the tape.
 
-As on a tensor, `x += 1` makes a new array there; into x itself nothing can be written.
+As on a tensor, `x += 1` makes a new array there; x itself is read-only.
 
-Whether it is training passes from `call` to the layers within that are not told it.
+`call`'s `training` also applies to inner layers that are called without it.
 """
 
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ Shape = tuple[int | None, ...]
 
 
 def resolved(training: bool | None, default: bool | None) -> bool | None:
-    """Return what a layer was told, or else the `call` around it, or else the default."""
+    """Return the layer's own `training`, or else that of the `call` around it, or the default."""
     if training is None:
         training = values.is_training()
     return default if training is None else bool(training)
@@ -66,7 +66,7 @@ class CallCache:
     listed: bool
 
     def activity_penalty(self) -> float:
-        """Return what layers within added to the loss in this pass."""
+        """Return what inner layers added to the loss in this pass."""
         return sum(float(loss.value) for loss in self.tape.losses)
 
     def last_step(self) -> Step | None:
@@ -99,7 +99,7 @@ def called(layer: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _as_result(y: Any) -> Any:
-    """Return a weight that `call` returned as its values, and as a tensor while a tape records."""
+    """Return a weight that `call` returned as its values, or as a tensor while a tape records."""
     if not isinstance(y, Variable):
         return y
     tape = variable.recorder()
@@ -108,7 +108,7 @@ def _as_result(y: Any) -> Any:
 
 
 def _shapes_of(x: Any) -> list[Shape]:
-    """Return the shapes of arrays or tensors, of those in a list or a dict, too."""
+    """Return the shapes of arrays or tensors, also of those in a list or dict."""
     found = x.values() if isinstance(x, dict) else x if isinstance(x, (list, tuple)) else [x]
     return [tuple(getattr(value, "shape", ())) for value in found]
 
@@ -128,7 +128,7 @@ def _penalize(layer: Any, y: Any) -> None:
 
 def add_loss(layer: Any, loss: Any) -> None:
     """Add a number, or the sum of several, to the loss of the pass that a tape records."""
-    vars(layer)["adds_loss"] = True  # not by `setattr`: it changes nothing that is computed
+    vars(layer)["adds_loss"] = True  # not by `setattr`, since no result changes
     tape = variable.recorder()
     if tape is None:
         return
@@ -138,7 +138,7 @@ def add_loss(layer: Any, loss: Any) -> None:
 
 
 def _ready(value: Any, layer: Any) -> Any:
-    """Return a tensor as it is, all else as an array, real numbers in the layer's dtype."""
+    """Return a tensor as it is, anything else as an array; real numbers get the layer's dtype."""
     if isinstance(value, Tensor) or value is None:
         return value
     array = np.asarray(value_of(value))
@@ -146,7 +146,7 @@ def _ready(value: Any, layer: Any) -> Any:
 
 
 def _mapped(x: Any, function: Any) -> Any:
-    """Return x with the function's results in place of its arrays, in lists and dicts, too."""
+    """Return x with its arrays, also in lists and dicts, replaced by the function's results."""
     if isinstance(x, (list, tuple)) and not _is_numbers(x):
         return type(x)(_mapped(item, function) for item in x)
     if isinstance(x, dict):
@@ -180,7 +180,7 @@ def forward(layer: Any, x: Any, training: bool | None) -> tuple[Any, CallCache]:
 
 
 def _results(layer: Any, y: Any) -> tuple[Any, list[Tensor]]:
-    """Return what `call` returned as arrays, and as tensors. Raises `TypeError` for no array."""
+    """Return `call`'s results as arrays and as tensors; `TypeError` if they are not arrays."""
     several = isinstance(y, (list, tuple, dict))
     found = list(y.values()) if isinstance(y, dict) else list(y) if several else [y]
     if isinstance(y, dict):
@@ -260,7 +260,7 @@ def logits(cache: CallCache, activation: str) -> Array | None:
 
 
 def recorded(layer: Any, x: Any, training: bool | None) -> Any:
-    """Run a layer that may be within a `call`: as one step, if a tape records and it is needed."""
+    """Run a layer that may be within a `call`; if a tape records, as one step if it is needed."""
     training = resolved(training, layer.training_by_default)
     tape = variable.recorder()
     if tape is None and not _has_tensors(x):
@@ -281,7 +281,7 @@ def recorded(layer: Any, x: Any, training: bool | None) -> Any:
             y = layer.run(given, training)
     if tape is None or not needed:
         return _mapped(y, values.within_call)
-    if not isinstance(layer, Inherited):  # which is a part of the layer itself
+    if not isinstance(layer, Inherited):  # which is part of the layer itself
         tape.calls.append((layer, _shapes_of(given), _shapes_of(y)))
     passed = _Passed(layer, list(y) if isinstance(y, list) else [y], cache, isinstance(y, list))
     weights = layer.learning_variables_by_name()
@@ -316,12 +316,12 @@ class _Passed:
         """Return what the output adds to the loss; None if it adds nothing."""
         if not self.layer.penalizes_outputs():
             return None
-        within = getattr(self.cache, "activity_penalty", None)  # of a network
+        within = getattr(self.cache, "activity_penalty", None)  # if it is a network's
         found: float = self.layer.activity_penalty(self.ys[0]) if within is None else within()
         return found
 
     def logits(self) -> tuple[str, Array] | None:
-        """Return the name of the activation that the layer ends in, with what went into it."""
+        """Return the name of the layer's last activation, and its input."""
         name = self.layer.last_activation()
         found = None if name in (None, "linear") else self.layer.logits(self.cache, name)
         return None if found is None else (name, found)
@@ -350,9 +350,9 @@ class _Passed:
 
 
 class Inherited:
-    """A layer as the class computes it from which one of the user's own is derived.
+    """The layer that a base class computes, within a user's class derived from it.
 
-    `super().call(x)` in a class that defines `call` is this layer's pass.
+    `super().call(x)` in a class that defines `call` runs this layer.
     """
 
     def __init__(self, layer: Any, kind: type) -> None:
@@ -390,8 +390,8 @@ class Inherited:
 # Trying out
 # ---------------------------------------------------------------------------------------------
 
-# Sizes in place of those that are not known, in two trials: what differs in the results is not
-# known either. Images are large enough for several poolings.
+# Sizes that replace unknown ones, in two trials: sizes that differ between the results are unknown,
+# too. They are large enough for images after several poolings.
 _TRIALS = ((2, 64), (3, 160))
 
 
@@ -401,12 +401,12 @@ class Trial:
 
     shapes: list[Shape]
     several: bool
-    activation: str | None  # which made the output
+    activation: str | None  # the output's activation
     calls: list[tuple[Any, list[Shape], list[Shape]]]  # of layers within, as on the tape
 
 
 def tried(layer: Any, input_shape: Any) -> Trial:
-    """Run `call` on zeros, to learn the shapes of its results; the layer's weights do not change.
+    """Run `call` on zeros to find the shapes of its results; the layer's weights do not change.
 
     Raises `ValueError` if that is impossible.
     """
@@ -450,7 +450,7 @@ def _trial(layer: Any, input_shape: Any, sizes: tuple[int, int]) -> Trial:
             y, cache = layer.forward(x if several else x[0], False)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"{layer.label} cannot be called on zeros of shape {input_shape}, by which the shape "
+            f"{layer.label} cannot be called on zeros of shape {input_shape}, from which the shape "
             f"of its output is found. {error}"
         ) from error
     step = cache.last_step()

@@ -1,9 +1,9 @@
-"""Settings of Keras's layers that a file may hold and minicnn lacks, and when each one matters.
+"""Settings of Keras's layers that minicnn lacks and files may have, and when each one matters.
 
 never            a neutral value (`groups=1`), or one that changes no number here
 in training      regularizers and constraints of the user's own class, or of weights that the layer
-                 lacks: the layer keeps them, so that saving the model writes them back; `predict`
-                 does not need them, and training warns about them
+lacks: the layer keeps them, so that saving the model writes them back; `predict` does not need
+them, and training warns about them
 in prediction    everything else: the file is refused
 """
 
@@ -17,12 +17,12 @@ import numpy as np
 from minicnn import initializers
 from minicnn.layers import penalties
 
-# Settings that change no number here: how and where to compute, or how to initialize weights that
+# Settings that change no result here: how and where to compute, or how to initialize weights that
 # the layer does not have. (Keras 2's separable convolutions write a `kernel_initializer`.)
 _WITHOUT_EFFECT = {
     "autocast",
     "bias_initializer",
-    "bounding_box_format",  # of layers that change images, which here come without boxes
+    "bounding_box_format",  # for layers that change images, which have no boxes here
     "dynamic",
     "fused",
     "implementation",
@@ -45,7 +45,7 @@ _NEUTRAL = {
 def sort_settings(
     config: dict[str, Any], known: set[str], label: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return `(arguments, carried)`: what goes into the layer's constructor, and what only trains.
+    """Return `(arguments, carried)`: the constructor's arguments, and settings that only train.
 
     Raises `ValueError` for a setting that is not `known` and changes the layer's output.
     """
@@ -93,7 +93,7 @@ def penalizes(setting: str) -> bool:
 
 
 def of_outputs(setting: str) -> bool:
-    """Return whether the setting is about the layer's output, and so matters if it is frozen."""
+    """Return whether the setting is about the layer's output: it matters even if frozen."""
     return setting == "activity_regularizer"
 
 
@@ -112,7 +112,7 @@ def _short(value: Any) -> str:
 
 
 def described(found: Iterable[tuple[str, str]]) -> str:
-    """Return `(what, which layer)` pairs as a text that names once what several layers have."""
+    """Return `(what, which layer)` pairs as a text that names each setting once."""
     layers: dict[str, list[str]] = {}
     for what, layer in found:
         layers.setdefault(what, []).append(layer)
@@ -131,7 +131,7 @@ def _named(names: list[str]) -> str:
 
 
 class KeptInitializer(initializers.Initializer):
-    """An initializer that minicnn lacks, kept as a file describes it, to be written back.
+    """An initializer that minicnn lacks, kept as a file describes it, and written back.
 
     Weights that come from the file do not need it. Raises `ValueError` if it has to draw any.
     """
@@ -160,7 +160,7 @@ _weights_follow: ContextVar[bool] = ContextVar("_weights_follow", default=False)
 
 @contextmanager
 def weights_follow() -> Iterator[None]:
-    """Let kept initializers draw as Keras's layers do by default, until weights are read."""
+    """Let kept initializers draw as Keras's default initializers, until weights are read."""
     token = _weights_follow.set(True)
     try:
         yield

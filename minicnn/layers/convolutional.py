@@ -15,7 +15,7 @@ def window_output_shape(
     dilation: shapes.Pair,
     who: str,
 ) -> tuple[int | None, int | None]:
-    """Return (out height, out width) of a window, None where the input's size is None."""
+    """Return a window's (out height, out width), with None where the input's size is None."""
     height, width = input_shape[1:3]
     if height is not None and width is not None:
         shapes.check_extent((height, width), kernel, strides, padding, dilation, who)
@@ -102,7 +102,7 @@ class Convolution(Layer):
         return self.kernel_size, self.strides, self.dilation_rate
 
     def multiply_adds(self, input_shape: Shape) -> int | None:
-        """Return the multiplications for one image: each place of the output uses all kernels."""
+        """Return the multiply-adds of one image: each place of the output uses all kernels."""
         _, height, width, _ = self._out(input_shape, 1)
         if height is None or width is None:
             return None
@@ -131,7 +131,7 @@ class Conv2D(Convolution):
     `kernel` (rows, columns, channels / groups, filters), then `bias` (filters,).
 
     The surprise: "same" padding puts its odd zero below and to the right, and depends on the
-    input's size once strides exceed 1 (`minicnn.shapes`).
+    input's size if strides exceed 1 (`minicnn.shapes`).
 
     Args (Keras's names and defaults): `filters`; `kernel_size`, `strides`, `dilation_rate`: an int
     or (rows, columns); `padding`: "valid" or "same"; `groups`: splits channels and filters into
@@ -296,9 +296,9 @@ class DepthwiseConv2D(Convolution):
 
 
 class SeparableConv2D(Convolution):
-    """A depthwise convolution that looks around, then a 1x1 convolution that mixes the channels.
+    """A depthwise convolution looks around each pixel, then a 1x1 convolution mixes the channels.
 
-        h = depthwise_conv2d(x, depthwise_kernel)                 no bias, no activation between
+        h = depthwise_conv2d(x, depthwise_kernel)                 no bias, no activation
         z[n, oy, ox, o] = bias[o] + sum over c of h[n, oy, ox, c] * pointwise_kernel[0, 0, c, o]
 
     The building block of Xception (Chollet 2017): rows·columns·c + c·filters weights, where a

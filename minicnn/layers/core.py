@@ -1,4 +1,4 @@
-"""Dense, and the layers that pass numbers on, move them or rescale them."""
+"""Dense, and the layers that pass on, move or rescale numbers."""
 
 import math
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class InputLayer(Layer):
         doubly = batch_shape is not None and batch_size is not None
         if (shape is None) == (batch_shape is None) or doubly:
             raise ValueError(
-                "Input expects shape=(height, width, channels) and, if you like, batch_size; or "
+                "Input expects shape=(height, width, channels) and optionally batch_size; or "
                 f"batch_shape, which has both. Received shape={shape!r}, "
                 f"batch_size={batch_size!r}, batch_shape={batch_shape!r}."
             )
@@ -166,9 +166,9 @@ def _check_features(input_shape: Shape, features: int | None, who: str) -> None:
 
 
 class ActivityRegularization(Layer):
-    """y = x. The loss includes a penalty on x, for each example: l1 * sum |x| + l2 * sum x².
+    """y = x, with a penalty on x in the loss, for each example: l1 * sum |x| + l2 * sum x².
 
-    It is a layer for what every layer takes as `activity_regularizer`. No weights.
+    It does as a layer what `activity_regularizer` does for any layer. No weights.
     """
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
@@ -191,7 +191,7 @@ class ActivityRegularization(Layer):
 
 
 class Identity(Layer):
-    """y = x. It holds the place of a layer that a variant of a model has. No weights."""
+    """y = x. It is a placeholder for a layer that some variants of a model have. No weights."""
 
     def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         return x, {}
@@ -227,7 +227,7 @@ class Flatten(Layer):
 
 
 class Reshape(Layer):
-    """Gives the same numbers, in C order, another shape; one size may be -1, "what is left"."""
+    """Gives the same numbers, in C order, another shape; one size may be -1, which is computed."""
 
     def __init__(self, target_shape: Sequence[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)

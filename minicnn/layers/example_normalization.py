@@ -11,7 +11,7 @@ from minicnn.layers.convolutional import known_channels
 
 
 class _Scaled(Layer):
-    """A layer that ends in y = gamma * z + beta, each of them optional."""
+    """A layer that ends in y = gamma * z + beta, where gamma and beta are optional."""
 
     gamma: Variable | None = None
     beta: Variable | None = None
@@ -55,9 +55,9 @@ class LayerNormalization(AlongAxes, _Scaled):
     `axis=-1`, of the channels of one pixel. So training and prediction do the same, whatever the
     batch is. x is (batch, …). Weights: `gamma` and `beta`, each with the sizes of x along `axis`.
 
-    The surprise: with `rms_scaling` x is divided by the deviation around its mean, though the mean
-    is not subtracted, and there is no beta; so it is in Keras, which calls that a mistake of old.
-    (Ba, Kiros and Hinton 2016, section 3.)
+    The surprise: with `rms_scaling`, x is divided by the deviation around its mean, though the mean
+    is not subtracted, and there is no beta, as in Keras, which calls this an old mistake. (Ba,
+    Kiros and Hinton 2016, section 3.)
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class GroupNormalization(_Scaled):
 
     The channels are cut into `groups` of equal size: 1 takes all together, -1 (or the count of
     channels) each by itself, which is instance normalization. Mean and variance are those of one
-    group of one example, so that small batches are as good as large ones (Wu and He 2018).
+    group of one example, so small batches work as well as large ones (Wu and He 2018).
 
     x is (batch, …, channels). Weights: `gamma` and `beta`, (channels,) each.
     """
@@ -148,7 +148,7 @@ class GroupNormalization(_Scaled):
             self.groups = channels
         if channels % self.groups:
             raise ValueError(
-                f"{self.label} expects channels that {self.groups} groups can share. "
+                f"{self.label} expects channels divisible by {self.groups} groups. "
                 f"Received {input_shape}."
             )
         self._add_weights((channels,), self.scale, self.center)
@@ -180,7 +180,7 @@ class GroupNormalization(_Scaled):
 class UnitNormalization(Layer):
     """y = x / sqrt(sum of x**2), the sum along `axis`: vectors of length 1. No weights.
 
-    What is nearly 0 is multiplied by 1e12 at most, and 0 stays 0. x is (batch, …).
+    A vector shorter than 1e-12 is multiplied by 1e12, so 0 stays 0. x is (batch, …).
     """
 
     def __init__(self, axis: Any = -1, **kwargs: Any) -> None:

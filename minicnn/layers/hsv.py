@@ -1,8 +1,8 @@
-"""Colours as hue, saturation and value, as TensorFlow converts them, and back; with gradients.
+"""Converts colours to hue, saturation and value, as TensorFlow does, and back; with gradients.
 
     value = max(r, g, b);   chroma = value - min(r, g, b);   saturation = chroma / value
 
-The hue goes round a circle from 0 to 1: red at 0, green at 1/3, blue at 2/3.
+The hue goes around a circle from 0 to 1: red at 0, green at 1/3, blue at 2/3.
 """
 
 from typing import NamedTuple
@@ -13,7 +13,7 @@ Array = np.ndarray
 
 
 class Colour(NamedTuple):
-    """The colours of pixels, (batch, height, width) each; and of which x they come."""
+    """The colours of pixels, (batch, height, width) each, and the x that they come from."""
 
     hue: Array
     saturation: Array
@@ -42,7 +42,7 @@ def of(x: Array) -> Colour:
 
 
 def fullness(hue: Array) -> Array:
-    """Return how much of red, green and blue the purest colour of each hue has, 0 to 1."""
+    """Return the shares of red, green and blue, 0 to 1, in the purest colour of each hue."""
     six = hue * hue.dtype.type(6)
     red = np.abs(six - 3) - 1
     green, blue = 2 - np.abs(six - 2), 2 - np.abs(six - 4)
@@ -57,7 +57,7 @@ def rgb(colour: Colour) -> Array:
 
 
 def rgb_gradient(dy: Array, colour: Colour) -> tuple[Array, Array, Array]:
-    """Return the gradients of hue, saturation and value, for that of `rgb`."""
+    """Return the gradients of hue, saturation and value, given dy of `rgb`."""
     full, s, v = fullness(colour.hue), colour.saturation, colour.value
     six = colour.hue * colour.hue.dtype.type(6)
     slopes = np.stack([np.sign(six - 3), -np.sign(six - 2), -np.sign(six - 4)], axis=-1)
@@ -69,12 +69,12 @@ def rgb_gradient(dy: Array, colour: Colour) -> tuple[Array, Array, Array]:
 
 
 def of_gradient(dh: Array, ds: Array, dv: Array, colour: Colour) -> Array:
-    """Return dx of `of`, for the gradients of hue, saturation and value."""
+    """Return dx of `of`, given the gradients of hue, saturation and value."""
     x, value = colour.x, colour.value
-    most, least = x.argmax(axis=-1), x.argmin(axis=-1)  # of equal ones the first, as in `of`
+    most, least = x.argmax(axis=-1), x.argmin(axis=-1)  # the first of equal ones, as in `of`
     chroma = value - x.min(axis=-1)
     known = _not_zero(chroma)
-    # The hue is (a - b) / (6 * chroma) beyond that of the largest one, which a and b follow.
+    # The hue is that of the largest colour plus (a - b) / (6 * chroma); a and b come after it.
     a, b = (most + 1) % 3, (most + 2) % 3
 
     def at(place: Array) -> Array:

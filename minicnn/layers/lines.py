@@ -1,8 +1,8 @@
-"""The layers of lines, such as sounds and other series. A line is an image one pixel high.
+"""Layers of lines, such as sounds and other series; a line is an image one pixel high.
 
-So each layer here has a layer of images compute it, its `image`: the line gets an axis of size 1,
-and so do the kernels, of which that layer sees views. `Conv1D(8, 3, strides=2)` is computed by
-`Conv2D(8, (1, 3), strides=(1, 2))`, and what that one says of numbers and gradients holds here.
+So each layer here lets a layer of images compute, its `image`: the line gets an axis of size 1, and
+that layer sees views of the kernels with such an axis. `Conv2D(8, (1, 3), strides=(1, 2))` computes
+`Conv1D(8, 3, strides=2)`, and its docstring about numbers and gradients applies here.
 
     x (batch, steps, channels)     as an image:  (batch, 1, steps, channels)
     kernel (size, …)                             (1, size, …)
@@ -47,7 +47,7 @@ class OnLines(Layer):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        # It has the name of the class here, which its error messages say.
+        # It has the name of this class, for its error messages.
         cls._image_class = type(cls.__name__, (cls.kind,), {"__module__": __name__})
         cls._names = tuple(cls.argument_names())
 
@@ -57,7 +57,7 @@ class OnLines(Layer):
             value = given[name]
             setattr(self, name, _READ[name](value, name, self.label) if name in _READ else value)
         image = self._new_image()
-        for name in self._names:  # as that one reads them: initializers, a text in lower case
+        for name in self._names:  # as that layer reads them: initializers, a text in lower case
             if name not in _READ and name != "activation":
                 setattr(self, name, getattr(image, name))
 
@@ -75,7 +75,7 @@ class OnLines(Layer):
         made = vars(self).get("_image")
         if made is None or made[0] != settings or made[1].built != self.built:
             made = settings, self._new_image()
-            vars(self)["_image"] = made  # not by `setattr`: it changes nothing
+            vars(self)["_image"] = made  # not by `setattr`, since no result changes
         return made[1]
 
     def _new_image(self) -> Any:
@@ -104,7 +104,7 @@ class OnLines(Layer):
 
     @property
     def before(self) -> int | None:
-        """How many zeros padding="causal" puts before a line; None for another padding."""
+        """The number of zeros that padding="causal" puts before a line; otherwise None."""
         return None
 
     def as_image(self, x: Array) -> Array:
@@ -151,7 +151,7 @@ class OnLines(Layer):
         return found
 
     def receptive_window(self) -> None:
-        """Return None: a line is no part of an image."""
+        """Return None: a line is not part of an image."""
         return None
 
     # -- running ---------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ def _view(own: Variable) -> Array:
 
 
 def _of_lines(error: ValueError) -> ValueError:
-    """Return an error of the layer of images in words for lines."""
+    """Return an error of the layer of images, reworded for lines."""
     text = re.sub(r"\((\w+), 1, ", r"(\1, ", str(error))  # a shape
     text = re.sub(r"\b1x(\d+)( pixels)?", r"\1 steps", text)
     text = re.sub(r"=\([01], (\d+)\)", r"=\1", text)  # an argument
@@ -198,7 +198,7 @@ def _of_lines(error: ValueError) -> ValueError:
 
 
 # ---------------------------------------------------------------------------------------------
-# Arguments, read and as the layer of images takes them
+# Arguments as given, and as the layer of images takes them
 # ---------------------------------------------------------------------------------------------
 
 
@@ -222,7 +222,7 @@ def _size(value: Any, argument: str, who: str) -> int:
 
 
 def _padding(value: Any, argument: str, who: str) -> Any:
-    """Return a kind of padding in lower case, or how many zeros there are before and after."""
+    """Return a kind of padding in lower case, or the numbers of zeros before and after."""
     return value.lower() if isinstance(value, str) else _sides(value, argument, who)
 
 
@@ -267,8 +267,9 @@ class Conv1D(OnLines):
     x (batch, steps, channels) to y (batch, out steps, filters). Weights: `kernel` (size, channels /
     groups, filters), then `bias` (filters,).
 
-    Args: as of `Conv2D`, with one number for a pair. padding="causal" puts all zeros before the
-    line, (kernel_size - 1) * dilation_rate of them, so that y[t] depends on no later step than t.
+    Args: as for `Conv2D`, with one number instead of a pair. padding="causal" puts all zeros before
+    the line, (kernel_size - 1) * dilation_rate of them, so that y[t] depends on no later step than
+    t.
     """
 
     kind = Conv2D
@@ -359,7 +360,7 @@ class SeparableConv1D(OnLines):
 
 
 class Conv1DTranspose(OnLines):
-    """Transposed 1D convolution: each step stamps `filters` kernels on a longer line.
+    """Transposed 1D convolution: each step adds `filters` weighted kernels to a longer line.
 
     `Conv2DTranspose` on a line. Weights: `kernel` (size, filters, channels), then `bias`.
     """

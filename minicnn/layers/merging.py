@@ -14,7 +14,7 @@ from minicnn.layers.symbols import KerasTensor
 class Merge(Layer):
     """A layer that merges several inputs element by element, `operation` by name.
 
-    Shapes are equal, or 1 in an axis, which then counts for all places along it, as in a
+    Shapes are equal, or 1 in an axis, along which the input is then broadcast, as in a
     squeeze-and-excite block: (n, h, w, c) with (n, 1, 1, c).
     """
 
@@ -49,7 +49,7 @@ class Merge(Layer):
 
 
 def _merged_size(axis: Sequence[int | None]) -> int | None:
-    """The size of an axis of the output: the one that is not 1, None if it may be another."""
+    """Return the size of an axis of the output: the one that is not 1; None if it is unknown."""
     known = [size for size in axis if size not in (1, None)]
     return known[0] if known else None if None in axis else 1
 
@@ -57,13 +57,13 @@ def _merged_size(axis: Sequence[int | None]) -> int | None:
 class Add(Merge):
     """y = x0 + x1 + …, element by element: the residual connection. No weights.
 
-    Each input receives dy unchanged; one of size 1 in an axis, its sum along that axis.
+    Each input receives dy unchanged, or, if it has size 1 in an axis, the sum along that axis.
     """
 
     operation = "add"
 
     def compute(self, x: list[Array], training: bool) -> tuple[Array, Kept]:
-        # Of the inputs only the shapes matter, unless they differ.
+        # Only the inputs' shapes matter, unless they differ.
         y = functional.add(x, self.label)
         same = all(a.shape == y.shape for a in x)
         return y, {"count": len(x), "xs": None if same else x}

@@ -1,10 +1,10 @@
-"""Random mixtures of images and of their labels in training: MixUp, CutMix.
+"""Mixes images and their labels at random in training: MixUp, CutMix.
 
     mix = MixUp(alpha=0.2)
     dataset = dataset.map(lambda x, y: tuple(mix({"images": x, "labels": y}).values()))
 
 A batch is mixed with itself in another order. A network learns from it only if the labels are mixed
-likewise, so these layers take a dict of both; `labels` are one-hot, (batch, classes).
+in the same way, so these layers take a dict of both; `labels` are one-hot, (batch, classes).
 """
 
 from typing import Any
@@ -58,7 +58,7 @@ class _Mixing(RandomImageLayer):
 
 
 def _back(order: Array, parts: Array) -> Array:
-    """Return for each image the sum of what comes back from where it was mixed in."""
+    """Return for each image the sum of the gradients from where it was mixed in."""
     found = np.zeros_like(parts)
     found[order] = parts  # the order has each image once
     return found
@@ -67,10 +67,10 @@ def _back(order: Array, parts: Array) -> Array:
 class MixUp(_Mixing):
     """During training, blends each image with another one of its batch. No weights.
 
-        y[n] = w * x[n] + (1 - w) * x[other],   and so the labels
+        y[n] = w * x[n] + (1 - w) * x[other],   and the labels likewise
 
-    `other` is random, and so is w: from a beta distribution with the parameters `alpha`, `alpha`,
-    which has w mostly near 0 or 1 if alpha is small (Zhang et al. 2018). `seed` as in `Dropout`.
+    `other` is random, and w is drawn from a beta distribution with the parameters `alpha`, `alpha`;
+    if alpha is small, w is mostly close to 0 or 1 (Zhang et al. 2018). `seed` as in `Dropout`.
     """
 
     def __init__(
@@ -106,10 +106,11 @@ class CutMix(_Mixing):
 
         y[n] = x[other] within the rectangle, x[n] around it;   labels: w * label + (1 - w) * other
 
-    where w is the share of the image around the rectangle. Its area is random: first alpha, from 0
-    to `factor` or between its two numbers, then 1 - w from a beta distribution with the parameters
-    alpha, alpha; its place is random, too (Yun et al. 2019). The surprise, as in Keras: w is that
-    of the rectangle before its borders are moved to whole pixels. `seed` as in `Dropout`.
+    where w is the share of the image around the rectangle. Its area is random: first alpha is
+    drawn, from 0 to `factor` or between its two numbers, then 1 - w from a beta distribution with
+    the parameters alpha, alpha; its place is random, too (Yun et al. 2019). The surprise, as in
+    Keras: w belongs to the rectangle before its borders are moved to whole pixels. `seed` as in
+    `Dropout`.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Dropout and its kin: layers that make numbers noisy in training, and pass them on otherwise."""
+"""Dropout and related layers, which make numbers noisy in training, and otherwise pass them on."""
 
 import math
 from collections.abc import Iterator
@@ -14,19 +14,19 @@ from minicnn.layers.tracking import layers_within
 
 
 class RandomLayer(Layer):
-    """A layer that draws random numbers in training; `is_still` says that it draws none there.
+    """A layer that draws random numbers in training, unless `is_still` is set.
 
-    `seed` is an integer or a `numpy.random.Generator`; without one the numbers come from the
+    `seed` is an integer or a `numpy.random.Generator`; without one, the numbers come from the
     generator that `set_random_seed` restarts.
     """
 
-    is_still = False  # set by those who want a model without luck
+    is_still = False  # set to make a model deterministic
 
     def __init__(self, seed: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         seeding.check_seed(seed, self.label)
         self.seed = seed
-        # Created once: each pass continues the sequence, so that no two draws are the same.
+        # Created once: each pass continues the sequence, so draws do not repeat.
         self.own_generator = None if seed is None else seeding.generator(seed)
 
     def generator(self) -> np.random.Generator:
@@ -79,10 +79,10 @@ def _share(value: Any, argument: str, who: str) -> Any:
 
 
 class _Masking(_Dropping):
-    """A layer that sets numbers to 0 where a mask says so; `mask_shape` says how large it is."""
+    """A layer that sets numbers to 0 by a mask of shape `mask_shape`."""
 
     def mask_shape(self, x_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the shape of the mask; where it is 1, neighbours are dropped together."""
+        """Return the shape of the mask; along an axis of 1, neighbours are dropped together."""
         raise NotImplementedError
 
     def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
@@ -106,8 +106,8 @@ class Dropout(_Masking):
 
     Otherwise y = x. `noise_shape` has x's sizes (None fits any), or 1 where neighbours are set to 0
     together: (None, 1, 1, channels) drops whole feature maps. `seed` is an integer or a
-    `numpy.random.Generator`; without one the masks come from the generator that `set_random_seed`
-    restarts. The surprise: the scaling happens during training, so that prediction needs none
+    `numpy.random.Generator`; without one, the masks come from the generator that `set_random_seed`
+    restarts. The surprise: the scaling happens during training, so prediction needs none
     (Srivastava et al. 2014, section 10). No weights.
     """
 
@@ -173,12 +173,12 @@ class _SpatialDropout(_Masking):
 
 
 class SpatialDropout1D(_SpatialDropout):
-    """During training, sets a random share `rate` of the channels to 0, at all steps alike.
+    """During training, sets a random share `rate` of the channels to 0, each at all steps.
 
         y[n, i, c] = x[n, i, c] * kept[n, c] / (1 - rate)
 
-    (batch, steps, channels). Otherwise y = x. Neighbours are much alike, so that dropping single
-    numbers hides little; a whole channel is gone (Tompson et al. 2014). `seed` as in `Dropout`.
+    (batch, steps, channels). Otherwise y = x. Neighbours are similar, so dropping single numbers
+    hides little; here a whole channel is gone (Tompson et al. 2014). `seed` as in `Dropout`.
     """
 
     input_rank = 3
@@ -189,8 +189,8 @@ class SpatialDropout2D(_SpatialDropout):
 
         y[n, i, j, c] = x[n, i, j, c] * kept[n, c] / (1 - rate)
 
-    (batch, height, width, channels). Otherwise y = x. Neighbouring pixels are much alike, so that
-    dropping single ones hides little; a whole map is gone (Tompson et al. 2014). `seed` as in
+    (batch, height, width, channels). Otherwise y = x. Neighbouring pixels are similar, so dropping
+    single ones hides little; here a whole map is gone (Tompson et al. 2014). `seed` as in
     `Dropout`. The surprise: a map that is 0 everywhere has no gradient anywhere.
     """
 
@@ -260,13 +260,13 @@ def _normal(rng: np.random.Generator, x: Array) -> Array:
 
 
 class AlphaDropout(_Dropping):
-    """During training, sets a random share `rate` of x to what SELU has far below 0, and rescales.
+    """During training, sets a random share `rate` of x to SELU's value far below 0, and rescales.
 
         y = a * (x if kept else s) + b,  s = -1.7581
 
-    where a = ((1 - rate) * (1 + rate * s²))^(-1/2) and b = -a * s * rate, so that numbers with the
-    mean 0 and the variance 1, such as SELU makes, keep both (Klambauer et al. 2017). Otherwise
-    y = x. `noise_shape` and `seed` as in `Dropout`. dx is a * dy where x is kept, else 0.
+    where a = ((1 - rate) * (1 + rate * s²))^(-1/2) and b = -a * s * rate, so that numbers with mean
+    0 and variance 1, such as SELU's outputs, keep both (Klambauer et al. 2017). Otherwise y = x.
+    `noise_shape` and `seed` as in `Dropout`. dx is a * dy where x is kept, else 0.
 
     Raises `ValueError` in training with `rate=1`, for which a would be infinite.
     """

@@ -12,7 +12,8 @@ class BatchNormalization(Layer):
 
         y = gamma * (x - mean) / sqrt(variance + epsilon) + beta
 
-    During training, mean and variance are those of the batch, and the moving statistics follow:
+    During training, mean and variance are those of the batch, and the moving statistics follow
+    them:
 
         moving = moving * momentum + batch's * (1 - momentum)
 
@@ -89,14 +90,14 @@ class BatchNormalization(Layer):
         return self.trainable
 
     def scale_and_shift(self) -> tuple[Array, Array]:
-        """Return gamma and beta, as arrays, whether or not the layer learns them."""
+        """Return gamma and beta as arrays, whether or not the layer has these weights."""
         shape, dtype = self.moving_mean.shape, self.dtype
         gamma = self.gamma.value if self.gamma else initializers.Ones()(shape, dtype)
         beta = self.beta.value if self.beta else initializers.Zeros()(shape, dtype)
         return gamma, beta
 
     def statistics(self, x: Array, training: bool) -> tuple[Array, Array]:
-        """Return mean and variance: in training the batch's, which the moving ones follow."""
+        """Return mean and variance; in training, those of the batch, and update the moving ones."""
         if x.shape[-1] != self.moving_mean.shape[0]:
             raise ValueError(
                 f"{self.label} expects {self.moving_mean.shape[0]} channels. "

@@ -1,4 +1,4 @@
-"""The configuration of layers of one's own: their arguments, and a new layer from these."""
+"""The configuration of users' own layers: returns their arguments, and makes new layers of them."""
 
 import inspect
 from typing import Any
@@ -7,7 +7,7 @@ from minicnn._support.settings import parameters_of
 
 
 def arguments(layer: Any, names: list[str]) -> dict[str, Any]:
-    """Return these arguments of a layer's constructor: attributes of their names, or as given."""
+    """Return these arguments of a layer's constructor: attributes of that name, or as given."""
     positional, named = layer._given
     given = inspect.signature(type(layer)).bind_partial(*positional, **named)
     given.apply_defaults()
@@ -22,7 +22,7 @@ def arguments(layer: Any, names: list[str]) -> dict[str, Any]:
 
 
 def made(kind: Any, config: dict[str, Any]) -> Any:
-    """Return a new layer of this class; name and `trainable` are set if it does not take them."""
+    """Return a new layer of this class; set name and `trainable` if it does not take them."""
     parameters = parameters_of(kind.__init__)
     all_names = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     shared = ("name", "trainable", "dtype")
@@ -44,7 +44,7 @@ def made(kind: Any, config: dict[str, Any]) -> Any:
 
 
 def _restored(value: Any) -> Any:
-    """Return a tuple for what Keras's files have in its place; anything else as it is."""
+    """Return a tuple for Keras's description of a tuple; anything else as it is."""
     if isinstance(value, dict) and value.get("class_name") == "__tuple__":
         return tuple(value.get("items", ()))
     return value

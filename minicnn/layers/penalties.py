@@ -1,7 +1,7 @@
-"""What training adds to a layer: regularizers, which the loss includes, and constraints.
+"""The regularizers and constraints of a layer, which training applies.
 
-A layer that takes `kernel_initializer` takes `kernel_regularizer` and `kernel_constraint`, too, and
-so for each weight that learns. `add_weight` puts them on the weight. Every layer takes
+A layer that takes `kernel_initializer` also takes `kernel_regularizer` and `kernel_constraint`, and
+likewise for each weight that learns. `add_weight` puts them on the weight. Every layer takes
 `activity_regularizer`, a penalty on its output.
 """
 
@@ -18,7 +18,7 @@ ENDINGS = {"_regularizer": regularizers, "_constraint": constraints}
 
 
 class WithPenalties:
-    """The regularizers and constraints of a layer, as attributes of their names."""
+    """Gives a layer its regularizers and constraints, as attributes with their names."""
 
     activity_regularizer: regularizers.Regularizer | None = None
 
@@ -46,7 +46,7 @@ class WithPenalties:
         return ["activity_regularizer", *(part + ending for ending in ENDINGS for part in parts)]
 
     def _take_penalties(self, given: dict[str, Any]) -> None:
-        """Set the attributes; those that are not given are None."""
+        """Set the attributes; settings that are not given are None."""
         for name in self.penalty_settings():
             try:
                 setattr(self, name, get(name, given.get(name)))
@@ -54,7 +54,7 @@ class WithPenalties:
                 raise ValueError(f"{self.label}'s {name}: {error}") from error
 
     def _penalty_config(self) -> dict[str, Any]:
-        """Return those that are set, as Keras writes them."""
+        """Return the settings that are not None, as Keras writes them."""
         found = {name: getattr(self, name, None) for name in self.penalty_settings()}
         return {
             name: _room(name).serialize(value) for name, value in found.items() if value is not None
@@ -68,14 +68,14 @@ class WithPenalties:
 
     @property
     def losses(self) -> list[float]:
-        """The penalties of the weights that learn, as they are now; of a frozen layer, none.
+        """The current penalties of the weights that learn; a frozen layer has none.
 
         Those of layers' outputs, which Keras adds after a pass, are in `Tape.activity_penalty`.
         """
         return [v.penalty() for v in self.trainable_weights if v.regularizer is not None]
 
     def penalizes_outputs(self) -> bool:
-        """Return whether the loss depends on the layer's output by its `activity_regularizer`."""
+        """Return whether an `activity_regularizer` adds a penalty on the output to the loss."""
         return self.activity_regularizer is not None
 
     def activity_penalty(self, y: Array) -> float:

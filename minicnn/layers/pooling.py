@@ -50,8 +50,8 @@ class MaxPooling2D(_Pooling):
 
         y[n, oy, ox, c] = max over i, j of x[n, oy*s + i - before, ox*s + j - before, c]
 
-    Surprises: padding counts as minus infinity, so that it never wins over a negative pixel; and
-    among equal pixels the first in reading order gets the whole gradient, as in TensorFlow.
+    Surprises: padding counts as minus infinity, so it never wins over a negative pixel; and among
+    equal pixels the first in reading order gets the whole gradient, as in TensorFlow.
     """
 
     def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
@@ -66,7 +66,7 @@ class MaxPooling2D(_Pooling):
 class AveragePooling2D(_Pooling):
     """Takes the mean of the pixels under each window, per channel. No weights.
 
-    The surprise: padding is neither added nor counted, so a corner under "same" is the mean of the
+    The surprise: padding is neither added nor counted, so with "same" a corner is the mean of the
     real pixels alone.
     """
 

@@ -1,7 +1,7 @@
-"""Random changes of colours in training: contrast, brightness, saturation, hue, fewer of them.
+"""Changes colours at random in training: contrast, brightness, saturation, hue and others.
 
-They take images as `RandomFlip` does, of pixels within `value_range`, and so do `AutoContrast` and
-`Equalization`, in which nothing is random.
+These layers take images as `RandomFlip` does, with pixels within `value_range`, and so do
+`AutoContrast` and `Equalization`, which are not random.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ from minicnn.layers.random_images import (
     uniform,
 )
 
-GRAY = (0.2989, 0.5870, 0.1140)  # how bright red, green and blue are, as in Keras
+GRAY = (0.2989, 0.5870, 0.1140)  # the brightness of red, green and blue, as in Keras
 
 
 def check_value_range(value_range: Any, who: str) -> None:
@@ -47,7 +47,7 @@ class Colouring(RandomImageLayer):
         return super().compute_output_shape(input_shape)
 
     def recoloured(self, x: Array, drawn: Drawn) -> Array:
-        """Return the changed colours, whatever their range."""
+        """Return the changed colours, which may exceed `value_range`."""
         raise NotImplementedError
 
     def changed(self, x: Array, drawn: Drawn) -> tuple[Array, Kept]:
@@ -79,9 +79,9 @@ class RandomContrast(Colouring):
 
         y = clip((x - m) * f + m, low, high),   m = the mean of x over the image's pixels
 
-    for each channel by itself; `value_range` is (low, high). f is random between 1 - lower and
-    1 + upper; `factor` is (lower, upper), from 0 to 1, the smaller one first or not. `seed` as in
-    `Dropout`. The surprise, as in Keras: one number u means (0, u), and the contrast only grows.
+    for each channel by itself; `value_range` is (low, high). f is random between 1 - lower and 1 +
+    upper; `factor` is (lower, upper), from 0 to 1, in any order. `seed` as in `Dropout`. The
+    surprise, as in Keras: one number u means (0, u), so the contrast only grows.
     """
 
     def __init__(
@@ -263,11 +263,12 @@ class RandomHue(Colouring):
 
         hue, saturation, value = rgb_to_hsv(x);   y = hsv_to_rgb(hue + f, saturation, value)
 
-    The hue goes round a circle, from 0 (red) over green and blue to 1 (red again). f is random
-    between 0 and `factor`, or its two numbers, from 0 to 1, half of it; forward or backward. Pixels
-    are brought from `value_range`, (low, high), to 0 … 1 and back. `seed` as in `Dropout`.
+    The hue goes around a circle, from 0 (red) over green and blue to 1 (red again). |f| is half of
+    a random number between 0 and `factor`, or between its two numbers, from 0 to 1; its sign is
+    random. Pixels are mapped from `value_range`, (low, high), to 0 … 1 and back. `seed` as in
+    `Dropout`.
 
-    The surprise: Keras on TensorFlow has no gradient through it; here there is one.
+    The surprise: Keras on TensorFlow has no gradient for this layer; minicnn has one.
     """
 
     needs_colours = True
@@ -307,13 +308,13 @@ class RandomSaturation(Colouring):
 
         y = hsv_to_rgb(hue, clip(saturation * f / (1 - f), low, high), value)
 
-    f is random between -`factor` and `factor`, or between its two numbers, from -1 to 1: 0 and less
-    leave no colours, 0.5 changes nothing, and 1 leaves only the strongest ones. `seed` as in
-    `Dropout`.
+    f is random between -`factor` and `factor`, or between its two numbers, from -1 to 1: at 0 and
+    below no colours are left, 0.5 changes nothing, and 1 leaves only the strongest colours. `seed`
+    as in `Dropout`.
 
-    The surprises, as in Keras: one number u means (-u, u), so that most images become gray; and the
-    saturation, which goes from 0 to 1, is kept within `value_range`, so that only (0, 1) keeps the
-    colours within theirs. Keras on TensorFlow has no gradient through it; here there is one.
+    The surprises, as in Keras: one number u means (-u, u), so most images become gray; and the
+    saturation, which goes from 0 to 1, is clipped to `value_range`, so only (0, 1) clips it
+    correctly. Keras on TensorFlow has no gradient for this layer; minicnn has one.
     """
 
     needs_colours = True
@@ -353,7 +354,7 @@ class RandomInvert(Colouring):
 
         y = high - x
 
-    The probability for each image is random between 0 and `factor`, or its two numbers;
+    The probability for each image is random between 0 and `factor`, or between its two numbers;
     `value_range` is (low, high). `seed` as in `Dropout`.
     """
 
@@ -380,14 +381,14 @@ class RandomInvert(Colouring):
 
 
 class RandomPosterization(Colouring):
-    """During training, leaves each colour only its upper bits. No weights.
+    """During training, keeps only the upper bits of each colour. No weights.
 
         y = x with the lower 8 - b of its 8 bits set to 0
 
-    b is random from 1 to `factor` - 1, or from the first of its two numbers to the second one - 1;
-    two equal ones, from 1 to 8, are b itself. Pixels are brought from `value_range` to 0 … 255 and
-    back; what lies beyond is cut off (in Keras it may become any number). There is no gradient:
-    steps have no slope, so dx = 0. `seed` as in `Dropout`.
+    b is random from 1 to `factor` - 1, or from the first of its two numbers to the second minus 1;
+    two equal numbers, from 1 to 8, are b itself. Pixels are mapped from `value_range` to 0 … 255
+    and back, and clipped to it (in Keras, other pixels may become any number). There is no
+    gradient: steps have no slope, so dx = 0. `seed` as in `Dropout`.
     """
 
     def __init__(
@@ -421,13 +422,13 @@ class RandomPosterization(Colouring):
 
 
 class Solarization(Colouring):
-    """During training, adds light, and turns what is then lighter than a threshold into dark.
+    """During training, adds light, and inverts pixels that are then lighter than a threshold.
 
-        z = clip(x + a, 0, 255);   y = z below t, 255 - z from there on
+        z = clip(x + a, 0, 255);   y = z where z < t, else 255 - z
 
     a is random between 0 and 255 times `addition_factor`, or from the first of its two numbers (not
-    multiplied, as in Keras) to 255 times the second one; t likewise, by `threshold_factor`. Pixels
-    are brought from `value_range` to 0 … 255 and back. `seed` as in `Dropout`. No weights.
+    multiplied, as in Keras) to 255 times the second; t likewise, by `threshold_factor`. Pixels are
+    mapped from `value_range` to 0 … 255 and back. `seed` as in `Dropout`. No weights.
     """
 
     def __init__(
@@ -466,7 +467,7 @@ class Solarization(Colouring):
 
 
 class AutoContrast(Colouring):
-    """Stretches each channel of an image over the whole `value_range`, in prediction, too.
+    """Stretches each channel of an image over the whole `value_range`, also in prediction.
 
         y = low + (x - least) * (high - low) / (most - least)   of the channel's pixels
 
@@ -485,7 +486,7 @@ class AutoContrast(Colouring):
         return {key: value for key, value in super().get_config().items() if key != "seed"}
 
     def receptive_window(self) -> tuple[shapes.Steps, shapes.Steps, shapes.Pair] | None:
-        return None  # every pixel of the photo counts for each
+        return None  # each output depends on every pixel of the image
 
     def differs_in_training(self) -> bool:
         return False
@@ -494,7 +495,7 @@ class AutoContrast(Colouring):
         return None
 
     def stretch(self, x: Array) -> tuple[Array, Array, Array]:
-        """Return the least and the most of each channel, and by how much it is stretched."""
+        """Return the minimum and maximum of each channel, and the factor that stretches it."""
         least, most = (f(x, axis=(1, 2), keepdims=True) for f in (np.min, np.max))
         first, last = self.value_range
         spread = np.where(most > least, most - least, x.dtype.type(1))
@@ -528,13 +529,13 @@ class AutoContrast(Colouring):
 
 
 class Equalization(Colouring):
-    """During training, spreads the colours so that all are about equally frequent. No weights.
+    """During training, makes all colours about equally frequent. No weights.
 
         y = 255 * (rank(x) - lowest rank) / (highest rank - lowest rank),   rounded
 
-    where rank(x) is how many pixels of the channel lie in the bin of x, of `bins` from 0 to 255, or
-    below it. Pixels are brought from `value_range` to 0 … 255 and back. A channel of one colour
-    stays as it is. There is no gradient: steps have no slope, so dx = 0. Nothing is random.
+    where rank(x) counts the channel's pixels in the bin of x or below it, with `bins` bins from 0
+    to 255. Pixels are mapped from `value_range` to 0 … 255 and back. A channel of one colour stays
+    as it is. There is no gradient: steps have no slope, so dx = 0. Nothing is random.
 
     The surprise, as in Keras: the pixels of the whole batch are counted together.
     """

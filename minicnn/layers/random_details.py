@@ -1,4 +1,4 @@
-"""Random changes of details in training: erased rectangles, blur, sharpness."""
+"""Changes details at random in training: erased rectangles, blur, sharpness."""
 
 from typing import Any
 
@@ -15,11 +15,11 @@ class RandomErasing(Colouring):
 
         y = fill_value within the rectangle, x around it
 
-    The probability for each image is random between 0 and `factor`, or its two numbers. The
-    rectangle's height and width are the image's times the root of a random number between those of
-    `scale`, from 0 to 1. `fill_value` is a number, one for each of three channels, or None:
-    normally distributed noise times the upper limit of `value_range`, and kept within it. `seed` as
-    in `Dropout`. (Zhong et al. 2020)
+    The probability for each image is random between 0 and `factor`, or between its two numbers. The
+    rectangle's height and width are the image's times the root of a random number between the two
+    of `scale`, from 0 to 1. `fill_value` is a number, one for each of three channels, or None:
+    normally distributed noise times the upper limit of `value_range`, clipped to that range. `seed`
+    as in `Dropout`. (Zhong et al. 2020)
     """
 
     def __init__(
@@ -100,9 +100,9 @@ class RandomSharpness(Colouring):
         y = clip(x + (1 - 2 * f) * (smooth - x), low, high)
 
     where smooth is the mean of the 3x3 pixels around, in which the middle counts five times, and f
-    is random between 0 and `factor`, or its two numbers, from 0 to 1: 0 blurs, 0.5 changes nothing,
-    1 sharpens. `value_range` is (low, high); `seed` as in `Dropout`. The surprise, as in Keras:
-    beyond the edge lie zeros, so that the edge of a blurred image is dark.
+    is random between 0 and `factor`, or between its two numbers, from 0 to 1: 0 blurs, 0.5 changes
+    nothing, 1 sharpens. `value_range` is (low, high); `seed` as in `Dropout`. The surprise, as in
+    Keras: zeros lie beyond the edge, so the edge of a blurred image is dark.
     """
 
     KERNEL = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13
@@ -140,11 +140,11 @@ class RandomGaussianBlur(Colouring):
 
         y[i, j] = clip(sum over the window of g(di) * g(dj) * x[i + di, j + dj], low, high)
 
-    with g(d) proportional to exp(-d^2 / (2 * sigma^2)), of the sum 1. The probability for each
-    image is random between 0 and `factor`, or its two numbers; the two sigmas, along columns and
-    along rows, are random between 0 and `sigma`, or its two numbers, from 0 to 1, and all images of
-    a batch share them. `kernel_size` is odd, a number or two; `value_range` is (low, high). `seed`
-    as in `Dropout`. The surprise, as in Keras: beyond the edge lie zeros.
+    with g(d) proportional to exp(-d^2 / (2 * sigma^2)) and a sum of 1. The probability for each
+    image is random between 0 and `factor`, or between its two numbers; the two sigmas, along
+    columns and along rows, are random between 0 and `sigma`, or between its two numbers, from 0 to
+    1, and all images of a batch share them. `kernel_size` is odd, a number or two; `value_range` is
+    (low, high). `seed` as in `Dropout`. The surprise, as in Keras: zeros lie beyond the edge.
     """
 
     def __init__(

@@ -1,11 +1,11 @@
-"""Random changes of images in training: flips, rotations, shifts, zooms, crops, colours.
+"""Changes images at random in training: flips, rotations, shifts, zooms, shears, crops.
 
     augment = Sequential([RandomFlip("horizontal"), RandomRotation(0.1), RandomZoom(0.1)])
 
-as the first layers of a model, which then changes what it trains on and predicts as ever; or for a
-data set: `dataset.map(lambda x, y: (augment(x, training=True), y))`. As in Keras, such a layer that
-is called by itself, `augment(x)`, changes x: only `predict`, `evaluate` and `training=False` mean
-that nothing trains.
+This can be the first part of a model, which then changes the images that it trains on, but not
+those that it predicts; or it can change a data set: `dataset.map(lambda x, y: (augment(x,
+training=True), y))`. As in Keras, such a layer called by itself, `augment(x)`, changes x; only
+`predict`, `evaluate` and `training=False` switch that off.
 """
 
 from typing import Any
@@ -24,11 +24,11 @@ Range = tuple[float, float]
 
 
 class RandomImageLayer(RandomLayer):
-    """Changes each image of a batch in a way of its own; passes them on when nothing trains.
+    """Changes each image of a batch in its own way in training, and otherwise passes images on.
 
-    As in Keras, `get_random_transformation(images)` draws how, and `transform_images` does it. x
-    is (batch, height, width, channels), or one image; it may have integers, and y is always of the
-    layer's dtype. The gradient goes back through the change that was drawn.
+    As in Keras, `get_random_transformation(images)` draws the changes, and `transform_images`
+    applies them. x is (batch, height, width, channels), or one image; it may have integers, and y
+    always has the layer's dtype. The gradient goes back through the change that was drawn.
     """
 
     input_rank = 4
@@ -75,7 +75,7 @@ class RandomImageLayer(RandomLayer):
             raise self._unfit(transformation) from error
 
     def _check_count(self, drawn: Drawn, count: int) -> None:
-        """Raise a `ValueError` unless it was drawn for so many images, or for any number."""
+        """Raise a `ValueError` unless the change was drawn for this many images, or for any."""
         if isinstance(drawn, dict) and any(np.shape(v)[:1] != (count,) for v in drawn.values()):
             raise ValueError(f"It is not for {count} images.")
 
@@ -94,7 +94,7 @@ class RandomImageLayer(RandomLayer):
         raise NotImplementedError
 
     def unchanged(self, x: Array) -> tuple[Array, Kept]:
-        """Return what the layer makes of x when nothing trains."""
+        """Return the layer's output for x outside of training, and what the gradient needs."""
         return x, {}
 
     def gradient(self, dz: Array, drawn: Drawn, cache: Cache) -> Array:
@@ -124,9 +124,9 @@ class RandomImageLayer(RandomLayer):
 def limits(
     value: Any, argument: str, who: str, least: float = -1, most: float = 1, above: bool = False
 ) -> Range:
-    """Return the lower and the upper limit that a number, or two, stand for, as in Keras.
+    """Return the lower and upper limit that one number, or two, stand for, as in Keras.
 
-    `above` says that the limits are above `least`, not only at it.
+    With `above`, the limits must be greater than `least`, not equal to it.
     """
     several = isinstance(value, (tuple, list)) and len(value) == 2
     both = tuple(value) if several else (value, value)
@@ -193,7 +193,7 @@ class RandomFlip(RandomImageLayer):
 
 
 class _Warping(RandomImageLayer):
-    """A layer that reads each pixel of y at another place of x, as a transform says."""
+    """A layer that reads each pixel of y at another place of x, given by a transform."""
 
     def __init__(
         self,
@@ -239,13 +239,13 @@ def _stacked(count: int, *numbers: Any) -> Array:
 class RandomRotation(_Warping):
     """During training, rotates each image about its middle by a random angle. No weights.
 
-    The angle is between `factor` times a full turn either way, or between two such factors;
-    positive ones turn counter-clockwise. Each pixel is read between four ("bilinear") or from the
-    nearest. What comes from outside the image is, by `fill_mode`, its mirror image ("reflect"), the
+    The angle is at most `factor` times a full turn either way, or lies between two such factors;
+    positive angles turn counter-clockwise. Each pixel is interpolated between four ("bilinear") or
+    read from the nearest. Outside the image lies, by `fill_mode`, its mirror image ("reflect"), the
     image again ("wrap"), the edge ("nearest") or `fill_value` ("constant"). `seed` as in `Dropout`.
 
-    The surprise: Keras on TensorFlow has another dx, the gradient rotated back; here dx is the
-    transposed sum, as differences say.
+    The surprise: Keras on TensorFlow has another dx, the gradient rotated back; here dx is exact,
+    the transposed sum, as finite differences confirm.
     """
 
     def __init__(
@@ -286,8 +286,8 @@ class RandomTranslation(_Warping):
     """During training, shifts each image down or up, and right or left. No weights.
 
     `height_factor` and `width_factor` are shares of the size, either way, or two limits; positive
-    numbers shift down, and to the right. `fill_mode`, `interpolation`, `fill_value` and `seed` as
-    in `RandomRotation`, and so is the gradient.
+    numbers shift down and to the right. `fill_mode`, `interpolation`, `fill_value` and `seed` as in
+    `RandomRotation`, and so is the gradient.
     """
 
     def __init__(
@@ -319,11 +319,11 @@ class RandomTranslation(_Warping):
 class RandomZoom(_Warping):
     """During training, zooms each image out or in, about its middle. No weights.
 
-    `height_factor` says how much of the image's height comes into it or goes from it, either way,
-    or between two limits: 0.2 zooms out, until the rows are 1.2 times as many, -0.2 zooms in.
-    `width_factor` does so for columns; without it they are zoomed as much as the rows, and nothing
-    is distorted. `fill_mode`, `interpolation`, `fill_value` and `seed` as in `RandomRotation`, and
-    so is the gradient.
+    `height_factor` is the share of the image's height by which the visible part grows or shrinks,
+    either way, or between two limits: 0.2 zooms out, until 1.2 times as many rows are visible; -0.2
+    zooms in. `width_factor` does the same for columns; without it, columns are zoomed as much as
+    rows, and nothing is distorted. `fill_mode`, `interpolation`, `fill_value` and `seed` as in
+    `RandomRotation`, and so is the gradient.
     """
 
     def __init__(
@@ -387,12 +387,12 @@ class RandomShear(_Warping):
 
     def _shears(self, factor: Any, argument: str) -> Range:
         if isinstance(factor, (tuple, list)) and len(factor) == 2 and factor[0] == -factor[1]:
-            factor = factor[1]  # as Keras writes a single number
+            factor = factor[1]  # as Keras stores a single number
         low, high = limits(factor, argument, self.label, least=0)
         return (low, high) if isinstance(factor, (tuple, list)) else (-high, high)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments; Keras takes no negative number back."""
+        """Return the arguments; Keras would not accept a negative number."""
         config = super().get_config()
         for name in ("x_factor", "y_factor"):
             low, high = config[name]
@@ -415,13 +415,13 @@ class RandomCrop(RandomImageLayer):
 
         y[n, i, j, c] = x[n, i + top, j + left, c]
 
-    All images of a batch are cut at the same place. When nothing trains, the largest middle part
-    that has the shape of the result is resized (bilinear). `seed` as in `Dropout`.
+    All images of a batch are cut at the same place. Outside of training, the largest middle part
+    with the proportions of the result is resized (bilinear). `seed` as in `Dropout`.
 
-    The surprises: a batch that is not larger in both directions is cut in its middle where it is
-    larger, and resized, so that it is distorted, as in Keras. And Keras 3 itself passes images on
-    as they are when nothing trains, whatever their size, although its documentation says what is
-    done here and what Keras 2 did.
+    The surprises: as in Keras, a batch that is not larger in both directions is cut in its middle
+    where it is larger, and resized, which distorts it. And outside of training, Keras 3 itself
+    passes images on unchanged, whatever their size, although its documentation describes the
+    behaviour here, which was that of Keras 2.
     """
 
     def __init__(

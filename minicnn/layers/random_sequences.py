@@ -1,4 +1,4 @@
-"""Several random changes, one after the other: `RandomColorJitter` and `RandAugment`."""
+"""Makes several random changes, one after the other: `RandomColorJitter` and `RandAugment`."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ class _Sequence(RandomImageLayer):
     parts: dict[str, RandomImageLayer]
 
     def steps(self, drawn: Drawn) -> list[tuple[RandomImageLayer, Drawn]]:
-        """Return the layers to be used, in order, and what was drawn for each."""
+        """Return the layers to apply, in order, and what was drawn for each."""
         raise NotImplementedError
 
     def _check_count(self, drawn: Drawn, count: int) -> None:
@@ -61,8 +61,8 @@ class _Sequence(RandomImageLayer):
 class RandomColorJitter(_Sequence):
     """During training, changes brightness, contrast, saturation and hue, in this order. No weights.
 
-    Each factor is that of the layer of its name, `RandomBrightness` and so on; without it, the
-    layer has no part. `value_range` is (low, high) for all of them. `seed` as in `Dropout`.
+    Each factor belongs to the layer of its name, `RandomBrightness` and so on; without the factor,
+    the layer is left out. `value_range` is (low, high) for all of them. `seed` as in `Dropout`.
     """
 
     def __init__(
@@ -107,12 +107,11 @@ class RandomColorJitter(_Sequence):
 class RandAugment(_Sequence):
     """During training, makes `num_ops` random changes, one after the other. No weights.
 
-    Each is one of eleven, all equally likely: shear, shift, rotation, brightness, colour
-    degeneration, contrast, sharpness, posterization, solarization, and the contrast stretched or
-    the colours spread (`AutoContrast`, `Equalization`). All images of a batch get the same kinds of
-    changes, each as much as is drawn for it: between the numbers of `factor`, or from 0 to it.
-    `interpolation` is that of the moves, `value_range` that of the colours. `seed` as in `Dropout`.
-    (Cubuk et al. 2020)
+    Each change is one of eleven, all equally likely: shear, shift, rotation, brightness, colour
+    degeneration, contrast, sharpness, posterization, solarization, `AutoContrast` and
+    `Equalization`. All images of a batch get the same kinds of changes; their strength is drawn for
+    each image, between the numbers of `factor`, or from 0 to it. `interpolation` is for the moves,
+    `value_range` for the colours. `seed` as in `Dropout`. (Cubuk et al. 2020)
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from minicnn.layers.convolutional import check_data_format
 class Permute(Layer):
     """Swaps axes: axis k of y is axis `dims[k - 1]` of x. No weights.
 
-    The axes count from 1, the first behind the batch: `Permute((2, 1))` turns (batch, steps,
+    The axes count from 1, the first after the batch: `Permute((2, 1))` turns (batch, steps,
     channels) into (batch, channels, steps).
     """
 

@@ -1,4 +1,4 @@
-"""Resizing, CenterCrop: images of one size, whatever size they had."""
+"""Resizing and CenterCrop make images of one size, whatever size they had."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from minicnn.layers.convolutional import check_data_format
 
 
 class _Sampled(Layer):
-    """A layer whose every pixel is a weighted sum of pixels: `sampling` says of which."""
+    """A layer whose output pixels are weighted sums of the input pixels that `sampling` names."""
 
     input_rank = 4
     takes_integers = True
@@ -18,7 +18,7 @@ class _Sampled(Layer):
     width: int
 
     def sampling(self, size: shapes.Pair) -> resizing.Sampling:
-        """Return the rows and columns of an image of this size that make those of the result."""
+        """Return which rows and columns of an image of this size make those of the result."""
         raise NotImplementedError
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -34,17 +34,17 @@ class Resizing(_Sampled):
         y[n, i, j, c] = sum over r, s of rows[i, r] * columns[j, s] * x[n, r, s, c]
 
     The weights of rows and columns follow from the sizes and the `interpolation`: "bilinear" (the
-    two nearest pixels, the nearer the more), "nearest", "bicubic", "lanczos3" or "lanczos5". x may
-    have integers; y is always of the layer's dtype.
+    two nearest pixels, weighted by closeness), "nearest", "bicubic", "lanczos3" or "lanczos5". x
+    may have integers; y always has the layer's dtype.
 
-    Args (Keras's names and defaults): `crop_to_aspect_ratio` resizes the largest middle part that
-    has the shape of the result, so that nothing is distorted; `pad_to_aspect_ratio` puts
-    `fill_value` around the image instead; `antialias` makes each pixel of a smaller image of all
-    pixels that it covers, where there is one for that ("nearest" has none).
+    Args (Keras's names and defaults): `crop_to_aspect_ratio` resizes the largest middle part with
+    the proportions of the result, so nothing is distorted; `pad_to_aspect_ratio` puts `fill_value`
+    around the image instead; `antialias` computes each pixel of a smaller image from all pixels
+    that it covers ("nearest" ignores it).
 
-    The surprise: without `antialias` a much smaller image consists of a few pixels of the old one,
-    and the others do not count. The numbers are those of Keras on TensorFlow; Keras on JAX and
-    torch computes others for "bicubic" and at the edges.
+    The surprise: without `antialias`, a much smaller image depends on only a few pixels of the old
+    one. The numbers are those of Keras on TensorFlow; Keras on JAX and torch computes others for
+    "bicubic" and at the edges.
     """
 
     def __init__(
@@ -108,9 +108,9 @@ class CenterCrop(_Sampled):
 
         y[n, i, j, c] = x[n, i + (x height - height) // 2, j + (x width - width) // 2, c]
 
-    The surprise, as in Keras: of an image that is smaller, in height or in width, the largest
-    middle part with the shape of the result is resized (bilinear). x may have integers; y is always
-    of the layer's dtype.
+    The surprise, as in Keras: if an image is smaller in height or width, its largest middle part
+    with the proportions of the result is resized (bilinear). x may have integers; y always has the
+    layer's dtype.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class CenterCrop(_Sampled):
         self.height, self.width = shapes.pair((height, width), "(height, width)", self.label)
 
     def _cropping(self, size: shapes.Pair) -> tuple[shapes.Pair, shapes.Pair] | None:
-        """Return what is cut off at the sides; None for an image that is resized."""
+        """Return how much is cut off at the sides; None for an image that is resized."""
         rows, columns = size[0] - self.height, size[1] - self.width
         if rows < 0 or columns < 0:
             return None

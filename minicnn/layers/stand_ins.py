@@ -1,7 +1,7 @@
 """Keras layers that do nothing when a model predicts: noise, and random changes of images.
 
-minicnn cannot train through them. A file that holds one can still be opened for prediction: a layer
-of the same name takes its place, keeps its settings, and writes them back when the model is saved.
+minicnn cannot train through them. A file with such a layer can still be opened for prediction: a
+stand-in of the same name keeps its settings, and writes them back when the model is saved.
 """
 
 from typing import Any
@@ -48,7 +48,7 @@ class StandIn(Layer):
 
     @property
     def switched_off(self) -> bool:
-        """Whether the layer does nothing in training, either."""
+        """Return whether the layer does nothing in training, either."""
         switch = _NOISE.get(type(self).__name__)
         return switch is not None and self.settings.get(switch) == 0
 
@@ -78,7 +78,7 @@ class _ImageChange(StandIn):
     )
 
 
-# Real classes, so that summaries, files and messages name them as Keras does.
+# These are real classes, so that summaries, files and messages name them as Keras does.
 STAND_INS: dict[str, type[StandIn]] = {
     **{name: type(name, (StandIn,), {"__module__": __name__}) for name in _NOISE},
     **{

@@ -1,4 +1,4 @@
-"""Symbols: what a layer returns when it is called on a symbol, while a model is defined.
+"""Symbols, which layers return when they are called on symbols, while a model is defined.
 
     inputs = Input((8, 8, 3))        # a symbol, of a node without inputs
     x = Conv2D(4, 3)(inputs)         # a symbol, whose node records this layer and these inputs
@@ -21,7 +21,7 @@ _operators: dict[str, Callable[..., Any]] = {}
 
 
 def operator(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register the function that an operation on symbols calls: `add` or `rescale`."""
+    """Return a decorator: operations on symbols call the function as `add` or `rescale`."""
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         _operators[name] = function
@@ -34,9 +34,9 @@ class KerasTensor(Symbolic):
     """A symbol for a layer's output while a model is defined: a shape with None for the batch.
 
     Arithmetic makes layers, as in Keras. `x + y` of symbols is `Add()([x, y])`, `x * y` is
-    `Multiply()([x, y])`, and there are `x - y` and `x / y`. With a number, or with one for each
-    channel, `x * 2 + 1` is two `Rescaling` layers. With a number there are also `1 / x` and
-    `x ** 2`; `x[..., :3]` takes a part. Other arithmetic raises `TypeError`.
+    `Multiply()([x, y])`; `x - y` and `x / y` work likewise. With a number, or with one for each
+    channel, `x * 2 + 1` is two `Rescaling` layers. With a number, `1 / x` and `x ** 2` work, too;
+    `x[..., :3]` takes a part. Other arithmetic raises `TypeError`.
     """
 
     __array_priority__ = 1000.0  # NumPy leaves `array + x` to the symbol
@@ -98,13 +98,13 @@ class KerasTensor(Symbolic):
     def _no_layer(self, *others: Any) -> Any:
         raise TypeError(
             f"{self!r} is a symbol: minicnn supports +, -, * and / with symbols and numbers, and "
-            "x ** 2. For the rest write a layer of your own (minicnn.layers.calling shows one)."
+            "x ** 2. For the rest, write a layer of your own (minicnn.layers.calling shows one)."
         )
 
     __rpow__ = __matmul__ = __rmatmul__ = __floordiv__ = __rfloordiv__ = _no_layer
     __mod__ = __rmod__ = __abs__ = __invert__ = _no_layer
     __lt__ = __le__ = __gt__ = __ge__ = _no_layer
-    __iter__ = _no_layer  # or Python would ask for x[0], x[1], …
+    __iter__ = _no_layer  # otherwise Python would ask for x[0], x[1], …
 
     def __bool__(self) -> bool:
         raise TypeError(f"{self!r} is a symbol, neither true nor false.")
@@ -140,7 +140,7 @@ def _number(value: Any, symbol: KerasTensor) -> float:
 class Node:
     """One use of a layer in a graph, with its input and output symbols.
 
-    `training` is what the call said (`base_model(inputs, training=False)`), or None.
+    `training` is the call's argument (`base_model(inputs, training=False)`), or None.
     """
 
     def __init__(
@@ -155,8 +155,8 @@ class Node:
         self.single_input = single  # called on a symbol rather than on a list
         self.outputs: list[KerasTensor] = []
         self.index = len(layer.nodes)
-        self.repeats = False  # whether it is another node's use again, on a new Input
-        self.listed = listed  # whether it is in its layer's `nodes`; not so in rewritten graphs
+        self.repeats = False  # whether it repeats another node's use on a new Input
+        self.listed = listed  # whether it is in its layer's `nodes` (not in rewritten graphs)
         if listed:
             layer.nodes.append(self)
 

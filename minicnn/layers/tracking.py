@@ -1,4 +1,4 @@
-"""Finds the layers that a layer of one's own holds, in attributes, and in lists and dicts there.
+"""Finds the layers that a user's layer holds in attributes, and in lists and dicts there.
 
     self.conv = Conv2D(8, 3)                       conv
     self.blocks = [Dense(4), Dense(4)]             blocks/dense, blocks/dense_1
@@ -12,7 +12,7 @@ from typing import Any
 
 from minicnn._support.settings import snake_case
 
-# Attributes of minicnn's own that hold layers, or much else.
+# minicnn's own attributes that hold layers, or a lot of other objects.
 _OURS = {
     *("_body", "_chain", "compiled_with", "_forms", "_graph", "_image", "_largest", "_programs"),
     *("carried", "_given", "history", "metadata", "nodes", "stands_for", "weights_list"),

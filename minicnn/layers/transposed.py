@@ -15,7 +15,7 @@ from minicnn.layers.convolutional import (
 
 
 class Conv2DTranspose(Convolution):
-    """Transposed convolution: each pixel stamps `filters` kernels on a larger image.
+    """Transposed convolution: each pixel adds `filters` weighted kernels to a larger image.
 
         z[n, oy, ox, o] = bias[o] + sum of x[n, iy, ix, c] * kernel[i, j, o, c]   over all stamps
         oy = iy * strides[0] + i * dilation_rate[0] - rows cut off above,         ox likewise
@@ -24,18 +24,17 @@ class Conv2DTranspose(Convolution):
     x (batch, height, width, channels) to y (batch, out height, out width, filters). Weights:
     `kernel` (rows, columns, filters, channels), then `bias` (filters,). With strides of s, y has s
     times as many rows and columns as x if padding="same", and max(rows of the kernel - s, 0) more
-    if "valid". It is what `Conv2D` does to a gradient on its way back, hence the name (and the
-    wrong name "deconvolution": it undoes nothing).
+    if "valid". It does what `Conv2D`'s backward pass does to a gradient, hence the name. (The name
+    "deconvolution" is wrong: it undoes nothing.)
 
-    The surprise: where the strides do not divide the kernel's size, some pixels get more stamps
-    than their neighbours, and images show a checkerboard (Odena et al., "Deconvolution and
-    Checkerboard Artifacts", Distill 2016). `kernel_size=4, strides=2` has none; nor has
+    The surprise: if the strides do not divide the kernel's size, more kernels overlap on some
+    pixels than on their neighbours, and images show a checkerboard (Odena et al., "Deconvolution
+    and Checkerboard Artifacts", Distill 2016). `kernel_size=4, strides=2` avoids it, and so does
     `UpSampling2D` followed by `Conv2D`.
 
-    Args (Keras's names and defaults): as of `Conv2D`, without groups. `output_padding`: an int or
-    (rows, columns) below the strides, which sets the size of y: several sizes of an image have the
-    same size after a convolution with strides, and this chooses the one to come back to
-    (`minicnn.shapes`).
+    Args (Keras's names and defaults): as for `Conv2D`, without groups. `output_padding`, an int or
+    (rows, columns) below the strides, sets the size of y: a convolution with strides maps images of
+    several sizes to one size, and this chooses the size to return to (`minicnn.shapes`).
     """
 
     def __init__(
@@ -85,7 +84,7 @@ class Conv2DTranspose(Convolution):
         if self.built:
             check_channels(self.kernel.shape[3], input_shape, self.label)
         batch, height, width, _ = input_shape
-        # Any number stands for a size that is not known: rows and columns do not mix.
+        # Any number can stand for an unknown size: rows and columns do not mix.
         known = self.window((2 if height is None else height, 2 if width is None else width))[1]
         return (
             batch,
@@ -107,7 +106,7 @@ class Conv2DTranspose(Convolution):
         return f"({rows}·{columns}·{channels}{'+1' if self.use_bias else ''})·{filters}"
 
     def multiply_adds(self, input_shape: Shape) -> int | None:
-        """Return those of all stamps, with what is cut off."""
+        """Return the multiply-adds of all kernels, including the parts that are cut off."""
         _, height, width, _ = input_shape
         if height is None or width is None:
             return None

@@ -15,10 +15,11 @@ class UpSampling2D(Layer):
         y[n, i, j, c] = x[n, i // rows, j // columns, c]
 
     (batch, height, width, channels) to (batch, height * rows, width * columns, channels); `size` is
-    an int or a pair. With any `interpolation` but "nearest" ("bilinear", "bicubic", "lanczos3",
-    "lanczos5") the image is resized, as by `Resizing`: pixels become weighted sums of neighbours.
+    an int or a pair. With any other `interpolation` than "nearest" ("bilinear", "bicubic",
+    "lanczos3", "lanczos5"), the image is resized, as by `Resizing`: pixels become weighted sums of
+    neighbours.
 
-    The surprise: by "nearest" no number is new, but each gradient is a sum of dy over the block.
+    The surprise: "nearest" computes no new numbers, but each gradient is a sum of dy over a block.
     """
 
     input_rank = 4
@@ -38,7 +39,7 @@ class UpSampling2D(Layer):
         )
 
     def sampling(self, size: shapes.Pair) -> resizing.Sampling:
-        """Return the rows and columns of an image of this size that make those of the result."""
+        """Return which rows and columns of an image of this size make those of the result."""
         rows, columns = self.size
         new = size[0] * rows, size[1] * columns
         return resizing.sampling(size, new, self.interpolation)

@@ -14,7 +14,7 @@ from minicnn.layers.penalties import WithPenalties
 
 Array = np.ndarray
 
-LARGEST_WEIGHT = 2**40  # numbers of one weight: four terabytes, or more
+LARGEST_WEIGHT = 2**40  # numbers in one weight: four terabytes or more
 
 
 # ---------------------------------------------------------------------------------------------
@@ -47,8 +47,9 @@ _budget: ContextVar[WeightBudget | None] = ContextVar("_budget", default=None)
 def weight_budget(limit: float) -> Iterator[None]:
     """Let layers create weights without initial values, of at most `limit` bytes in all.
 
-    It is for models whose weights are read next: a file's description cannot be trusted with
-    memory, and drawing random numbers only to overwrite them takes time and moves the generator.
+    It is for models whose weights are read next: a file's description must not decide how much
+    memory is used, and drawing random numbers only to overwrite them takes time and advances the
+    generator.
     """
     token = _budget.set(WeightBudget(limit))
     try:
@@ -90,8 +91,8 @@ class WithWeights(WithPenalties):
 
         The initializer is "glorot_uniform" unless one is given. The weight gets the layer's own
         regularizer and constraint for this `part` of it (by default the weight's name), such as
-        `kernel_regularizer`, or those that are given. `dtype` is the layer's own unless it is
-        given: "int64" for a count. `add_weight(name, shape, initializer)` is understood, too.
+        `kernel_regularizer`, unless you pass others. `dtype` is the layer's own by default;
+        "int64" suits a count. `add_weight(name, shape, initializer)` also works.
         """
         if isinstance(shape, str):
             name, shape, initializer, dtype = shape, initializer, dtype, None
@@ -127,7 +128,7 @@ class WithWeights(WithPenalties):
         return variable
 
     def _unused(self, name: str) -> str:
-        """Return the name, with a number if a weight has it already."""
+        """Return the name, with a number if another weight already has it."""
         known = {weight.name for weight in self.weights_list}
         numbered = (f"{name}_{number}" for number in range(1, len(known) + 1))
         return next(n for n in [name, *numbered] if n not in known)
@@ -146,7 +147,7 @@ class WithWeights(WithPenalties):
             layer.trainable = bool(value)
 
     def learning_variables_by_name(self) -> dict[str, Variable]:
-        """Return what training updates if this is a layer of a model that learns.
+        """Return the weights that training updates if this is a layer of a model that learns.
 
         In a nested model only its layers' flags count, not its own, as in Keras.
         """
@@ -162,7 +163,7 @@ class WithWeights(WithPenalties):
 
     @property
     def trainable_weights(self) -> list[Variable]:
-        """What training updates; empty for a frozen layer."""
+        """The weights that training updates; empty for a frozen layer."""
         return list(self.trainable_variables_by_name().values())
 
     @property
@@ -171,7 +172,7 @@ class WithWeights(WithPenalties):
 
     @property
     def non_trainable_weights(self) -> list[Variable]:
-        """What training does not change (moving statistics; everything, if the layer is frozen)."""
+        """The weights that training does not change (statistics, or all if the layer is frozen)."""
         trained = {id(v) for v in self.trainable_weights}
         return [v for v in self.weights if id(v) not in trained]
 
@@ -180,7 +181,7 @@ class WithWeights(WithPenalties):
         return self.non_trainable_weights
 
     def trainable_variables_by_name(self) -> dict[str, Variable]:
-        """Return what training updates, under the keys that `backward`'s `grads` have."""
+        """Return the weights that training updates, under the keys of `backward`'s `grads`."""
         if not self.trainable:
             return {}
         found = [(v.name, v) for v in self.weights_list if v.trainable]

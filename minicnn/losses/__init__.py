@@ -13,12 +13,12 @@ whose formula is in the class's docstring; `reduction` makes one number of them:
     None or "none"             weight * loss, an array
 
 The axes of the weights align with the first axes of the losses: weights (batch,) apply to examples
-even where each pixel has its own loss. (Keras's losses, unlike its metrics, would align them with
-the last axis.) Targets have the shape of the predictions; only an axis of 1 at the end may be left
-out. (Keras broadcasts others, which is hardly ever meant. Where targets leave out that axis, Keras
-takes a row of pixels for one example; only "sum" and "none" show that.)
+even if each pixel has its own loss. (Keras's losses, unlike its metrics, would align them with the
+last axis.) Targets have the shape of the predictions; only an axis of 1 at the end may be left out.
+(Keras broadcasts others, which is rarely intended. If targets leave out that axis, Keras treats a
+row of pixels as one example; only "sum" and "none" show the difference.)
 
-`minicnn.losses.Loss` shows how to write a loss of your own.
+`minicnn.losses.Loss` shows how to write your own loss.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -158,7 +158,7 @@ def full_name(name: str) -> str:
 def get(identifier: Any) -> Loss:
     """Return a loss from an object, a name ("mse"), a function of this module or a saved config.
 
-    A function of your own is one, too (`own.LossFunctionWrapper`). Raises `ValueError` for anything
+    A function of your own works, too (`own.LossFunctionWrapper`). Raises `ValueError` for anything
     else.
     """
     if isinstance(identifier, Loss):

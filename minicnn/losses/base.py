@@ -1,4 +1,4 @@
-"""What all losses share: targets are checked, examples weighted and reduced."""
+"""The base class of losses checks targets, weights examples and reduces their losses."""
 
 import re
 import warnings
@@ -19,10 +19,10 @@ _REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", 
 
 
 class Loss(Configurable):
-    """Base class: checks targets, weights examples, reduces.
+    """Base class that checks targets, weights examples and reduces their losses.
 
-    A loss of your own is a function of (y_true, y_pred), or a class with `call`. It computes with
-    `minicnn.ops` one number for each example, from all examples at once:
+    Your own loss is a function of (y_true, y_pred), or a class with `call`. It takes all examples
+    at once and computes, with `minicnn.ops`, one number for each:
 
         class Squared(Loss):
             def call(self, y_true, y_pred):                        # in one shape
@@ -30,17 +30,17 @@ class Loss(Configurable):
 
         model.compile("adam", Squared())
 
-    It may say what its gradient is; then `call` may also compute with NumPy:
+    It may define its gradient; then `call` may also compute with NumPy:
 
             def gradient(self, y_true, y_pred):
                 return 2 * (y_pred - y_true) / y_pred.shape[-1]    # d call / d y_pred
 
-    `minicnn.explain.gradcheck(model, x, y=y)` says whether the two belong together.
+    `minicnn.explain.gradcheck(model, x, y=y)` says whether the two agree.
     """
 
     _ignored_keys = ("dtype",)
     activation = ""  # the loss prefers this activation's input (the logits) to its output
-    meant_for = ""  # the activation whose output the loss takes for probabilities
+    meant_for = ""  # the activation whose output the loss treats as probabilities
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Loss(Configurable):
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Return the loss of predictions `y_pred` for targets `y_true`; see the module."""
-        if isinstance(y_pred, Tensor):  # in the call of a layer of one's own
+        if isinstance(y_pred, Tensor):  # in the call of a user's layer
             return self._recorded(y_true, y_pred, sample_weight)
         y_pred = np.asarray(y_pred)
         value = self.forward(y_true, y_pred, sample_weight)[0]
@@ -108,7 +108,7 @@ class Loss(Configurable):
         )
 
     def doubts(self, y_true: Any, y_pred: Array, sample_weight: Any = None) -> dict[str, str]:
-        """Return what is probably a mistake in the data, as {short name: sentence}."""
+        """Return probable mistakes in the data, as {short name: sentence}."""
         if sample_weight is None or not np.size(sample_weight) or np.min(sample_weight) >= 0:
             return {}
         return {
@@ -126,7 +126,7 @@ class Loss(Configurable):
         """Return `(value, cache)`.
 
         `from_logits` overrides the loss's own setting for one call: `fit` passes the input of a
-        final softmax or sigmoid, as Keras does, because the loss is exact there.
+        final softmax or sigmoid, as Keras does, because the loss is more exact then.
 
         Raises `ValueError` for targets that have another shape, contain NaN or are out of range.
         """
@@ -145,7 +145,7 @@ class Loss(Configurable):
         if self.reduction != "none":
             weighted = losses.dtype.type(weighted.sum(dtype=np.float64) * scale)
         cache = {"y_true": y_true, "y_pred": y_pred, "from_logits": logits}
-        # Each example's own gradient is multiplied by this, given the reduction.
+        # The reduction multiplies each example's own gradient by this.
         factor = np.full(losses.shape, scale, losses.dtype)
         cache["factor"] = factor if weights is None else factor * weights
         return weighted, cache
@@ -261,7 +261,7 @@ class Loss(Configurable):
 
 
 def range_of(values: Array) -> str:
-    """Return what an error message says of these numbers."""
+    """Return a text about these numbers for an error message."""
     return "NaN" if np.isnan(values).any() else f"values from {values.min()} to {values.max()}"
 
 
@@ -277,13 +277,13 @@ class Probabilities(Loss):
 
 
 class Termwise(Loss):
-    """A loss that is the mean, or else the sum, of terms: one for each number of the last axis.
+    """A loss that is the mean or the sum of terms, one for each number of the last axis.
 
     Subclasses define `terms` and `slopes`; `minicnn.explain` shows both, with the formulas.
     """
 
     formula = ""  # of a term, for t and y
-    slope = ""  # of d loss / d y of one number, but for the mean
+    slope = ""  # of d loss / d y of one number, before the mean
     averaged = True
 
     def __init__(
@@ -300,7 +300,7 @@ class Termwise(Loss):
         raise NotImplementedError
 
     def influence(self, t: Array, y: Array, k: int, from_logits: bool = False) -> Array:
-        """Return d terms[j] / d y[k] for each j of one example; as here, only j = k may count."""
+        """Return d terms[j] / d y[k] for each j of one example; here only j = k is not 0."""
         found = np.zeros_like(y)
         found[k] = self.slopes(t, y, from_logits)[k]
         return found

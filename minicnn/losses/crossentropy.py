@@ -1,4 +1,4 @@
-"""Cross-entropies: how improbable the model found what is true."""
+"""Cross-entropies measure how improbable the model found the truth."""
 
 from typing import Any
 
@@ -41,9 +41,9 @@ class CategoricalCrossentropy(_OfClasses):
     p = softmax(y_pred). Otherwise p = y_pred divided by its sum. `label_smoothing=s` replaces t by
     t * (1 - s) + s / classes.
 
-    Use it with "softmax" in the last layer. After a sigmoid it is computed from the sigmoid's
-    outputs, as Keras does on JAX and torch, with a warning; on TensorFlow Keras uses the sigmoid's
-    inputs as scores.
+    Use it with "softmax" in the last layer. After a sigmoid, the loss is computed from the
+    sigmoid's outputs, as in Keras on JAX and torch, with a warning; on TensorFlow, Keras uses the
+    sigmoid's inputs as scores.
     """
 
     @classmethod
@@ -84,7 +84,7 @@ class SparseCategoricalCrossentropy(_OfClasses):
     """The loss is - log p[k]: `CategoricalCrossentropy` for targets that are class numbers k.
 
     `y_true` is (batch,) or (batch, 1), `y_pred` is (batch, classes). Keras has no label smoothing
-    here either.
+    here, either.
     """
 
     def __init__(
@@ -161,9 +161,9 @@ class BinaryCrossentropy(Probabilities):
     `y_true` is (batch,) or has `y_pred`'s shape (batch, units). With `from_logits=True`
     p = sigmoid(y_pred).
 
-    Use it with "sigmoid" in the last layer. After a softmax it is computed from the softmax's
-    outputs, as Keras does on JAX and torch, with a warning; on TensorFlow Keras uses the softmax's
-    inputs as scores.
+    Use it with "sigmoid" in the last layer. After a softmax, the loss is computed from the
+    softmax's outputs, as in Keras on JAX and torch, with a warning; on TensorFlow, Keras uses the
+    softmax's inputs as scores.
     """
 
     activation = "sigmoid"

@@ -1,4 +1,4 @@
-"""Focal cross-entropies (Lin et al. 2018): what is easy counts less."""
+"""Focal cross-entropies (Lin et al. 2018), in which easy examples count less."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ EPSILON = functional.EPSILON
 class _Focal(Probabilities, Termwise):
     """The arguments of both focal losses."""
 
-    classes: int | None = None  # among which label smoothing spreads; None: the last axis
+    classes: int | None = None  # the classes that label smoothing spreads over; None: the last axis
 
     def _set(
         self, alpha: Any, gamma: float, from_logits: bool, label_smoothing: float, axis: int
@@ -52,7 +52,7 @@ class _Focal(Probabilities, Termwise):
 
 
 def _power(base: Array, exponent: float) -> Array:
-    """base**exponent, and 1 where the exponent is 0; rounding may have made the base negative."""
+    """Return base**exponent, 1 for an exponent of 0; rounding may have made the base negative."""
     found: Array = np.power(np.maximum(base, 0), base.dtype.type(exponent))
     return found
 
@@ -60,9 +60,9 @@ def _power(base: Array, exponent: float) -> Array:
 class BinaryFocalCrossentropy(_Focal):
     """The loss is the mean over the last axis of (1 - q)**gamma * - log q.
 
-    q is the probability of what is true: p where t is 1, 1 - p where t is 0. `y_true` and `y_pred`
-    are as for `BinaryCrossentropy`. With `apply_class_balancing` the terms of t = 1 count `alpha`
-    times, the others 1 - alpha times.
+    q is the probability of the true label: p where t is 1, 1 - p where t is 0. `y_true` and
+    `y_pred` are as for `BinaryCrossentropy`. With `apply_class_balancing`, the terms of t = 1 are
+    multiplied by `alpha`, the others by 1 - alpha.
     """
 
     meant_for = "sigmoid"
@@ -152,7 +152,7 @@ class CategoricalFocalCrossentropy(_Focal):
         return "categorical_focal_crossentropy"
 
     def _parts(self, t: Array, y: Array, from_logits: bool) -> tuple[Array, ...]:
-        """t smoothed, q before it was kept within its limits, q, alpha, and 1 / Σ p."""
+        """Return t smoothed, q before it was clipped, q, alpha, and 1 / Σ p."""
         p = functional.softmax(y) if from_logits else y
         inverse = 1 / p.sum(axis=-1, keepdims=True)
         alpha = np.asarray(self.alpha, y.dtype)

@@ -11,7 +11,7 @@ from minicnn.ops.tape import Tensor
 
 def _each(loss: Loss, y_true: Any, y_pred: Any) -> Array:
     loss.reduction = "none"
-    if isinstance(y_pred, Tensor):  # in a loss of one's own
+    if isinstance(y_pred, Tensor):  # in a user's own loss
         found_tensor: Any = loss._recorded(y_true, y_pred)
         return found_tensor
     found: Array = loss.forward(y_true, np.asarray(y_pred))[0]
@@ -197,4 +197,4 @@ OF_CLASS = {
     categorical_generalized_cross_entropy: of_numbers.CategoricalGeneralizedCrossEntropy,
     circle: of_numbers.Circle,
 }
-"""Each function, and the class of which it returns the losses."""
+"""Each function, and the class whose losses it returns."""

@@ -1,4 +1,4 @@
-"""Hinge losses: a prediction on the right side of 0 by at least 1 costs nothing."""
+"""Hinge losses, in which a prediction on the right side of 0 by at least 1 costs nothing."""
 
 import numpy as np
 
@@ -49,7 +49,7 @@ class CategoricalHinge(Termwise):
     """The loss is max(neg - pos + 1, 0), for one-hot targets t and scores y of classes.
 
     pos = sum over k of t[k] * y[k] is the true class's score, neg = max over k of (1 - t[k]) * y[k]
-    the best of the others (at least 0, because the true class counts there as 0).
+    is the best of the others (at least 0, because the true class contributes a 0).
     """
 
     formula = "max(neg - pos + 1, 0),  pos = Σ t·y,  neg = max of (1 - t)·y"
@@ -63,12 +63,12 @@ class CategoricalHinge(Termwise):
     def slopes(self, t: Array, y: Array, from_logits: bool = False) -> Array:
         others = (1 - t) * y
         best = others == others.max(axis=-1, keepdims=True)
-        share = best / best.sum(axis=-1, keepdims=True)  # equal ones share the gradient
+        share = best / best.sum(axis=-1, keepdims=True)  # equal scores share the gradient
         active = (others.max(axis=-1) - (t * y).sum(axis=-1) + 1 >= 0)[..., None]
         return np.where(active, share * (1 - t) - t, 0).astype(y.dtype)
 
     def terms(self, t: Array, y: Array, from_logits: bool = False) -> Array:
-        """Return each score times its slope; an equal share of the 1 is in each of the terms."""
+        """Return each score times its slope; each term has an equal share of the 1."""
         slopes = self.slopes(t, y)
         others = (1 - t) * y
         active = (others.max(axis=-1) - (t * y).sum(axis=-1) + 1 >= 0)[..., None]

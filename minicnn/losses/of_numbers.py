@@ -1,4 +1,4 @@
-"""Losses of numbers of classes: how near examples lie, and labels that may be wrong."""
+"""Losses whose targets are class numbers: distances of examples, and labels that may be wrong."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from minicnn.losses.base import Array, Loss
 
 
 class OfNumbers(Loss):
-    """A loss whose targets are numbers of classes, one for each example."""
+    """A loss whose targets are class numbers, one for each example."""
 
     def _check(self, y_true: Array, y_pred: Array) -> Array:
         who = type(self).__name__
@@ -31,8 +31,8 @@ class OfNumbers(Loss):
 class CategoricalGeneralizedCrossEntropy(OfNumbers):
     """The loss is (1 - p**q) / q, p the probability of the true class (Zhang and Sabuncu 2018).
 
-    A wrong label does less harm than to cross-entropy, to which it comes near for a small q, which
-    is in (0, 1). Targets are numbers of classes, in spite of the name.
+    A wrong label does less harm than in cross-entropy, which this loss approaches for small q; q is
+    in (0, 1). Targets are class numbers, in spite of the name.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class CategoricalGeneralizedCrossEntropy(OfNumbers):
 
     def gradient(self, y_true: Array, y_pred: Array) -> Array:
         chosen = np.arange(y_pred.shape[-1]) == y_true[..., None]
-        # At 0 it has no limit; a slope that is finite leads away from there, too.
+        # At 0 it has no limit; a finite slope leads away from there, too.
         p = np.maximum(y_pred, y_pred.dtype.type(functional.EPSILON))
         return np.where(chosen, -(p ** y_pred.dtype.type(self.q - 1)), y_pred.dtype.type(0))
 
@@ -79,9 +79,9 @@ class Circle(OfNumbers):
         b = gamma * max(1 + margin - d, 0) * (1 - margin - d)         of pairs of two classes
         loss = softplus(log Σ exp a + log Σ exp b)           each sum over an example's pairs
 
-    Predictions are vectors of length 1 (`UnitNormalization`), targets numbers of classes.
-    `remove_diagonal` leaves out the pair of an example with itself. The surprise: an example alone
-    of its class has the loss 0, and as in Keras the mean is of the losses above 0.
+    Predictions are vectors of length 1 (`UnitNormalization`), targets are class numbers.
+    `remove_diagonal` leaves out the pair of an example with itself. The surprise: the only example
+    of its class has the loss 0, and as in Keras the mean is over the losses above 0.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Circle(OfNumbers):
         return super()._check(y_true, y_pred)
 
     def _pairs(self, t: Array, y: Array) -> tuple[Array, Array, Array]:
-        """Return the distances, which pairs are of one class, and which are of two."""
+        """Return the distances, and which pairs are of one class, and which of two."""
         alike = t[:, None] == t[None, :]
         d = np.maximum(1 - functional.dense(y, np.ascontiguousarray(y.T), name="Circle"), 0)
         same = alike & ~np.eye(len(t), dtype=bool) if self.remove_diagonal else alike
@@ -166,7 +166,7 @@ class Circle(OfNumbers):
 
 
 def _log_sum(x: Array, counted: Array) -> tuple[Array, Array]:
-    """Return log Σ exp x of each row's counted numbers, -inf for none, and what each adds to Σ."""
+    """Return log Σ exp x of each row's counted numbers, -inf for none, and each number's share."""
     kept = np.where(counted, x, -np.inf)
     largest = kept.max(axis=1, keepdims=True, initial=-np.inf)
     powers = np.exp(kept - np.where(np.isfinite(largest), largest, 0))

@@ -1,4 +1,4 @@
-"""Losses of masks: how little a predicted mask overlaps the true one."""
+"""Losses of masks measure how little a predicted mask overlaps the true one."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,7 @@ class Tversky(Loss):
     over `axis`; by default over everything, the batch included, which gives one loss for the batch.
     """
 
-    # The overlap and what it is divided by are linear in y: `_sums` returns both.
+    # The overlap and its divisor are linear in y: `_sums` returns both.
 
     def __init__(
         self,
@@ -60,12 +60,12 @@ class Tversky(Loss):
         return overlap, overlap + false * self.alpha + missed * self.beta + epsilon
 
     def whole(self, t: Array, y: Array) -> tuple[float, float]:
-        """Return the overlap of two masks, and what it is divided by."""
+        """Return the overlap of two masks, and its divisor."""
         above, below = self._sums(t, y, tuple(range(y.ndim)))
         return float(above), float(below)
 
     def rates(self, t: Array) -> tuple[Array, Array]:
-        """Return by how much each y adds to the overlap, and to what it is divided by."""
+        """Return how much each y adds to the overlap, and to its divisor."""
         return t, t - self.alpha * t + self.beta * (1 - t)
 
     def each_loss(self, y_true: Array, y_pred: Array, from_logits: bool) -> Array:

@@ -1,4 +1,4 @@
-"""Losses that are functions of one's own; `taped` finds their gradients."""
+"""Losses that are users' own functions; `taped` finds their gradients."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,9 +10,9 @@ Function = Callable[[Any, Any], Any]
 
 
 class LossFunctionWrapper(Loss):
-    """The loss of a function f(y_true, y_pred), which returns one number for each example, or one.
+    """The loss of a function f(y_true, y_pred), which returns one number per example, or one.
 
-    Targets need not have the shape of the predictions: the function says what it takes.
+    Targets need not have the shape of the predictions: the function decides what it takes.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Losses of numbers: how far a prediction y is from its target t."""
+"""Losses of numbers measure how far a prediction y is from its target t."""
 
 from typing import Any
 
@@ -160,7 +160,7 @@ class Poisson(Termwise):
     def terms(self, t: Array, y: Array, from_logits: bool = False) -> Array:
         with np.errstate(
             invalid="ignore", divide="ignore"
-        ):  # a negative rate makes NaN, as Keras's
+        ):  # a negative rate gives NaN, as in Keras
             return y - t * np.log(y + y.dtype.type(EPSILON))
 
     def slopes(self, t: Array, y: Array, from_logits: bool = False) -> Array:
@@ -192,9 +192,9 @@ class KLDivergence(Termwise):
 
 
 class CosineSimilarity(Termwise):
-    """The loss is - sum over the axis of t * y / (|t| |y|): -1 where both point one way.
+    """The loss is - sum over the axis of t * y / (|t| |y|): -1 for the same direction.
 
-    As in Keras the sign is turned, so that the loss falls while the similarity rises. An example
+    As in Keras, the sign is negative: the loss falls when the similarity rises. An example
     whose y is all 0 has gradient 0 (in Keras a huge one).
     """
 

@@ -1,6 +1,6 @@
-"""Gradients of losses that do not say them: functions, and classes with `call` alone.
+"""Finds gradients of losses that do not define them: functions, and classes with only `call`.
 
-What they compute with `minicnn.ops` a tape records (`minicnn.ops.tape`), and goes back through it.
+A tape records what they compute with `minicnn.ops` (`minicnn.ops.tape`), and goes back through it.
 """
 
 from typing import Any
@@ -17,8 +17,8 @@ Array = np.ndarray
 def slopes(loss: Any, y_true: Array, y_pred: Array, factor: Array) -> Array:
     """Return d value / d y_pred of a loss without a `gradient`, by a tape.
 
-    `factor` has what each example's loss counts in the value. An example's loss may depend on the
-    predictions for others, too. Raises `NotImplementedError` if its `call` computes with what a
+    `factor` has the weight of each example's loss in the value. An example's loss may also depend
+    on the predictions for others. Raises `NotImplementedError` if its `call` computes with what a
     tape cannot record.
     """
     tape = Tape()
@@ -32,7 +32,7 @@ def slopes(loss: Any, y_true: Array, y_pred: Array, factor: Array) -> Array:
     if not isinstance(value, Tensor):
         check_ours(value)
         raise NotImplementedError(
-            f"{loss.name} is no function of the predictions that a tape can follow: it expects "
+            f"{loss.name} is not a function of the predictions that a tape can follow: it expects "
             f"call to compute with minicnn.ops. Received {type(value).__name__}."
         )
     (dy,) = tape.gradients([(value, summed_to(factor, value.shape))], [given])

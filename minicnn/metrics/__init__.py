@@ -1,4 +1,4 @@
-"""Metrics, under Keras's names: the numbers that people read while a model learns.
+"""Metrics, under Keras's names, are the numbers that people watch while a model learns.
 
 A metric accumulates over the batches of an epoch: `update_state` for each, then `result()`;
 `reset_state` starts again. `compile(metrics=[…])` takes objects, names such as "mse" or "auc", and
@@ -247,7 +247,7 @@ def get(
 ) -> Metric:
     """Return a metric from an object, a name, a function or a saved config.
 
-    What "accuracy" means depends on the targets' shape, so it alone needs the two shapes.
+    The meaning of "accuracy" depends on the targets' shape, so it needs the two shapes.
     """
     if isinstance(identifier, Metric):
         return identifier

@@ -1,4 +1,4 @@
-"""How often the largest prediction, or each one, is right."""
+"""Accuracies count how often the largest prediction, or each one, is right."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ class SparseCategoricalAccuracy(Metric):
 class BinaryAccuracy(Metric):
     """How often `y_pred > threshold` agrees with the target; each unit counts.
 
-    The surprise, as in Keras: the threshold is 0.5 even where the predictions are logits.
+    The surprise, as in Keras: the threshold is 0.5 even if the predictions are logits.
     """
 
     rises = True
@@ -78,7 +78,7 @@ class BinaryAccuracy(Metric):
 
 
 class Accuracy(Metric):
-    """How often `y_pred` equals `y_true`; the name "accuracy" in `compile` means other ones."""
+    """How often `y_pred` equals `y_true`; in `compile`, the name "accuracy" means other metrics."""
 
     rises = True
 
@@ -138,7 +138,7 @@ class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
 
 
 def of_rank(y_true: Array, y_pred: Array) -> Array:
-    """Return the targets with an axis of 1 added at the end, or left out, as in y_pred."""
+    """Return the targets with an axis of 1 at the end added or removed, to match y_pred."""
     if y_true.ndim == y_pred.ndim - 1 and y_pred.shape[-1] == 1:
         return y_true[..., None]
     if y_true.ndim == y_pred.ndim + 1 and y_true.shape[-1] == 1:

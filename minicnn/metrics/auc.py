@@ -13,10 +13,10 @@ from minicnn.metrics.confusion import EPSILON, Counting, ratio
 class AUC(Counting):
     """The area under the ROC curve (true against false positive rate), or precision and recall.
 
-    The curve is drawn through `num_thresholds` thresholds, and so the area is approximate, as in
-    Keras. `curve` is "ROC", "PR" or "PRGAIN"; `summation_method` says how heights between two
-    thresholds count: "interpolation", "minoring" or "majoring". With `multi_label` each of the
-    labels has its own curve; the result is the mean, weighted by `label_weights`.
+    The curve is drawn through `num_thresholds` thresholds, so the area is approximate, as in Keras.
+    `curve` is "ROC", "PR" or "PRGAIN"; `summation_method` chooses the height between two
+    thresholds: "interpolation", "minoring" or "majoring". With `multi_label`, each of the labels
+    has its own curve; the result is the mean, weighted by `label_weights`.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class AUC(Counting):
 
 
 def _under_precision(tp: Array, fp: Array, fn: Array) -> Array:
-    """Return the area between two thresholds under precision, as Davis and Goadrich (2006) say."""
+    """Return the area under precision between two thresholds, by Davis and Goadrich (2006)."""
     dtp, p = tp[:-1] - tp[1:], tp + fp
     slope = ratio(dtp, np.maximum(p[:-1] - p[1:], 0))
     intercept = tp[1:] - slope * p[1:]

@@ -1,4 +1,4 @@
-"""What all metrics share: a state that grows with each batch, and weights of examples."""
+"""The base classes of metrics: a state that grows with each batch, and weights of examples."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ Array = np.ndarray
 class Metric(Configurable):
     """A weighted mean over examples. Subclasses define `values(y_true, y_pred)`, one per example.
 
-    Where the values have more axes, (batch, rows, columns), an example's value is their mean. The
+    If the values have more axes, (batch, rows, columns), an example's value is their mean. The
     axes of `sample_weight` align with the first axes of the values, as in Keras: (batch,) weights
     examples, (batch, rows, columns) each pixel, a single number all of them.
 

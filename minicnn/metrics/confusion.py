@@ -1,4 +1,4 @@
-"""Right and wrong answers to yes-or-no questions, counted at one or several thresholds."""
+"""Counts right and wrong answers to yes-or-no questions, at one or several thresholds."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,7 @@ _LOWEST = -1e10  # Keras's threshold below all predictions
 class Counting(Metric):
     """Counts true and false positives and negatives: a prediction above a threshold says yes.
 
-    Each number of a prediction is a question of its own; targets count as yes unless they are 0.
+    Each number of a prediction answers its own question; targets mean yes unless they are 0.
     """
 
     rises: bool | None = True
@@ -98,18 +98,18 @@ class Counting(Metric):
 
 
 def evenly(thresholds: Sequence[float]) -> bool:
-    """Return whether thresholds are spread evenly over [0, 1], counted in another way."""
+    """Return whether thresholds are spread evenly over [0, 1], which are counted in another way."""
     count = len(thresholds)
     even = np.arange(count, dtype=np.float32) / max(count - 1, 1)
     return count >= 3 and np.allclose(thresholds, even, atol=EPSILON)
 
 
 def _thresholds_below(y_pred: Array, thresholds: Sequence[float]) -> Array:
-    """Return for each prediction how many thresholds, in rising order, it is above."""
+    """Return for each prediction how many thresholds, in rising order, lie below it."""
     if not evenly(thresholds):
         order = np.sort(np.asarray(thresholds, np.float32))
         return np.searchsorted(order, y_pred.astype(np.float32), side="left")
-    # Keras computes the place among even thresholds, in float32; rounding decides like there.
+    # Keras computes the place among even thresholds in float32; rounding must be the same here.
     kept = np.clip(y_pred.astype(np.float32), 0, 1)
     place = np.ceil(kept * np.float32(len(thresholds) - 1)) - 1
     if thresholds[0] < 0 or thresholds[-1] > 1:
@@ -159,25 +159,25 @@ class _Count(Counting):
 
 
 class TruePositives(_Count):
-    """How many predictions are above the threshold, rightly."""
+    """How many predictions are above the threshold and right."""
 
     _kind = "true_positives"
 
 
 class FalsePositives(_Count):
-    """How many predictions are above the threshold, wrongly."""
+    """How many predictions are above the threshold and wrong."""
 
     _kind = "false_positives"
 
 
 class TrueNegatives(_Count):
-    """How many predictions are not above the threshold, rightly."""
+    """How many predictions are not above the threshold and right."""
 
     _kind = "true_negatives"
 
 
 class FalseNegatives(_Count):
-    """How many predictions are not above the threshold, wrongly."""
+    """How many predictions are not above the threshold and wrong."""
 
     _kind = "false_negatives"
 
@@ -210,10 +210,10 @@ class _OfPositives(Counting):
 
 
 class Precision(_OfPositives):
-    """Which share of the predicted yes is true: true positives / all predicted positives.
+    """The share of predicted positives that are true: true positives / predicted positives.
 
-    A prediction says yes above `thresholds`, 0.5 by default; with `top_k` only the k largest of the
-    classes may. `class_id` looks at one class alone. 0 where nothing was predicted.
+    A prediction is positive above `thresholds`, 0.5 by default; with `top_k`, only the k largest
+    classes can be. `class_id` looks at one class alone. The result is 0 if nothing was predicted.
     """
 
     def result(self) -> Any:
@@ -223,7 +223,7 @@ class Precision(_OfPositives):
 
 
 class Recall(_OfPositives):
-    """Which share of the true yes is predicted: true positives / all true ones.
+    """The share of true labels that were predicted: true positives / all true labels.
 
     The arguments are those of `Precision`.
     """
@@ -235,7 +235,7 @@ class Recall(_OfPositives):
 
 
 class _AtAnother(Counting):
-    """The best value of one share over all thresholds where another one is at least `value`."""
+    """The best value of one share, over the thresholds at which another is at least `value`."""
 
     _argument = ""
 

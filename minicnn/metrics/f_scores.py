@@ -1,4 +1,4 @@
-"""F-scores: precision and recall in one number for each class."""
+"""F-scores combine precision and recall in one number for each class."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ _AVERAGES = (None, "micro", "macro", "weighted")
 class FBetaScore(Metric):
     """F = (1 + beta**2) * precision * recall / (beta**2 * precision + recall) of each class.
 
-    `y_true` and `y_pred` are (batch, classes). Without `threshold` the largest prediction alone
-    says yes. `average` makes one number: "micro" counts all classes together, "macro" is the mean,
+    `y_true` and `y_pred` are (batch, classes). Without `threshold`, only the largest prediction is
+    positive. `average` makes one number: "micro" counts all classes together, "macro" is the mean,
     "weighted" the mean weighted by how often each class is true; None returns an array.
     """
 
@@ -46,7 +46,7 @@ class FBetaScore(Metric):
         return "fbeta_score"
 
     def reset_state(self) -> None:
-        self._counts: Any = 0.0  # true positives, false positives, false negatives, true ones
+        self._counts: Any = 0.0  # true positives, false positives, false negatives, true labels
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         t, y = np.asarray(y_true, np.float64), np.asarray(y_pred, np.float32)

@@ -1,4 +1,4 @@
-"""Intersection over union: how well the areas of each class overlap."""
+"""Intersection over union measures how well the areas of each class overlap."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,10 +13,10 @@ from minicnn.metrics.confusion import EPSILON
 class IoU(Metric):
     """The mean over `target_class_ids` of pixels in both / pixels in either, for each class.
 
-    Targets and predictions are class numbers, or scores of the classes along `axis` where
-    `sparse_y_true` or `sparse_y_pred` is False. Pixels whose target is `ignore_class`, or no class
-    at all, do not count, nor do classes that appear nowhere. Weights count as they are (Keras's
-    default dtype, int, cuts them to whole numbers).
+    Targets and predictions are class numbers, or scores of the classes along `axis` if
+    `sparse_y_true` or `sparse_y_pred` is False. Pixels whose target is `ignore_class`, or not a
+    class, do not count, nor do classes that appear nowhere. Weights count as they are (Keras's
+    default dtype, int, truncates them to whole numbers).
     """
 
     rises = True

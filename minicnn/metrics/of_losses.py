@@ -1,4 +1,4 @@
-"""Losses as metrics: the mean of each example's loss, whatever the model learns from."""
+"""Losses as metrics: the mean of the examples' losses, whatever loss the model learns from."""
 
 from typing import Any
 
@@ -69,7 +69,7 @@ class LogCoshError(_OfLoss):
 
 
 class CosineSimilarity(_OfLoss):
-    """The mean of sum of t * y / (|t| |y|): 1 where both point one way. The loss is -1 there."""
+    """The mean of sum of t * y / (|t| |y|): 1 for the same direction, where the loss is -1."""
 
     rises = True
 
@@ -113,7 +113,7 @@ class CategoricalHinge(_OfLoss):
 
 
 class _CrossEntropy(_OfLoss):
-    """A cross-entropy has the loss's settings."""
+    """A cross-entropy, with the loss's settings."""
 
     def __init__(
         self,

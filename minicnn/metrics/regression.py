@@ -1,4 +1,4 @@
-"""Metrics of numbers: how much of the targets' variance a model explains, and correlation."""
+"""Metrics of numbers: the share of the targets' variance that a model explains, and correlation."""
 
 import warnings
 from typing import Any
@@ -12,11 +12,11 @@ _AVERAGES = (None, "uniform_average", "variance_weighted_average")
 
 
 class R2Score(Metric):
-    """R² = 1 - Σ (t - y)² / Σ (t - mean of t)² of each column: 1 is exact, 0 what the mean gives.
+    """R² = 1 - Σ (t - y)² / Σ (t - mean of t)² of each column: 1 if exact, 0 for the mean.
 
     `y_true` and `y_pred` are (batch, columns). `class_aggregation` makes one number: the mean, or
     the mean weighted by each column's variance; None returns an array. With `num_regressors` = p it
-    is the adjusted one, 1 - (1 - R²) * (n - 1) / (n - p - 1).
+    is the adjusted R², 1 - (1 - R²) * (n - 1) / (n - p - 1).
     """
 
     rises = True
@@ -101,7 +101,7 @@ class R2Score(Metric):
 
 
 def pearson_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> Array:
-    """Return the correlation along an axis: 1 where one rises in proportion to the other."""
+    """Return the correlation along an axis: 1 if one rises in proportion to the other."""
     t, y = _one_shape(y_true, y_pred, "pearson_correlation")
     with np.errstate(divide="ignore", invalid="ignore"):
         parts = [(a - a.mean(axis, keepdims=True)) / a.std(axis, keepdims=True) for a in (t, y)]

@@ -2,7 +2,7 @@
 
     {"class_name": "Functional", "config": {"layers": [{…, "inbound_nodes": […]}, …], …}}
 
-A symbol's address is `[layer name, which of its uses in this graph, which output]`.
+A symbol's address is `[layer name, number of its use in this graph, number of the output]`.
 """
 
 import json
@@ -49,7 +49,7 @@ def serialize_layer(layer: Layer) -> dict[str, Any]:
         "module": layer.keras_module,
         "class_name": name,
         "config": plain_throughout(config),
-        # Keras names a class twice if its module is not one for users.
+        # Keras names a class twice if its module is not public.
         "registered_name": name if layer.keras_module.startswith("keras.src.") else None,
     }
     if not isinstance(layer, Operation):
@@ -58,7 +58,7 @@ def serialize_layer(layer: Layer) -> dict[str, Any]:
 
 
 def _build_config(layer: Layer) -> dict[str, Any]:
-    """Return the shape of the input for which the layer was built; nothing if there is none."""
+    """Return the input shape for which the layer was built; an empty dict if there is none."""
     if not layer.nodes or not layer.nodes[-1].inputs:
         return {}
     node = layer.nodes[-1]
@@ -67,14 +67,14 @@ def _build_config(layer: Layer) -> dict[str, Any]:
 
 
 def _is_own(layer: Layer) -> bool:
-    """Return whether files name the layer's class, which is the user's own."""
+    """Return whether the layer's class is the user's own, which files name."""
     return is_users(layer) and (layer.calls or not isinstance(layer, Network))
 
 
 def _serialize_own(layer: Layer) -> dict[str, Any]:
     """Return a layer or model of the user's own class, as Keras's files describe it.
 
-    Raises `ValueError` if its `get_config` returns what JSON cannot hold.
+    Raises `ValueError` if its `get_config` returns something that JSON cannot hold.
     """
     kind = type(layer)
     config = layer.get_config()
@@ -119,8 +119,7 @@ def _address(symbol: KerasTensor, numbers: dict[Node, int]) -> list[Any]:
 def _describe_ends(
     symbols: Sequence[KerasTensor], as_list: bool, keys: tuple[str, ...], numbers: dict[Node, int]
 ) -> Any:
-    # In these lists, but nowhere else, Keras counts a nested functional model's own graph as its
-    # first use.
+    # Only in these lists, Keras counts a nested functional model's own graph as its first use.
     ends = []
     for symbol in symbols:
         name, use, index = _address(symbol, numbers)
@@ -185,7 +184,7 @@ def layer_from_config(data: dict[str, Any]) -> Any:
 def _own_class(data: dict[str, Any]) -> Any:
     """Return the class of the user's own that a file names, if it was registered or passed.
 
-    Raises `ValueError` for what is no class of layers.
+    Raises `ValueError` if it is not a class of layers.
     """
     for name in (data.get("registered_name"), data.get("class_name")):
         found = objects.get_registered_object(name) if isinstance(name, str) else None
@@ -227,7 +226,7 @@ def ends_from_config(config: dict[str, Any]) -> tuple[Any, Any]:
             raise ValueError(f"A model's config names use {use} of {name!r}, which it lacks.")
         return nodes[at].outputs[index] if at < len(nodes) else None
 
-    # Each use of a layer waits for the first tensor that it lacks, and for the use before it.
+    # Each use of a layer waits for the first tensor that it needs, and for the use before it.
     ready, waiting = list(reversed(uses)), defaultdict[tuple[str, int], list[str]](list)
     while ready:
         name = ready.pop()

@@ -1,8 +1,8 @@
-"""A model as a drawing (SVG): a box for each use of a layer, lines from outputs to inputs.
+"""Draws a model as SVG: a box for each use of a layer, and lines from outputs to inputs.
 
 A box lies in the row below the lowest box that it depends on. A line that passes rows has a narrow
-place in each of them, so that it runs beside the boxes. Rows are filled from the top: what lies
-above says where in its row a place is.
+place in each of them, so that it runs beside the boxes. Rows are filled from the top: the places
+above decide where in its row a place is.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ _LETTER, _LINE, _MARGIN, _ROW_GAP, _GAP, _WAY = 7.3, 17, 8, 34, 24, 12
 
 
 class Drawing(str):
-    """The text of an SVG file, which a notebook shows as a picture."""
+    """The text of an SVG file, which a notebook shows as an image."""
 
     def _repr_svg_(self) -> str:
         return str(self)
@@ -30,7 +30,7 @@ class Drawing(str):
 
 @dataclass(eq=False)
 class _Place:
-    """A box with lines of text, or without text a place that a line passes."""
+    """A box with lines of text, or, without text, a place that a line passes."""
 
     text: list[str] = field(default_factory=list)
     above: list["_Place"] = field(default_factory=list)
@@ -50,7 +50,7 @@ class _Place:
         return (height, width) if self.sideways else (width, height)
 
     def point(self, x: float, y: float) -> str:
-        """Return a point as the file has it: sideways, rows are columns."""
+        """Return a point as the file has it; sideways, rows become columns."""
         return f"{y:.1f} {x:.1f}" if self.sideways else f"{x:.1f} {y:.1f}"
 
 
@@ -63,8 +63,8 @@ def draw(
 ) -> Drawing:
     """Return the drawing; `describe` returns the lines of text in a node's box.
 
-    Sideways, rows are columns from left to right. Expanded, a nested model's layers take the place
-    of its box. `scale` is of the size at which the drawing is shown.
+    Sideways, rows become columns from left to right. Expanded, a nested model's layers replace its
+    box. `scale` scales the size at which the drawing is shown.
     """
     rows = _rows(model, describe, sideways, expanded)
     top = float(_MARGIN)
@@ -117,7 +117,7 @@ def _rows(
         rows[depth[box]].append(box)
 
     def add(graph: Graph, given: list[_Place], inside: str) -> list[_Place]:
-        """Put the boxes of a graph below those that it is given; return those of its outputs."""
+        """Put the boxes of a graph below those of its inputs; return those of its outputs."""
         made: dict[KerasTensor, _Place] = {}
         outer = dict(zip(graph.inputs, given))
         for node in graph.nodes:
@@ -139,7 +139,7 @@ def _rows(
 
 
 def _arrange(row: list[_Place]) -> None:
-    """Put places side by side: the boxes, on average, below what they come from."""
+    """Put places side by side, each on average below the places that it comes from."""
 
     def wanted(place: _Place) -> float:
         return sum(above.x for above in place.above) / max(len(place.above), 1)

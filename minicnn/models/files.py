@@ -27,7 +27,7 @@ def load_model(
 ) -> Model:
     """Load the model in a `.keras` or an old `.h5` file: its weights, and how it was compiled.
 
-    `custom_objects` are classes of layers and models of your own, under the names that the file has
+    `custom_objects` are your own classes of layers and models, under the names that the file has
     for them; those of `register_keras_serializable` are known. No code that the file names is run,
     so there is no unsafe mode. With `compile` the optimizer continues where it stopped. If the file
     asks for training settings that minicnn lacks, a warning names them and the model is loaded for
@@ -35,7 +35,7 @@ def load_model(
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: it is damaged, is no model, or needs a layer or option that minicnn lacks.
+        ValueError: it is damaged, is not a model, or needs a layer or option that minicnn lacks.
     """
     if not safe_mode:
         raise ValueError("load_model has no safe_mode=False: no code in a model file is ever run.")
@@ -59,11 +59,11 @@ def from_keras(model: Any) -> Model:
         raise TypeError(f"from_keras expects a Keras model. Received {type(model).__name__}.")
     config = json.loads(model.to_json(), object_hook=plain)
     source, optimizer = f'The Keras model "{model.name}"', getattr(model, "optimizer", None)
-    with weight_budget(math.inf):  # draws no weights, because all are copied next
+    with weight_budget(math.inf):  # draws no weights, because all are copied below
         found = saving.built(config, _model, source)
     _copy_weights(model, found)
     if isinstance(config.get("compile_config"), dict) and optimizer is not None:
-        # The optimizer itself knows best: Keras drops it from the config when it writes an .h5.
+        # Use the optimizer itself: Keras drops it from the config when it writes an .h5.
         config["compile_config"]["optimizer"] = {
             "class_name": type(optimizer).__name__,
             "config": optimizer.get_config(),
@@ -89,7 +89,7 @@ def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = No
         model.load_weights("model.h5")
 
     No code that the text names is run. Raises `TypeError` for anything but a text, and `ValueError`
-    if it describes no model, or a layer or option that minicnn lacks.
+    if it does not describe a model, or needs a layer or option that minicnn lacks.
     """
     if not isinstance(json_string, (str, bytes)):
         raise TypeError(
@@ -114,7 +114,7 @@ def _model(config: dict[str, Any]) -> Model:
 
 
 def _copy_weights(source: Any, target: Model) -> None:
-    for ours in target.layers:  # Keras does not list all of them: there a sum `x + y` is no layer
+    for ours in target.layers:  # Keras does not list all: there, a sum `x + y` is no layer
         if isinstance(ours, Model):
             _copy_weights(source.get_layer(ours.name), ours)
         elif ours.weights:

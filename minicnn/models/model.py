@@ -28,11 +28,11 @@ class Model(Trainer):
         outputs = Dense(10)(GlobalAveragePooling2D()(x))
         model = Model(inputs, outputs)
 
-    Several inputs, or outputs, are in a list, a tuple or a dict; arrays come in the same. In a dict
-    they have the order of its sorted keys, as in Keras.
+    Several inputs, or outputs, are in a list, a tuple or a dict; arrays are passed and returned in
+    the same. A dict's items have the order of its sorted keys, as in Keras.
 
-    An input may also be what a layer returned: `Model(layer.output, model.output)` has the layers
-    behind it, the same ones, on a new `Input`.
+    An input may also be a layer's output: `Model(layer.output, model.output)` has the same layers
+    after it, on a new `Input`.
 
     `trainable=False` freezes the model and each layer in it. (Keras's constructor freezes only the
     model itself; its layers learn within a larger one.)
@@ -79,7 +79,7 @@ class Model(Trainer):
 
     @classmethod
     def _adopt_call(cls) -> None:
-        """Give a class that defines `call` what follows from it."""
+        """Give a class that defines `call` the methods that follow from it."""
         called.adopt(cls, subclassed.Subclassed)
 
     def _start(
@@ -91,7 +91,7 @@ class Model(Trainer):
         dtype: Any = None,
         stands_for: Network | None = None,
     ) -> None:
-        """Initialize a model of any class; whatever makes a model calls this."""
+        """Initialize a model of any class; everything that makes a model calls this."""
         self.metadata = {}
         Network.__init__(
             self, graph, ends, name=name, trainable=trainable, dtype=dtype, stands_for=stands_for
@@ -103,7 +103,7 @@ class Model(Trainer):
         return made
 
     def _freeze_unless(self, trainable: bool) -> None:
-        """Freeze every layer, too, if the constructor was called with `trainable=False`."""
+        """Also freeze every layer if the constructor was called with `trainable=False`."""
         if not trainable:
             for layer in self.layers:
                 layer.trainable = False
@@ -125,7 +125,7 @@ class Model(Trainer):
 
     @property
     def output(self) -> Any:
-        """The symbol that the model computes (a list, tuple or dict, as given, of several)."""
+        """The symbol that the model computes (several in a list, tuple or dict, as given)."""
         return self.as_given(self.outputs if len(self.outputs) > 1 else self.outputs[0])
 
     # -- files -------------------------------------------------------------------------------------
@@ -152,8 +152,8 @@ class Model(Trainer):
         Args:
             skip_mismatch: layers that do not fit keep their weights, with a warning.
             by_name: layers get the weights of the layer with their name, wherever it was in the
-                other model; those whose name the file lacks keep theirs. Otherwise layers are
-                matched by their order.
+            other model; layers whose name the file lacks keep their weights. Otherwise layers are
+            matched by their order.
 
         Raises:
             FileNotFoundError: the file does not exist.
@@ -171,7 +171,7 @@ class Model(Trainer):
 
         A path that ends in `.h5` gets Keras's old format instead, which Keras 2 reads, too.
 
-        `model.metadata`, a dict of what JSON can hold, is saved, too (class names, image size).
+        `model.metadata`, a dict that JSON can hold, is saved, too (class names, image size).
         Raises `ValueError` for a folded model, whose weights belong to another model.
         """
         if self.stands_for is not None:
@@ -186,20 +186,20 @@ class Model(Trainer):
         Those are normalization, ReLU and max pooling. The folded model gives the same numbers, up
         to rounding, in fewer steps (`minicnn.graph.fusion`). Its weights are computed from this
         model's on each access. `model.inference_model().summary()` shows it, and
-        `model.print_inference_plan()` says what became of each layer.
+        `model.print_inference_plan()` says what happened to each layer.
         """
         form = self.form(training=False)
         assert isinstance(form, Model)
         return form
 
     def inference_program(self, batch_size: int = 1) -> Program:
-        """Return the program by which `predict` computes a batch of this size.
+        """Return the program with which `predict` computes a batch of this size.
 
-        `predict` makes one when a size of batch comes for the second time, and keeps it until
-        weights or settings change; yours has the old ones then, so ask for it again. `print` shows
-        its steps, and how much memory they need; see `minicnn.graph.program`. Raises `ValueError`
-        for a model whose input has an unknown size besides that of the batch, and for a class of
-        your own, which only Python can run.
+        `predict` makes one when a batch size occurs for the second time, and keeps it until weights
+        or settings change; your program then still has the old ones, so ask for a new one. `print`
+        shows its steps, and how much memory they need; see `minicnn.graph.program`. Raises
+        `ValueError` for a model whose input has an unknown size other than the batch, and for a
+        class of your own, which only Python can run.
         """
         return self.form(training=False).program(batch_size)
 
@@ -214,7 +214,7 @@ class Model(Trainer):
         return form
 
     def print_inference_plan(self, print_fn: Callable[[str], Any] = print) -> None:
-        """Print what `predict` computes: which layers became one, and why that is the same."""
+        """Print what `predict` computes: which layers became one, and why that is exact."""
         self.require_graph("layers to fold")
         for line in summaries.inference_plan(self, self.folds()):
             print_fn(line)
@@ -233,7 +233,7 @@ class Model(Trainer):
         training: bool = False,
         sample_weight: Any = None,
     ) -> Any:
-        """Record a pass as a `minicnn.explain.Trace`; with targets y, a backward pass, too.
+        """Record a pass as a `minicnn.explain.Trace`; with targets y, also a backward pass.
 
             trace = model.trace(x, y=labels)
             print(trace)                                     # every layer: shapes, costs, ranges
@@ -268,7 +268,7 @@ class Model(Trainer):
 
         Args:
             line_length: the table's width, in characters.
-            print_fn: gets the text, line by line.
+            print_fn: receives the text, line by line.
             expand_nested: show the layers of nested models, too; there the receptive field counts
                 pixels of the nested model's input.
             show_trainable: add a column that says which layers learn (Y or N; - without weights).
@@ -287,7 +287,7 @@ class Model(Trainer):
     # -- config ------------------------------------------------------------------------------------
 
     def serialize(self) -> dict[str, Any]:
-        """Return the model as config.json of a `.keras` file holds it."""
+        """Return the model's description for config.json of a `.keras` file."""
         return configuration.serialize_layer(self)
 
     def to_json(self, **kwargs: Any) -> str:

@@ -1,4 +1,4 @@
-"""`Sequential`: a chain of layers, each one's output the next one's input."""
+"""`Sequential` is a chain of layers: each layer's output is the next one's input."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -48,7 +48,7 @@ class Sequential(Model):
         before = list(self._chain)
         self._append(layer, {other.name: other for other in before})
         try:
-            if self.built:  # the layers before it keep the one use they have
+            if self.built:  # the layers before it keep their only use
                 self._set_chain(self.input, self._chain[-1](self.output))
             else:
                 self._rebuild()
@@ -107,7 +107,7 @@ class Sequential(Model):
         self._set_chain(start, tensor)
 
     def _graph_for(self, x: Any) -> Graph:
-        """Return the graph; without an Input it takes images of other sizes, too, as in Keras."""
+        """Return the graph; without an Input it also takes images of other sizes, as in Keras."""
         graph = super()._graph_for(x)
         if isinstance(self._chain[0], (InputLayer, Model)):
             return graph

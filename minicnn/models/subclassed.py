@@ -1,4 +1,4 @@
-"""Models of one's own with Keras's `call`: a class that derives from `Model` and defines it.
+"""Users' own models: classes that derive from `Model` and define Keras's `call`.
 
     class Small(Model):
         def __init__(self, classes, **kwargs):
@@ -33,7 +33,7 @@ Array = np.ndarray
 
 
 class Body(Layer):
-    """What a model's `call` computes. It has the model's weights, and its name in errors."""
+    """The layer that runs a model's `call`. It has the model's weights, and its name in errors."""
 
     def __init__(self, model: Any, ends: Ends) -> None:
         super().__init__(name=model.name, dtype=model.dtype)
@@ -75,7 +75,7 @@ class Body(Layer):
 class Subclassed:
     """The methods that a class of models gets when it defines `call`."""
 
-    # What `Model` defines.
+    # Attributes that `Model` defines.
     name: Any
     label: Any
     dtype: Any
@@ -138,9 +138,9 @@ class Subclassed:
             self._connect_body(shape)
 
     def _connect_body(self, input_shape: Any) -> None:
-        """Make the graph, for inputs of this shape, of these in a list, or in a dict of names."""
+        """Make the graph for inputs of this shape, or of shapes in a list or in a dict of names."""
         if type(self).build is not Subclassed.build and not self.built:
-            self.build(input_shape)  # of the user's own, for weights
+            self.build(input_shape)  # the user's own, which makes weights
         keys = tuple(sorted(input_shape)) if isinstance(input_shape, dict) else ()
         several = not keys and isinstance(input_shape[0], (list, tuple))
         shapes = [input_shape[key] for key in keys] if keys else list(input_shape)
@@ -163,7 +163,7 @@ class Subclassed:
         self._set_graph(Graph(starts, outputs, self.label))
 
     def trial(self) -> Trial | None:
-        """Return what the trial of `call` showed of the layers within; None before it is built."""
+        """Return the trial of `call`, which shows the layers within; None before `build`."""
         return None if self._graph is None else vars(self._body).get("_trial")
 
     def _connect(self, inputs: list[KerasTensor], training: bool | None, single: bool) -> Any:
@@ -184,7 +184,7 @@ class Subclassed:
         return calling.called(self, x, *args, **kwargs)
 
     def as_inputs(self, x: Any) -> Any:
-        """Return a list of arrays as it is, one for each input, and any other as an array."""
+        """Return a list of arrays, one for each input, as it is, and anything else as an array."""
         if isinstance(x, (list, tuple)) and x and not all(hasattr(item, "shape") for item in x):
             return np.asarray(x)
         return x

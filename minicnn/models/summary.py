@@ -16,7 +16,7 @@ from minicnn.graph.receptive import Field, fields
 from minicnn.layers.base import Layer
 from minicnn.shapes import shape_text
 
-_PLAIN_WIDTH = 132  # columns, where no terminal tells its width
+_PLAIN_WIDTH = 132  # columns, if no terminal reports its width
 
 
 class Row(NamedTuple):
@@ -27,7 +27,7 @@ class Row(NamedTuple):
     parameters: int
     formula: str
     multiply_adds: int | None
-    field: Field | str  # text where it is not known
+    field: Field | str  # text if it is unknown
     connected_to: list[str]
     depth: int = 0  # in how many nested models the layer is
 
@@ -75,12 +75,12 @@ def rows(
 
 
 def _rows_of_calls(model: Any, depth: int, seen: set[Layer]) -> list[Row]:
-    """Return a line per use of a layer in a model's own `call`, as the trial of it showed them."""
+    """Return a line per use of a layer in a model's own `call`, as its trial showed them."""
     held = model.layers
     result = []
     for layer, given, made in model.trial().calls:
         if not any(layer is own for own in held):
-            continue  # a layer in one of them
+            continue  # a layer within one of them
         several = layer.takes_list or len(given) != 1
         cost = layer.multiply_adds(given if several else given[0])
         parameters = 0 if layer in seen else layer.count_params()
@@ -92,7 +92,7 @@ def _rows_of_calls(model: Any, depth: int, seen: set[Layer]) -> list[Row]:
 
 def _is_chain(model: Network, expand_nested: bool) -> bool:
     if model.calls:
-        return True  # nothing is known of what is connected
+        return True  # the connections are unknown
     nested = [layer for layer in model.layers if expand_nested and isinstance(layer, Network)]
     return all(_is_chain(layer, True) for layer in nested) and all(
         len(node.inputs) <= 1 and (not node.inputs or node.inputs[0] in previous.outputs)
@@ -148,7 +148,7 @@ def print_summary(
             cells.append("-" if not row.layer.weights else "Y" if row.layer.trainable else "N")
         table.add_row(*cells)
     console.print(table)
-    # In one piece: a notebook shows each call's text as an output with space around it.
+    # In one piece, since a notebook shows each call's text as an output with space around it.
     sums = totals(model, [row for row in lines if not row.depth])
     console.print("\n".join(sums), highlight=False)
     if print_fn is not None:
@@ -187,7 +187,7 @@ def totals(model: Network, lines: list[Row]) -> list[str]:
 
 
 def inference_plan(model: Network, folds: list[Any]) -> list[str]:
-    """Say in words what `predict` computes, for a learner who asks where a layer has gone."""
+    """Return in words what `predict` computes, for learners who ask where a layer has gone."""
     steps = len(model.graph.nodes) - sum(len(fold.layers) - 1 for fold in folds)
     name, count = printable(model.name), len(model.graph.nodes)
     lines = [f'Inference plan of "{name}": {count} layers in {steps} steps.']
@@ -223,7 +223,7 @@ def inference_plan(model: Network, folds: list[Any]) -> list[str]:
 
 
 def field_text(field: Field | str) -> str:
-    """Return how many pixels a unit sees, as the table says it."""
+    """Return how many pixels a unit sees, as text for the table."""
     if field is None or isinstance(field, str):
         return field or "all"
     exact = all(axis.exact for axis in field)

@@ -1,14 +1,14 @@
 """Every operation, forward and backward, as plain loops: the formula itself.
 
-This is the first lesson, and the oracle of the tests. Nothing here is fast or clever; each function
-has a twin of the same name and arguments in `minicnn.functional`, in a file of the same name, and
-the tests compare the two. Functions expect correct arguments (`functional` checks them) and never
-write to their inputs.
+This is the first lesson, and the reference for the tests. Nothing here is fast or clever; each
+function has a twin of the same name and arguments in `minicnn.functional`, in a file of the same
+name, and the tests compare the two. Functions expect correct arguments (`functional` checks them)
+and never write to their inputs.
 
 Shapes: activations are NHWC `(batch, height, width, channels)`, kernels are HWIO
 `(rows, columns, input channels, filters)`. A gradient `dx` has the shape of its `x` and holds
 `d loss / d x`. Every backward function is the chain rule: it passes the gradient `dy` of an output
-on to each of that output's inputs, in proportion to how strongly the input moved the output.
+on to each of that output's inputs, in proportion to how strongly the input changed the output.
 """
 
 from minicnn.naive.activations import (

@@ -1,4 +1,4 @@
-"""Activations whose gradient needs their input x: of each element by itself, as plain loops."""
+"""Activations whose gradients need the input x, each element by itself, as plain loops."""
 
 import math
 from collections.abc import Callable
@@ -302,5 +302,5 @@ def prelu_backward(dy: Array, x: Array, alpha: Array) -> tuple[Array, Array]:
 
 
 def _shared(place: tuple[int, ...], alpha: Array) -> tuple[int, ...]:
-    """Return the place in alpha that counts for a place in x."""
+    """Return the place in alpha that applies to a place in x."""
     return tuple(0 if size == 1 else i for i, size in zip(place[1:], alpha.shape, strict=True))

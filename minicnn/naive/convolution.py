@@ -1,4 +1,4 @@
-"""Convolution as plain loops."""
+"""Convolution, as plain loops."""
 
 import numpy as np
 

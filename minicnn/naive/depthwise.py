@@ -17,7 +17,7 @@ def depthwise_conv2d(
     padding: str = "valid",
     dilation_rate: Pair = (1, 1),
 ) -> Array:
-    """Filter each channel by itself, with `depth_multiplier` filters m of its own.
+    """Filter each channel by itself, with its own `depth_multiplier` filters m.
 
     y[n, oy, ox, c * multiplier + m] = b[...] + sum over i, j of x[n, iy, ix, c] * w[i, j, c, m].
     """

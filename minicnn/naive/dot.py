@@ -29,7 +29,7 @@ def dot(xs: Sequence[Array], axes: int | Sequence[int], normalize: bool = False)
 def dot_backward(
     dy: Array, xs: Sequence[Array], axes: int | Sequence[int], normalize: bool = False
 ) -> list[Array]:
-    """dx0 = sum of dy * x1, dx1 = sum of dy * x0; if normalized, without what lies along x."""
+    """dx0 = sum of dy * x1, dx1 = sum of dy * x0; if normalized, without the part along x."""
     (a, b), scales = _rows(xs, axes, normalize)
     dy = dy.reshape(len(a), a.shape[1], b.shape[1])
     found = []
@@ -58,7 +58,7 @@ def _pair(xs: Sequence[Array], axes: int | Sequence[int]) -> list[int]:
 def _rows(
     xs: Sequence[Array], axes: int | Sequence[int], normalize: bool
 ) -> tuple[list[Array], list[Array]]:
-    """Both arrays as (batch, places, k), and what each of their vectors is multiplied by."""
+    """Return both arrays as (batch, places, k), and the factor of each of their vectors."""
     rows, scales = [], []
     for x, axis in zip(xs, _pair(xs, axes), strict=True):
         moved = np.moveaxis(x, axis, -1)

@@ -43,7 +43,7 @@ def relu_backward(
 ) -> Array:
     """dx = dy where y follows x, `negative_slope * dy` below, 0 where y is capped.
 
-    At the threshold itself the slope below it counts, so relu's gradient at 0 is 0.
+    At the threshold itself the slope below it applies, so relu's gradient at 0 is 0.
     """
     dx = np.zeros_like(x)
     for p in np.ndindex(x.shape):
@@ -124,7 +124,7 @@ def dropout_backward(dy: Array, mask: Array, rate: float) -> Array:
     return dropout(dy, mask, rate)
 
 
-_SATURATED = -1.7580993408473766  # what SELU has far below 0: -alpha * scale
+_SATURATED = -1.7580993408473766  # SELU's value far below 0: -alpha * scale
 
 
 def alpha_dropout(x: Array, mask: Array, rate: float) -> Array:

@@ -1,4 +1,4 @@
-"""Normalization of each example by itself as plain loops."""
+"""Normalization of each example by itself, as plain loops."""
 
 import math
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def layer_normalization(
 ) -> Array:
     """y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, each along `axis`.
 
-    With `rms_scaling` the mean is not subtracted; the variance is still that around the mean.
+    With `rms_scaling` the mean is not subtracted, but the variance is still around the mean.
     """
     axes = _axes(x, axis)
     y = np.zeros_like(x)
@@ -127,7 +127,7 @@ def _inverse_norm(x: Array, places: list[Place], epsilon: float) -> float:
 
 
 def _moments(x: Array, places: list[Place], epsilon: float) -> tuple[float, float]:
-    """The mean, and 1 / sqrt(variance + epsilon)."""
+    """Return the mean, and 1 / sqrt(variance + epsilon)."""
     mean = sum(float(x[p]) for p in places) / len(places)
     variance = sum((float(x[p]) - mean) ** 2 for p in places) / len(places)
     return mean, 1 / math.sqrt(variance + epsilon)
@@ -143,7 +143,7 @@ def _axes(x: Array, axis: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def _together(x: Array, axes: Sequence[int]) -> list[list[Place]]:
-    """The places that share a mean: those that differ in these axes alone."""
+    """Return the places that share a mean: those that differ only in these axes."""
     found: dict[Place, list[Place]] = {}
     for p in np.ndindex(x.shape):
         key = tuple(i for axis, i in enumerate(p) if axis not in axes)

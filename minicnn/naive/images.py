@@ -19,7 +19,7 @@ def affine_transform(
     """y[i, j] = x at the position matrix · (i, j) + offset: one image rotated, shifted, zoomed.
 
     `x` is (height, width, channels). Order 0 takes the nearest pixel; order 1 weights the four
-    around the position by how near they are (bilinear). `mode` says what is outside the image.
+    around the position by closeness (bilinear). `mode` says what is outside the image.
     """
     height, width, channels = x.shape
     y = np.zeros_like(x)
@@ -51,7 +51,7 @@ def _fold(position: float, size: int, mode: str) -> float:
             return math.nan
         if mode == "nearest":
             position = min(max(position, 0), last)
-        elif mode == "wrap":  # a b c d | b c d: the first pixel lies on the last, as in scipy
+        elif mode == "wrap":  # a b c d | b c d: first and last pixel coincide, as in scipy
             if last == 0:
                 return 0
             return last - -position % last if position < 0 else position % last
@@ -90,7 +90,7 @@ def warp(
 def warp_backward(
     dy: Array, transforms: Array, interpolation: str = "bilinear", fill_mode: str = "reflect"
 ) -> Array:
-    """Return dx: each pixel gets dy of the places that it was read at, times its weight there."""
+    """Return dx: each pixel gets dy of the places that read it, times its weight there."""
     dx = np.zeros_like(dy)
     for n, i, j, c in np.ndindex(*dy.shape):
         for row, column, weight in _taps(dy.shape, transforms[n], i, j, interpolation, fill_mode):

@@ -1,4 +1,4 @@
-"""Functions on arrays under Keras's names, with their gradients, for layers of your own.
+"""Functions on arrays, under Keras's names, with their gradients, for your own layers.
 
     class Scale(minicnn.layers.Layer):
         def build(self, input_shape):
@@ -8,7 +8,7 @@
             return minicnn.ops.relu(x * self.scale)
 
 Given arrays, each function returns an array. In the `call` of a layer that learns it returns a
-tensor, and the tape notes what gradients need (`minicnn.ops.tape`). Given symbols, it makes the
+tensor, and the tape records what gradients need (`minicnn.ops.tape`). Given symbols, it makes the
 layer that computes the same, if there is one; otherwise it raises a `TypeError`.
 
     elementwise   add, multiply, exp, maximum, where, …     each formula with its derivative

@@ -19,7 +19,7 @@ Axis = int | tuple[int, ...] | list[int]
 def function_of(name: str) -> Any:
     """Return the operation of the activation of this name; `KeyError` if there is none.
 
-    The name may have settings, as in `leaky_relu(negative_slope=0.1)`.
+    The name may include settings, as in `leaky_relu(negative_slope=0.1)`.
     """
     over_axis = {"softmax": softmax, "log_softmax": log_softmax}
     return over_axis[name] if name in over_axis else _own(name)
@@ -27,7 +27,7 @@ def function_of(name: str) -> Any:
 
 @functools.cache
 def _own(name: str) -> Any:
-    """Return the activation of this name as `minicnn.functional` has it, as an operation."""
+    """Return the activation of this name in `minicnn.functional` as an operation."""
     found = by_name.activation(name)
 
     @functools.wraps(found.forward)
@@ -46,7 +46,7 @@ def _own(name: str) -> Any:
     made = operation(function)
     made.__name__ = name
     if name not in ACTIVATIONS:
-        operations.pop(name)  # one with settings is no function of `minicnn.ops`
+        operations.pop(name)  # with settings, it is not a function of `minicnn.ops`
     return made
 
 
@@ -85,7 +85,7 @@ def gelu(x: Any, approximate: bool = True) -> Any:
 
 @operation
 def threshold(x: Array, threshold: float, default_value: float) -> Any:
-    """Return x where it is above the threshold, elsewhere `default_value`, with the gradient 0."""
+    """Return x where it is above the threshold, elsewhere `default_value`, with gradient 0."""
     above = np.greater(x, threshold)
     return np.where(above, x, default_value), lambda dy: dy * above
 

@@ -19,7 +19,7 @@ Array = np.ndarray
 
 
 def _result(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a function return what `call` computes with, within one."""
+    """Let a function return what `call` computes with, when it runs within one."""
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -78,8 +78,8 @@ logical_not = _of_one(np.logical_not, "logical_not", "Return where x is false.")
 isnan = _of_one(np.isnan, "isnan", "Return where x is NaN.")
 isinf = _of_one(np.isinf, "isinf", "Return where x is infinite.")
 isfinite = _of_one(np.isfinite, "isfinite", "Return where x is a number, and finite.")
-floor = _of_one(np.floor, "floor", "Return the largest whole number up to x.")
-ceil = _of_one(np.ceil, "ceil", "Return the smallest whole number from x on.")
+floor = _of_one(np.floor, "floor", "Return the largest whole number that is at most x.")
+ceil = _of_one(np.ceil, "ceil", "Return the smallest whole number that is at least x.")
 sign = _of_one(np.sign, "sign", "Return -1, 0 or 1.")
 
 
@@ -121,9 +121,9 @@ def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Array:
 
 @_result
 def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None) -> Array:
-    """Return rows of zeros with a 1 at the place x; all zeros for a number that is no class.
+    """Return rows of zeros with a 1 at the place x; all zeros for a number that is not a class.
 
-    Of a real number, what follows its point does not count.
+    The decimals of a real number are cut off.
     """
     given = np.asarray(constant(x))
     whole = np.trunc(given) if given.dtype.kind == "f" else given
@@ -172,7 +172,7 @@ def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Array:
 
 @_result
 def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) -> Array:
-    """Return the numbers from `start` to before `stop`; from 0 if there is no `stop`."""
+    """Return the numbers from `start` to before `stop`; with one argument, from 0 to before it."""
     first: Any = 0 if stop is None else start
     found: Array = np.arange(first, start if stop is None else stop, step or 1, dtype)  # type: ignore[call-overload]
     usual = {"i": "int32", "f": config.floatx()}[found.dtype.kind] if dtype is None else dtype
@@ -208,12 +208,12 @@ def ndim(x: Any) -> int:
 
 
 def size(x: Any) -> int:
-    """Return the number of numbers."""
+    """Return how many numbers x has."""
     return int(np.prod(shape(x)))
 
 
 def dtype(x: Any) -> str:
-    """Return the name of the kind of numbers, such as "float32"."""
+    """Return the name of the dtype, such as "float32"."""
     return np.dtype(getattr(x, "dtype", None) or np.asarray(constant(x)).dtype).name
 
 
@@ -237,7 +237,7 @@ def convert_to_numpy(x: Any) -> Array:
 
 
 def cast(x: Any, dtype: Any) -> Any:
-    """Return x as this kind of numbers; the gradient passes between kinds of real numbers."""
+    """Return x in this dtype; the gradient passes between dtypes of real numbers."""
     kind = np.dtype(config.floatx() if dtype is float else dtype)
     return _cast(x, kind.name) if kind.kind == "f" else np.asarray(constant(x)).astype(kind)
 
@@ -248,7 +248,7 @@ def _cast(x: Array, dtype: Any) -> Any:
 
 
 def convert_to_tensor(x: Any, dtype: Any = None) -> Any:
-    """Return x as an array, or a tensor as it is; as this kind of numbers, if one is given."""
+    """Return x as an array, or a tensor as it is; in this dtype, if one is given."""
     if dtype is not None:
         return cast(x, dtype)
     return x if isinstance(x, (Tensor, Symbolic)) else np.asarray(constant(x))

@@ -1,6 +1,6 @@
 """Operations on each number by itself: each formula with its derivative beside it.
 
-If two arrays differ in shape, an axis of size 1, or a missing one, counts for all places along it.
+If two arrays differ in shape, an axis of size 1, or a missing axis, is broadcast.
 """
 
 from typing import Any
@@ -56,14 +56,14 @@ def power(x1: Array, x2: Array) -> Any:
 
 @operation
 def maximum(x1: Array, x2: Array) -> Any:
-    """Return the larger of x1 and x2, which gets dy; of equal ones x1."""
+    """Return the larger of x1 and x2, which gets dy; if they are equal, x1."""
     first = np.greater_equal(x1, x2)
     return np.maximum(x1, x2), lambda dy: dy * first, lambda dy: dy * ~first
 
 
 @operation
 def minimum(x1: Array, x2: Array) -> Any:
-    """Return the smaller of x1 and x2, which gets dy; of equal ones x1."""
+    """Return the smaller of x1 and x2, which gets dy; if they are equal, x1."""
     first = np.less_equal(x1, x2)
     return np.minimum(x1, x2), lambda dy: dy * first, lambda dy: dy * ~first
 
@@ -72,7 +72,7 @@ def where(condition: Any, x1: Any = None, x2: Any = None) -> Any:
     """Return x1 where the condition holds, x2 elsewhere; the one that was taken gets dy.
 
     Without x1 and x2, the places where the condition holds: a list of arrays, one for each axis.
-    Raises `ValueError` for one of the two alone.
+    Raises `ValueError` if only one of the two is given.
     """
     if x1 is None and x2 is None:
         found = np.nonzero(np.atleast_1d(constant(condition)))
@@ -141,7 +141,7 @@ def exp(x: Array) -> Any:
 
 @operation
 def expm1(x: Array) -> Any:
-    """Return e ** x - 1, exact for a small x, too."""
+    """Return e ** x - 1, which is also exact for small x."""
     y = np.expm1(x)
     return y, lambda dy: dy * (y + 1)
 
@@ -154,7 +154,7 @@ def log(x: Array) -> Any:
 
 @operation
 def log1p(x: Array) -> Any:
-    """Return log(1 + x), exact for a small x, too."""
+    """Return log(1 + x), which is also exact for small x."""
     return np.log1p(x), lambda dy: dy / (1 + x)
 
 
@@ -197,7 +197,7 @@ def arctan(x: Array) -> Any:
 
 @operation
 def clip(x: Array, x_min: float, x_max: float) -> Any:
-    """Return x between these limits; beyond them the gradient is 0."""
+    """Return x kept between these limits; beyond them the gradient is 0."""
     inside = np.greater_equal(x, x_min) & np.less_equal(x, x_max)
     return np.clip(x, x_min, x_max), lambda dy: dy * inside
 

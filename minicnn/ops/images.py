@@ -46,7 +46,7 @@ def depthwise_conv(
     data_format: Any = None,
     dilation_rate: Any = 1,
 ) -> Any:
-    """Return each channel convolved with kernels of its own (rows, columns, channels, each)."""
+    """Return each channel convolved with its own kernels (rows, columns, channels, each)."""
     _check_order(data_format, "depthwise_conv")
     x, w, how = _ready(inputs, kernel, strides, padding, dilation_rate)
     how |= {"name": "depthwise_conv"}
@@ -73,7 +73,7 @@ def max_pool(
     padding: str = "valid",
     data_format: Any = None,
 ) -> Any:
-    """Return the largest number under each window, which gets dy; of equal ones, the first does."""
+    """Return the largest number under each window, which gets dy; among equals, the first."""
     _check_order(data_format, "max_pool")
     x, how = np.ascontiguousarray(inputs), (pool_size, strides, padding, "max_pool")
     back = functional.max_pool2d_backward
@@ -88,7 +88,7 @@ def average_pool(
     padding: str = "valid",
     data_format: Any = None,
 ) -> Any:
-    """Return the mean of the pixels under each window, of which each gets its share of dy."""
+    """Return the mean of the pixels under each window; each pixel gets its share of dy."""
     _check_order(data_format, "average_pool")
     x, how = np.ascontiguousarray(inputs), (pool_size, strides, padding, "average_pool")
     back = functional.average_pool2d_backward

@@ -1,4 +1,4 @@
-"""`operation` lets a function of arrays take tensors, weights and symbols, too.
+"""`operation` lets a function of arrays also take tensors, weights and symbols.
 
     @operation
     def multiply(x1: Array, x2: Array) -> Any:
@@ -30,13 +30,13 @@ _on_symbols: list[Callable[[str, dict[str, Any]], Any]] = []
 
 
 def on_symbols(function: Callable[[str, dict[str, Any]], Any]) -> Callable[..., Any]:
-    """Register what makes a layer of an operation on symbols, given its name and arguments."""
+    """Register the function that turns an operation (name, arguments) on symbols into a layer."""
     _on_symbols.append(function)
     return function
 
 
 def of_symbols(name: str, given: dict[str, Any]) -> Any:
-    """Return the symbol of the layer that computes this operation of these arguments."""
+    """Return the symbol of the layer that computes this operation on these arguments."""
     return _on_symbols[0](name, given)
 
 
@@ -82,7 +82,7 @@ def is_recorded(inputs: Sequence[Any]) -> bool:
 
 
 def _recorded(name: str, y: Array, inputs: list[Any], gradients: list[Any]) -> Tensor:
-    """Note the operation on the tape. Raises `TypeError` if it has no gradients."""
+    """Record the operation on the tape. Raises `TypeError` if it has no gradients."""
 
     def backward(
         dys: list[Array | None], wanted: list[bool], at_logits: bool
@@ -102,8 +102,8 @@ def _recorded(name: str, y: Array, inputs: list[Any], gradients: list[Any]) -> T
 def arrays_of(inputs: Sequence[Any]) -> list[Any]:
     """Return the arrays of tensors, weights and constants; Python's numbers stay as they are.
 
-    Constants that are no arrays get the usual dtype; beside tensors or weights, all constants get
-    the dtype of those.
+    Constants that are not arrays get the default dtype; beside tensors or weights, all constants
+    get their dtype.
     """
     values = [value_of(value) for value in inputs]
     ours = {
@@ -126,7 +126,7 @@ def arrays_of(inputs: Sequence[Any]) -> list[Any]:
 def value_of(value: Any) -> Any:
     """Return the array of a tensor, a weight, an array or a list; a number or None as it is.
 
-    Raises `TypeError` for a tensor of another library, and for what has no numbers.
+    Raises `TypeError` for a tensor of another library, and for values that are not numbers.
     """
     if isinstance(value, Tensor):
         return value.value
@@ -139,7 +139,7 @@ def value_of(value: Any) -> Any:
     if not isinstance(value, Array):
         check_ours(value)
         if isinstance(value, (list, tuple)) and any(isinstance(v, Tensor) for v in value):
-            raise TypeError("A list of tensors is no tensor: minicnn.ops.stack makes one of it.")
+            raise TypeError("A list of tensors is not a tensor: minicnn.ops.stack makes one of it.")
         value = np.asarray(value)
         if value.dtype == np.float64:
             value = value.astype(config.floatx())
@@ -159,7 +159,7 @@ def check_ours(value: Any) -> None:
 
 
 def as_result(y: Any, arrays: Sequence[Any]) -> Array:
-    """Return y as an array, in the usual dtype if only NumPy's habit made it float64."""
+    """Return y as an array, in the default dtype if only NumPy's rules made it float64."""
     result = np.asarray(y)
     doubles = any(isinstance(a, Array) and a.dtype == np.float64 for a in arrays)
     return result if doubles or result.dtype != np.float64 else result.astype(config.floatx())

@@ -1,4 +1,4 @@
-"""Sums of products: matrices, and whatever Einstein's notation describes."""
+"""Sums of products: of matrices, and of whatever Einstein's notation describes."""
 
 import math
 from typing import Any
@@ -18,7 +18,7 @@ def matmul(x1: Array, x2: Array) -> Any:
 
         dx1 = dy x2^T        dx2 = x1^T dy
 
-    Axes before the last two are those of a stack of matrices.
+    Axes before the last two stack matrices.
     """
     if x1.ndim > 1 and x2.ndim == 2 and x2.size and x1.dtype == x2.dtype and x1.dtype.kind == "f":
         return _of_features(x1, x2)
@@ -108,7 +108,7 @@ def _einsum(operands: Arrays, names: list[str], result: str) -> Any:
 
         def dx(dy: Array) -> Array:
             product = np.einsum(f"{','.join(others)}->{found}", *arrays, dy, optimize=True)
-            # A letter that is nowhere else was only summed: each place gets the same.
+            # A letter that occurs nowhere else was only summed: each place gets the same gradient.
             return np.expand_dims(product, tuple(missing))
 
         return dx

@@ -18,7 +18,7 @@ def _axes(axis: Axis) -> int | tuple[int, ...] | None:
 
 
 def _kept(dy: Array, x: Array, axis: Axis, keepdims: bool) -> Array:
-    """Return dy with the axes of x: those that were reduced have the size 1."""
+    """Return dy with the axes of x, in which reduced axes have size 1."""
     if keepdims or axis is None:
         return np.reshape(dy, dy.shape if keepdims else (1,) * np.ndim(x))
     return np.expand_dims(dy, _axes(axis))  # type: ignore[arg-type]
@@ -41,7 +41,7 @@ def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Any:
 
 @operation
 def max(x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None) -> Any:
-    """Return the largest number along these axes; of k equal ones, each gets dy / k."""
+    """Return the largest number along these axes; each of k equal ones gets dy / k."""
     more = {} if initial is None else {"initial": initial}
     y = np.max(x, _axes(axis), keepdims=keepdims, **more)
     return y, lambda dy: _to_equal(dy, x, y, axis, keepdims)
@@ -49,7 +49,7 @@ def max(x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None
 
 @operation
 def min(x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None) -> Any:
-    """Return the smallest number along these axes; of k equal ones, each gets dy / k."""
+    """Return the smallest number along these axes; each of k equal ones gets dy / k."""
     more = {} if initial is None else {"initial": initial}
     y = np.min(x, _axes(axis), keepdims=keepdims, **more)
     return y, lambda dy: _to_equal(dy, x, y, axis, keepdims)

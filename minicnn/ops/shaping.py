@@ -1,4 +1,4 @@
-"""Operations that move numbers without changing them; a gradient goes back where they came from."""
+"""Operations that move numbers without changing them; gradients go back to where they came from."""
 
 import builtins
 import itertools
@@ -48,7 +48,7 @@ def expand_dims(x: Array, axis: Any) -> Any:
 
 @operation
 def squeeze(x: Array, axis: Any = None) -> Any:
-    """Return x without these axes, which have the size 1; by default without all such axes."""
+    """Return x without these axes of size 1; by default without all axes of size 1."""
     axis = tuple(axis) if isinstance(axis, builtins.list) else axis
     return np.squeeze(x, axis), lambda dy: dy.reshape(np.shape(x))
 
@@ -56,7 +56,7 @@ def squeeze(x: Array, axis: Any = None) -> Any:
 @operation
 def broadcast_to(x: Array, shape: Any) -> Any:
     """Return x in a larger shape: an axis of size 1, or a new one, repeats its numbers."""
-    return np.broadcast_to(x, tuple(shape)).copy(), lambda dy: dy  # which the tape sums
+    return np.broadcast_to(x, tuple(shape)).copy(), lambda dy: dy  # the tape sums it
 
 
 @operation
@@ -67,7 +67,7 @@ def flip(x: Array, axis: Any = None) -> Any:
 
 @operation
 def roll(x: Array, shift: Any, axis: Any = None) -> Any:
-    """Return x moved along an axis; what leaves at one end comes in at the other."""
+    """Return x moved along an axis; numbers that leave at one end enter at the other."""
     return np.roll(x, shift, axis), lambda dy: np.roll(dy, np.negative(shift), axis)
 
 
@@ -120,7 +120,7 @@ def pad(x: Array, pad_width: Any, mode: str = "constant", constant_values: Any =
 
 @operation
 def get_item(x: Array, key: Any) -> Any:
-    """Return x[key]; what is left out gets the gradient 0, and what is taken twice gets the sum."""
+    """Return x[key]; numbers left out get gradient 0, and numbers taken twice get the sum."""
     basic = all(
         part is None or part is Ellipsis or isinstance(part, (int, slice, np.integer))
         for part in (key if isinstance(key, tuple) else (key,))
@@ -139,7 +139,7 @@ def get_item(x: Array, key: Any) -> Any:
 
 @operation
 def take(x: Array, indices: Any, axis: int | None = None) -> Any:
-    """Return the parts of x at these indices along an axis; what is taken twice gets the sum."""
+    """Return the parts of x at these indices along an axis; parts taken twice get the sum."""
     places = np.asarray(indices)
 
     def dx(dy: Array) -> Array:

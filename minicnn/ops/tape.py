@@ -8,11 +8,11 @@
 
 Each step keeps its results, the tensors they were computed from, and for each of those a function
 from dy to dx: the chain rule for this one operation. Backward walks the steps in reverse. When it
-comes to a step, it has passed every step that used its results, so dy is complete: the sum of what
-they sent.
+comes to a step, it has passed every step that used its results, so dy is complete: the sum of their
+gradients.
 
-What Python decides on the way (`if`, `for`) needs no rule: the tape has the steps that were taken.
-`minicnn.layers.calling` records the `call` of a layer of one's own; a layer within it is one step.
+Python's control flow (`if`, `for`) needs no rule: the tape has the steps that were taken.
+`minicnn.layers.calling` records the `call` of a user's layer; a layer within it is one step.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -54,7 +54,7 @@ class Tensor(Operators):
 
     @property
     def dtype(self) -> str:
-        """The name of the kind of numbers, such as "float32"."""
+        """The name of the dtype, such as "float32"."""
         return self.value.dtype.name
 
     def numpy(self) -> Array:
@@ -103,8 +103,8 @@ class Step(NamedTuple):
 
     `gradients(dys, wanted, at_logits)` returns dx for each of the `inputs` that is `wanted`, given
     dy for each of the `outputs`, or None for one that nothing used. `logits` is the name of the
-    activation that the step ends in, with what went into it; None if there is none. If `at_logits`
-    is True, dy is the gradient of that.
+    step's last activation, with its input; None if there is none. If `at_logits` is True, dy is the
+    gradient of that input.
     """
 
     name: str
@@ -152,7 +152,7 @@ class Tape:
         gradients: StepGradients,
         logits: Any = None,
     ) -> tuple[Tensor, ...]:
-        """Note a step from inputs that are tensors, weights or constants; return its tensors."""
+        """Record a step from inputs that are tensors, weights or constants; return its tensors."""
         outputs = tuple(map(Tensor, results))
         known = tuple(self.tensor_of(value) for value in inputs)
         self.steps.append(Step(name, outputs, known, gradients, logits))
@@ -165,7 +165,7 @@ class Tape:
         return value if isinstance(value, Tensor) else None
 
     def step_of(self, tensor: Tensor) -> Step | None:
-        """Return the step that computed a tensor; None if it was given."""
+        """Return the step that computed a tensor; None if no step did."""
         for step in reversed(self.steps):
             if any(output is tensor for output in step.outputs):
                 return step
@@ -177,7 +177,7 @@ class Tape:
         sources: Sequence[Tensor],
         at_logits: Step | None = None,
     ) -> list[Array | None]:
-        """Return d loss / d source for each source; None for one on which nothing depends.
+        """Return d loss / d source for each source; None if the loss does not depend on it.
 
         `seeds` are the tensors that the loss depends on, each with its dy = d loss / d tensor. For
         the step `at_logits`, if one is given, dy is the gradient before the step's activation.
@@ -207,16 +207,16 @@ class Tape:
 
 
 def _accumulate(received: dict[int, Array], tensor: Tensor, dx: Any) -> None:
-    """Add dx to what a tensor has received, in the tensor's shape and dtype."""
+    """Add dx to a tensor's gradient so far, in the tensor's shape and dtype."""
     gradient = summed_to(np.asarray(dx, tensor.value.dtype), tensor.shape)
     found = received.get(id(tensor))
     received[id(tensor)] = gradient if found is None else found + gradient
 
 
 def summed_to(dx: Array, shape: tuple[int, ...]) -> Array:
-    """Return dx in the shape of x: summed over axes along which x counted more than once.
+    """Return dx in the shape of x: summed over axes along which x was broadcast.
 
-    In `x + b`, each number of b is added in many places, and its gradient is the sum of theirs.
+    In `x + b`, each number of b is added in many places, and its gradient is the sum of dy there.
     """
     if dx.shape == shape:
         return dx

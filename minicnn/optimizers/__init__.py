@@ -1,9 +1,9 @@
-"""Optimizers: how gradients move the weights, step for step as in Keras.
+"""Optimizers use gradients to update weights, with the same steps as Keras.
 
 `optimizer.apply(grads, variables)` makes one step; both are dicts with the same keys, as from
 `model.backward` and `model.trainable_variables_by_name()`. The optimizer updates the weights in
-place and keeps a state for each of them (momentum, averages). So each model needs an optimizer of
-its own, as in Keras.
+place and keeps a state for each of them (momentum, averages). So each model needs its own
+optimizer, as in Keras.
 
 Below, g is a gradient, w its weight, lr the learning rate; t counts the steps from 1.
 """

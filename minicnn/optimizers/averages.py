@@ -11,7 +11,7 @@ Array = np.ndarray
 
 
 class Averaging:
-    """The part of an optimizer that keeps averages: `use_ema` and its two other arguments."""
+    """The part of an optimizer that keeps averages, with the arguments `use_ema` and two more."""
 
     _state: dict[int, tuple[Variable, dict[str, Array]]]  # of the optimizer
 
@@ -48,6 +48,6 @@ class Averaging:
         return [(variable, slots["average"]) for variable, slots in self._state.values()]
 
     def finalize_variable_values(self, var_list: Any = None) -> None:
-        """With `use_ema`, replace the weights by their averages; `fit` does so at its end."""
+        """With `use_ema`, replace the weights by their averages; `fit` does this when it ends."""
         for variable, average in self.averages():
             variable.value[...] = average

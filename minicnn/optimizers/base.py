@@ -1,4 +1,4 @@
-"""What all optimizers share: the learning rate, clipping, averages, and the state in files."""
+"""The base class of optimizers: the learning rate, clipping, averages, and the state in files."""
 
 import inspect
 import math
@@ -32,13 +32,13 @@ _WITHOUT_EFFECT = ("jit_compile", "is_legacy_optimizer")  # on any number
 
 
 class Optimizer(Averaging, Previewing, Configurable):
-    """The base class has the learning rate, clipping and weight decay.
+    """Base class with the learning rate, clipping and weight decay.
 
     Subclasses define `_slot_groups` and `_update`.
 
     Args:
         learning_rate: step size, >= 0; may be changed between steps. Like all numbers here, it is
-            at most what float32 holds, 3.4e38. A schedule of `minicnn.optimizers.schedules`, or a
+        at most 3.4e38, float32's largest number. A schedule of `minicnn.optimizers.schedules`, or a
             function without arguments, gives one for each step.
         weight_decay: w -= lr * weight_decay * w before each step.
         clipnorm: scales each gradient down to at most this norm.
@@ -47,7 +47,7 @@ class Optimizer(Averaging, Previewing, Configurable):
         use_ema: keeps a running average of each weight, average = ema_momentum * average +
             (1 - ema_momentum) * w. It replaces the weights at the end of `fit`, and after every
             `ema_overwrite_frequency` steps.
-        gradient_accumulation_steps: makes a step with the mean gradient of so many calls.
+        gradient_accumulation_steps: makes one step per this many calls, with their mean gradient.
     """
 
     _call_rate: float | None = None  # the learning rate of the step that is being made
@@ -113,7 +113,7 @@ class Optimizer(Averaging, Previewing, Configurable):
 
     @property
     def iterations(self) -> int:
-        """How many steps were made."""
+        """Return how many steps were made."""
         return self._calls // (self.gradient_accumulation_steps or 1)
 
     @iterations.setter
@@ -122,7 +122,7 @@ class Optimizer(Averaging, Previewing, Configurable):
 
     @property
     def learning_rate(self) -> float:
-        """The size of the next step; with a schedule, what that says."""
+        """The learning rate of the next step, which a schedule may decide."""
         if self._call_rate is not None:
             return self._call_rate
         rate = self._learning_rate
@@ -148,7 +148,7 @@ class Optimizer(Averaging, Previewing, Configurable):
 
     @property
     def has_own_rate(self) -> bool:
-        """Whether the learning rate is a number, which is part of the state, and no schedule."""
+        """Return whether the learning rate is a number, rather than a schedule's."""
         return not callable(self._learning_rate)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -177,7 +177,7 @@ class Optimizer(Averaging, Previewing, Configurable):
     def apply(self, grads: Any, variables: Any = None, trainable_variables: Any = None) -> None:
         """Make one step; `grads` and `variables` are dicts of the same keys, or lists as in Keras.
 
-        After `build`, or the first step, a list of gradients alone is for the same weights.
+        After `build`, or the first step, a list of gradients alone refers to the same weights.
         In a list a gradient may be None: its weight stays as it is, with a warning. Raises
         `ValueError` where keys, lengths or shapes differ, where all gradients are None, and for
         weights other than those of the first step, or of `build`.
@@ -209,7 +209,7 @@ class Optimizer(Averaging, Previewing, Configurable):
                     f'for "{key}". Received {grad.shape}.'
                 )
         self.check_known(variables)
-        self._call_rate = self.learning_rate  # a schedule asks the count of steps, which rises now
+        self._call_rate = self.learning_rate  # read before the count of steps increases
         before = self.iterations
         self._calls += 1
         try:
@@ -224,7 +224,7 @@ class Optimizer(Averaging, Previewing, Configurable):
             variable.constrain()
 
     def _is_due(self, grads: dict[str, Array], variables: dict[str, Variable]) -> bool:
-        """Return whether to make a step now; else add the gradients to those that wait."""
+        """Return whether to make a step now; if not, add the gradients to those that wait."""
         steps = self.gradient_accumulation_steps
         if steps is None:
             return True
@@ -257,7 +257,7 @@ class Optimizer(Averaging, Previewing, Configurable):
         """Prepare a step of all weights."""
 
     def exclude_from_weight_decay(self, var_list: Any = None, var_names: Any = None) -> None:
-        """Leave these weights, and those with one of these texts in their name, as they are."""
+        """Exclude these weights, and weights whose names contain one of these texts, from decay."""
         self._without_decay = {id(v) for v in var_list or []}, list(var_names or [])
 
     def _decays(self, variable: Variable) -> bool:
@@ -270,7 +270,7 @@ class Optimizer(Averaging, Previewing, Configurable):
             self.slots(variable)
 
     def check_known(self, variables: dict[str, Variable]) -> None:
-        """Raise a `ValueError` for a weight that is not one of the optimizer's."""
+        """Raise a `ValueError` for a weight that does not belong to the optimizer."""
         unknown = [key for key, v in variables.items() if id(v) not in self._state]
         if self._state and unknown:
             raise ValueError(
@@ -325,7 +325,7 @@ class Optimizer(Averaging, Previewing, Configurable):
         return grads
 
     def state(self, variables: Sequence[Variable]) -> list[tuple[str, Array]]:
-        """Return what a file keeps to continue training: names and arrays, in Keras's order.
+        """Return the names and arrays that a file keeps to continue training, in Keras's order.
 
         These are the count of steps, the learning rate, then the slots: one group after the other,
         and within a group the slots of each weight side by side.
@@ -339,7 +339,7 @@ class Optimizer(Averaging, Previewing, Configurable):
         ]
 
     def _own_state(self) -> list[tuple[str, Array]]:
-        """Return what is kept once for all weights."""
+        """Return the state that is kept once for all weights."""
         return []
 
     def state_shapes(self, variables: Sequence[Variable]) -> list[tuple[str, tuple[int, ...]]]:
@@ -417,8 +417,8 @@ class Optimizer(Averaging, Previewing, Configurable):
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Return a new optimizer from `get_config()`'s dict, Keras's or ours.
 
-        Settings that only Keras's optimizer has may be there, switched off. Raises `ValueError` if
-        one is switched on.
+        Settings that only Keras's optimizer has are accepted if they are switched off. Raises
+        `ValueError` if one is switched on.
         """
         check_config(config, cls.__name__)
         for key in _SWITCHED_OFF:

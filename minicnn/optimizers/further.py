@@ -1,4 +1,4 @@
-"""Ftrl, Lamb, Muon."""
+"""The optimizers Ftrl, Lamb and Muon."""
 
 import math
 import re
@@ -13,13 +13,13 @@ from minicnn.optimizers.base import Array, Optimizer
 
 
 class Ftrl(Optimizer):
-    """Solves for each weight anew, from the sums of all gradients (McMahan et al. 2013).
+    """Computes each weight anew from the sums of all gradients (McMahan et al. 2013).
 
         b = a + g**2                       p = -learning_rate_power
         z += g + 2 * shrinkage * w - (b**p - a**p) / lr * w          a = b
         w = (clip(z, -l1, l1) - z) / (b**p / lr + 2 * l2 + beta / lr)
 
-    a starts at `initial_accumulator_value`. While z is within l1 of 0, the weight is exactly 0.
+    a starts at `initial_accumulator_value`. As long as |z| <= l1, the weight is exactly 0.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Ftrl(Optimizer):
 
 
 class Lamb(Optimizer):
-    """Adam whose step is as long as the weight, times the rate (You et al. 2019): large batches.
+    """Adam for large batches: steps as long as the weight, times the rate (You et al. 2019).
 
     m += (g - m) * (1 - beta_1)        v += (g**2 - v) * (1 - beta_2)
     u = m / (1 - beta_1**t) / (sqrt(v / (1 - beta_2**t)) + epsilon)
@@ -131,18 +131,19 @@ class Lamb(Optimizer):
 
 
 class Muon(Optimizer):
-    """Steps of a matrix in all its directions alike (Jordan 2024; Liu et al. 2025).
+    """Makes steps of equal size in all directions of a matrix (Jordan 2024; Liu et al. 2025).
 
         m = momentum * m + g               s = g + momentum * m       (m itself without `nesterov`)
         w -= lr * rms_rate * sqrt(max(rows, columns)) * (s with all singular values near 1)
 
-    It finds the last factor by `ns_steps` of Newton and Schulz, from x = s / |s|:
+    It finds the last factor by `ns_steps` iterations of Newton and Schulz, from x = s / |s|:
 
         x = muon_a * x + (muon_b * x x^T + muon_c * (x x^T)**2) x
 
-    That is for matrices: kernels of `Dense`. All other weights, those with one of `exclude_layers`
-    in their path, and embeddings take Adam's steps, of `adam_lr_ratio` times the rate. The head of
-    a network should: `exclude_layers=["dense_2"]`. `weight_decay` is that of matrices.
+    This applies to matrices: kernels of `Dense`. All other weights, weights with one of
+    `exclude_layers` in their path, and embeddings take Adam's steps, with `adam_lr_ratio` times the
+    rate. The head of a network should be among them: `exclude_layers=["dense_2"]`. `weight_decay`
+    applies to matrices.
     """
 
     def __init__(
@@ -228,7 +229,7 @@ class Muon(Optimizer):
         w -= m * number(alpha) / (np.sqrt(v) + number(self.epsilon))
 
     def orthogonal(self, s: Array) -> Array:
-        """Return s with singular values near 1, by the steps of Newton and Schulz."""
+        """Return s with singular values near 1, by Newton-Schulz iterations."""
         number = s.dtype.type
         tall = s.shape[0] > s.shape[1]
         x = np.ascontiguousarray(s.T if tall else s)

@@ -1,4 +1,4 @@
-"""Adamax, Nadam, Adagrad, Adadelta, Lion, Adafactor."""
+"""The optimizers Adamax, Nadam, Adagrad, Adadelta, Lion and Adafactor."""
 
 import math
 from typing import Any
@@ -132,7 +132,7 @@ class Adagrad(Optimizer):
 
 
 class Adadelta(Optimizer):
-    """Takes steps of the size of former steps (Zeiler 2012).
+    """Takes steps of about the size of earlier steps (Zeiler 2012).
 
         a = rho * a + (1 - rho) * g**2     step = sqrt(d + epsilon) / sqrt(a + epsilon) * g
         d = rho * d + (1 - rho) * step**2  w -= lr * step
@@ -168,11 +168,11 @@ class Adadelta(Optimizer):
 
 
 class Lion(Optimizer):
-    """Steps of one size, in the direction of a momentum's signs (Chen et al. 2023).
+    """Takes steps of one size, in the direction of a momentum's signs (Chen et al. 2023).
 
         w -= lr * sign(beta_1 * m + (1 - beta_1) * g)      m = beta_2 * m + (1 - beta_2) * g
 
-    It wants a learning rate three to ten times smaller than Adam's.
+    It needs a learning rate three to ten times smaller than Adam's.
     """
 
     def __init__(
@@ -199,14 +199,14 @@ class Lion(Optimizer):
 
 
 class Adafactor(Optimizer):
-    """Adam's v from one number for each row and one for each column (Shazeer and Stern 2018).
+    """Adam with v computed from one number per row and one per column (Shazeer and Stern 2018).
 
         beta = 1 - t**beta_2_decay                       s = g**2 + epsilon_1
         r = beta * r + (1 - beta) * (mean of s over the last axis)        c likewise, last but one
         v = r / (mean of r over its last axis) * c       u = g / sqrt(v)
         w -= max(epsilon_2, rms(w)) * rho * u / max(1, rms(u) / clip_threshold)
 
-    rho is the smaller of lr and 1 / sqrt(t). A weight of one axis has a v of its own.
+    rho is the smaller of lr and 1 / sqrt(t). A weight with one axis has its own v.
     """
 
     def __init__(

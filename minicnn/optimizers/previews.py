@@ -1,4 +1,4 @@
-"""What the next step would do to a weight, found by making it on a copy."""
+"""Finds what the next step would do to a weight, by making it on a copy."""
 
 import copy
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ class NextStep(NamedTuple):
 class Previewing:
     """The part of an optimizer that says what a step would do."""
 
-    # What `Optimizer` defines.
+    # Attributes that `Optimizer` defines.
     learning_rate: Any
     clipnorm: float | None
     clipvalue: float | None
@@ -54,7 +54,7 @@ class Previewing:
         weight_decay = self._decay_of(original)
         decays = weight_decay is not None and self._decays(original)
         twin._without_decay = set() if decays else {id(w)}, []
-        gradient = self._clip(grads)[key]  # a norm may be that of all gradients
+        gradient = self._clip(grads)[key]  # a norm may depend on all gradients
         twin.clipnorm = twin.clipvalue = twin.global_clipnorm = None
         twin.apply({key: gradient}, {key: w})
         decay = (weight_decay or 0.0) * self.learning_rate if decays else 0.0

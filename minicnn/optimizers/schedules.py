@@ -30,7 +30,7 @@ __all__ = [
 
 
 class LearningRateSchedule(Configurable):
-    """Base class: `schedule(step)` returns the learning rate of the step after `step` others.
+    """Base class: `schedule(step)` returns the learning rate after `step` steps.
 
     A schedule of your own defines `__call__`, and `get_config` if a file should hold it.
     """
@@ -158,7 +158,7 @@ class PolynomialDecay(LearningRateSchedule):
 class CosineDecay(LearningRateSchedule):
     """r * ((1 - alpha) * (1 + cos(pi * p)) / 2 + alpha); p stops at 1.
 
-    With `warmup_target` the rate first rises in a line from r to the target, over `warmup_steps`,
+    With `warmup_target` the rate first rises linearly from r to the target, over `warmup_steps`,
     and then falls from there.
     """
 
@@ -227,7 +227,7 @@ class CosineDecayRestarts(LearningRateSchedule):
         self.t_mul, self.m_mul, self.alpha, self.name = t_mul, m_mul, alpha, name
 
     def __call__(self, step: int) -> float:
-        number = np.float32  # as in Keras: rounding decides in which step a new start falls
+        number = np.float32  # as in Keras: rounding decides at which step it restarts
         p, t_mul = number(step) / number(self.first_decay_steps), number(self.t_mul)
         if t_mul == 1:
             start = np.floor(p)
@@ -262,7 +262,7 @@ def serialize(learning_rate_schedule: LearningRateSchedule) -> dict[str, Any]:
 def deserialize(config: Any) -> LearningRateSchedule:
     """Return a schedule from `serialize`'s dict, Keras's or ours.
 
-    Raises `ValueError` for one that minicnn lacks.
+    Raises `ValueError` for a schedule that minicnn lacks.
     """
     described = isinstance(config, dict)
     found: LearningRateSchedule | None = made_from(config, _CLASSES) if described else None

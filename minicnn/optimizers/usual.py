@@ -1,4 +1,4 @@
-"""SGD, Adam, AdamW, RMSprop."""
+"""The optimizers SGD, Adam, AdamW and RMSprop."""
 
 import math
 from typing import Any
@@ -55,7 +55,7 @@ class Adam(Optimizer):
         w -= lr * sqrt(1 - beta_2**t) / (1 - beta_1**t) * m / (sqrt(v) + epsilon)
 
     The surprise: epsilon (1e-7, as in Keras) is outside the bias correction. With `amsgrad` the
-    largest v so far takes the place of v.
+    largest v so far replaces v.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class RMSprop(Optimizer):
         v = rho * v + (1 - rho) * g**2             w -= lr * g / sqrt(v + epsilon)
 
     With `momentum` the steps accumulate: s = momentum * s + step; with `centered` the variance of
-    the gradient, v - (running mean of g)**2, takes the place of v.
+    the gradient, v - (running mean of g)**2, replaces v.
     """
 
     def __init__(

@@ -680,7 +680,7 @@ class UsesNumPy(layers.Layer):
         (
             lambda: UsesNumPy()(minicnn.Input((3,))),
             ValueError,
-            r"called on zeros of shape \(None, 3\), by which .* np\.mean cannot be recorded",
+            r"called on zeros of shape \(None, 3\), from which .* np\.mean cannot be recorded",
         ),
         (
             lambda: MyDense()([minicnn.Input((3,)), X]),
@@ -726,7 +726,7 @@ def test_an_activation_of_ones_own() -> None:
     y, _cache = layer.forward(X)
     layer.activation = None
     np.testing.assert_allclose(y, layer(X) * 3, rtol=1e-6)
-    with pytest.raises(ValueError, match="Any other function goes into the call"):
+    with pytest.raises(ValueError, match="To use another function, write a layer"):
         layers.Dense(2, activation=lambda x: x)
 
 

@@ -565,5 +565,5 @@ def test_the_docstring_s_example_of_a_layer_of_your_own() -> None:
     assert explain.gradcheck(layer, x).passed
     with pytest.raises(NotImplementedError, match=r"Half has no compute\(self, x, training\)"):
         type("Half", (layers.Layer,), {})()(x)
-    with pytest.raises(TypeError, match=r"Old\._forward is called compute now"):
+    with pytest.raises(TypeError, match=r"Old\._forward is now called compute"):
         type("Old", (layers.Layer,), {"_forward": None})

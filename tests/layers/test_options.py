@@ -321,7 +321,7 @@ BAD_INPUTS: list[tuple[Callable[[], Any], str]] = [
     (lambda: layers.LayerNormalization(axis=3)(x(2, 5)), r"axis=\(3,\) .*Received \(2, 5\)"),
     (lambda: shown(layers.LayerNormalization(), 2, 5)(x(2, 6)), r"have \(5,\) along .*\(2, 6\)"),
     (lambda: layers.LayerNormalization()(layers.Input((None,))), "a known size along"),
-    (lambda: layers.GroupNormalization(4)(x(2, 6)), r"that 4 groups can share.*\(2, 6\)"),
+    (lambda: layers.GroupNormalization(4)(x(2, 6)), r"divisible by 4 groups.*\(2, 6\)"),
     (lambda: layers.GroupNormalization(1, axis=1)(x(2, 6, 3)), "axis=-1.*axis=1"),
     (lambda: shown(layers.GroupNormalization(2), 2, 4)(x(2, 6)), r"4 channels.*\(2, 6\)"),
     (lambda: layers.UnitNormalization(2)(x(2, 6)), r"axis=\(2,\) .*Received \(2, 6\)"),

@@ -166,7 +166,7 @@ class NumPyLoss(losses.Loss):
     [
         (numpy_loss, r"^The loss numpy_loss cannot be recorded on a tape\. np\.mean cannot"),
         (NumPyLoss(), r"^NumPyLoss has no gradient, and cannot be .* use minicnn\.ops\.mean\(x\)"),
-        (lambda y, p: ops.zeros(len(p)), "is no function of the predictions that a tape can"),
+        (lambda y, p: ops.zeros(len(p)), "is not a function of the predictions that a tape can"),
     ],
 )
 def test_what_has_no_gradient_evaluates_only(loss: Any, says: str) -> None:

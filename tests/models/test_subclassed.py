@@ -354,9 +354,9 @@ def stepping() -> Any:
         (
             Shadows,
             AttributeError,
-            r"^Shadows cannot have something of its own called logits: .* logits_",
+            r"^Shadows cannot define logits itself: .* logits_",
         ),
-        (shadows, AttributeError, r"^Runs cannot have something of its own called run: minicnn"),
+        (shadows, AttributeError, r"^Runs cannot define run itself: minicnn"),
         (lambda: Small().save_weights("m.weights.h5"), ValueError, "has no weights yet"),
     ],
 )

@@ -338,7 +338,7 @@ def test_what_nothing_depends_on_has_no_gradient() -> None:
         (lambda x: np.asarray(x), r"^NumPy's function of a tensor cannot be recorded"),
         (lambda x: np.add.reduce(x), r"^np\.add cannot be recorded"),
         (lambda x: x + "a", r"^Operations expect numbers\. Received dtype"),
-        (lambda x: ops.add(x, [x]), r"A list of tensors is no tensor: minicnn\.ops\.stack"),
+        (lambda x: ops.add(x, [x]), r"A list of tensors is not a tensor: minicnn\.ops\.stack"),
         (lambda x: ops.exp(), r"missing a required argument: 'x'"),
         (lambda x: ops.exp(x, y=1), r"unexpected keyword argument 'y'"),
     ],
@@ -359,7 +359,7 @@ def test_what_cannot_be_recorded_says_so(call: Any, says: str) -> None:
         (lambda x: layers.Dense(4, activation="glu"), "Dense .* expects activation to be one of"),
         (
             lambda x: layers.Dense(4, activation=ops.glu),
-            "goes into the call of a layer of your own",
+            "write a layer of your own with call",
         ),
         (lambda x: ops.where(x > 1, x), r"where expects both x1 and x2.*Received x2=None"),
         (lambda x: ops.average(x, 1, [1, 2]), r"each place along axis=1\. Received .*\(2,\)"),

@@ -108,7 +108,7 @@ def test_each_layer_says_what_it_is_for_and_its_formula(small_page, opened):
 def test_wording_comes_from_docstrings():
     mixed = wording(layers.MixUp())
     assert mixed["does"] == "During training, blends each image with another one of its batch."
-    assert mixed["formula"] == "y[n] = w * x[n] + (1 - w) * x[other],   and so the labels"
+    assert mixed["formula"] == "y[n] = w * x[n] + (1 - w) * x[other],   and the labels likewise"
     assert wording(layers.Add()) == {
         "does": "y = x0 + x1 + …, element by element: the residual connection.",
         "formula": "",
