@@ -96,17 +96,20 @@ class Program:
             f"{bytes_text(self.arena_bytes)} of memory, "
             f"{bytes_text(self.constant_bytes)} of packed weights"
         ]
-        rows = zip(self.steps, self.layers, self.multiply_adds, strict=True)
-        for number, (step, layer, cost) in enumerate(rows, 1):
+        rows = []
+        for step, layer, cost in zip(self.steps, self.layers, self.multiply_adds, strict=True):
             if isinstance(step, Call):
                 what, tasks = "Python", ""
             else:
                 what = step.kernel.label
                 tasks = f"{step.tasks} task{'s' if step.tasks > 1 else ''}"
             shapes = " ".join(str(array.shape) for array in _written(step) if array.size)
-            name = printable(layer.name)
             costs = f"{_millions(cost)} M" if cost else ""
-            lines.append(f"{number:4}  {name:24}  {what:29}  {tasks:10}  {costs:>10}  {shapes}")
+            rows.append((printable(layer.name), what, tasks, costs, shapes))
+        wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for number, (name, what, tasks, costs, shapes) in enumerate(rows, 1):
+            first = f"{number:4}  {name:{wide[0]}}  {what:{wide[1]}}  {tasks:{wide[2]}}"
+            lines.append(f"{first}  {costs:>{wide[3]}}  {shapes}")
         return "\n".join(lines)
 
 

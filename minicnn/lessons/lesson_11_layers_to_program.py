@@ -126,9 +126,10 @@ print(f"{1e6 * milliseconds(lambda: relu(number), 1000):,.0f} nanoseconds")
 # weight:
 #
 # ```
-# convolution      y = w·x + b                                  w = 2, b = 1
-# normalization    z = (y − mean) / √variance · gamma + beta    mean = 4, variance = 4,
-#                                                               gamma = 3, beta = 1
+# convolution      y = w·x + b
+# normalization    z = (y − mean) / √variance · gamma + beta
+#
+# w = 2   b = 1    mean = 4   variance = 4   gamma = 3   beta = 1
 # ```
 #
 # (`BatchNormalization` adds a small `epsilon` to the variance, so that it never divides by zero. We

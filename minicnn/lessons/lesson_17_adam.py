@@ -114,10 +114,10 @@ print("the optimizer:", path[1] - path[0])
 # running mean of the squared gradient, `v`. Both begin at 0, and Adam corrects for that.
 #
 # ```
-# m = 0.9 · m + 0.1 · gradient                 v = 0.999 · v + 0.001 · gradient²
-# m' = m / (1 − 0.9ᵗ)                          v' = v / (1 − 0.999ᵗ)        t: which step it is
+# m = 0.9 · m + 0.1 · gradient           v = 0.999 · v + 0.001 · gradient²
+# m' = m / (1 − 0.9ᵗ)                    v' = v / (1 − 0.999ᵗ)
 #
-# w = w − rate · m' / √v'
+# w = w − rate · m' / √v'                t: which step it is
 # ```
 #
 # (A tiny epsilon, 0.0000001, keeps it from dividing by 0.)
