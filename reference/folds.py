@@ -11,7 +11,7 @@ import argparse
 import csv
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ import numpy as np
 from minicnn._support.arguments import count, positive, rate, share
 from minicnn._support.atomic import replacing
 from minicnn._support.terminal import say
-from reference import config, data, features, lists
+from reference import config, data, features, lists, loggers
 from reference.backend import Machine
 from reference.console import (
     add_backend_options,
@@ -32,6 +32,7 @@ from reference.console import (
 )
 from reference.features import Features
 from reference.fitting import Settings
+from reference.loggers import Trials
 from reference.starting import add_schedule_options, check_holds_no_model, prepare
 from reference.sweep import try_head
 
@@ -103,10 +104,16 @@ def estimate(accuracies: Sequence[float], parts: Sequence[Part]) -> Estimate:
 
 
 def measure(
-    found: Features, parts: Sequence[Part], settings: Settings, machine: Machine, show: bool = True
+    found: Features,
+    parts: Sequence[Part],
+    settings: Settings,
+    machine: Machine,
+    show: bool = True,
+    logged: Trials | None = None,
 ) -> list[float]:
     """The accuracy on each part's judged photos, after the last epoch of a head."""
     accuracies = []
+    logged = logged or Trials()
     with progress("Folds", len(parts), show) as advance:
         for number, part in enumerate(parts):
             chosen = replace(settings, seed=settings.seed + number)
@@ -114,8 +121,11 @@ def measure(
                 replace(found, x=found.x[rows], y=found.y[rows])
                 for rows in (part.train, part.judged)
             )
-            trial = try_head(chosen, train, judged, machine)
-            accuracies.append(trial.history["val_accuracy"][-1])
+            with logged.one(part.name, asdict(chosen)) as watching:
+                trial = try_head(chosen, train, judged, machine, watching)
+                accuracies.append(trial.history["val_accuracy"][-1])
+                for logger in watching:
+                    logger.end({"judged_accuracy": accuracies[-1]})
             advance(1)
     return accuracies
 
@@ -150,6 +160,7 @@ def parser() -> argparse.ArgumentParser:
     add_schedule_options(add)
     add("--output", type=Path, default=Path("runs/folds"), metavar="DIR",
         help="default: runs/folds")  # fmt: skip
+    loggers.add_option(add)
     add_backend_options(made)
     return made
 
@@ -164,6 +175,7 @@ def command(options: argparse.Namespace) -> None:
         options.learning_rate, options.inner, options.dropout, options.epochs, options.batch_size,
         options.seed, schedule=options.schedule, warmup=options.warmup,
     )  # fmt: skip
+    logged = Trials(options.logger, options.output)
     machine, splits, reader, base = prepare(options)
     train, validation = features.extract_both(
         splits, reader, base, machine, options.cache, batch_size=options.batch_size
@@ -180,8 +192,8 @@ def command(options: argparse.Namespace) -> None:
         parts = split_parts(labels, options.splits, 0.2, options.seed)
     else:
         parts = fold_parts(labels, options.folds, options.repeats, options.seed)
-    accuracies = measure(found, parts, settings, machine)
     options.output.mkdir(parents=True, exist_ok=True)
+    accuracies = measure(found, parts, settings, machine, logged=logged)
     path = options.output / "folds.csv"
     path.unlink(missing_ok=True)  # what was there is of other options
     config.write(parser(), options, machine.made_with)

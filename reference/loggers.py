@@ -2,12 +2,14 @@
 
 They get the options, every epoch's numbers, the result, and the small files of the run; the model
 stays in --output. Where to is theirs to say: MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME,
-WANDB_PROJECT, WANDB_MODE=offline. With `--resume` the same run goes on there, too.
+WANDB_PROJECT, WANDB_MODE=offline. With `--resume` the same run goes on there, too. Of a sweep, or
+of cross-validation, each training is a run there, and all of them are a group (`Trials`).
 """
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +37,25 @@ class Logger(keras.callbacks.Callback):
             raise ImportError(f"--logger {self.name} needs it: {pip_install(self.name)}")
         self._lost = True  # until it begins
 
-    def begin(self, title: str, output: Path, options: Mapping[str, Any], resume: bool) -> None:
-        """Begin a run there, or go on with the one that `output` knows of."""
+    def begin(
+        self,
+        title: str,
+        output: Path,
+        options: Mapping[str, Any],
+        resume: bool = False,
+        group: str = "",
+    ) -> None:
+        """Begin a run there, one of a group, or go on with the one that `output` knows of."""
         path = output / _KEPT
         known = _read(path)
+        going_on = known.get(self.name) if resume else None
         try:
-            chosen = self._begin(title, output, options, known.get(self.name) if resume else None)
+            chosen = self._begin(title, output, options, going_on, group)
         except Exception as error:  # whatever a service makes of its settings
             raise ValueError(f"--logger {self.name}: no run can begin: {reason(error)}.") from error
         self._lost = False
+        if group:
+            return
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(known | {self.name: chosen}) + "\n", "utf-8")
 
@@ -51,7 +63,7 @@ class Logger(keras.callbacks.Callback):
         values = {name: float(value) for name, value in logs.items()}
         self._tell(lambda: self._epoch(epoch + 1, values))
 
-    def end(self, values: Mapping[str, float], files: Sequence[Path]) -> None:
+    def end(self, values: Mapping[str, float], files: Sequence[Path] = ()) -> None:
         """Tell the result, and end the run there."""
         self._tell(lambda: self._end(values, files))
         self._lost = True
@@ -71,7 +83,7 @@ class Logger(keras.callbacks.Callback):
             say(f"{self.name} takes no more numbers ({reason(error)}): going on without it.")
 
     def _begin(
-        self, title: str, output: Path, options: Mapping[str, Any], known: str | None
+        self, title: str, output: Path, options: Mapping[str, Any], known: str | None, group: str
     ) -> str:
         raise NotImplementedError
 
@@ -91,11 +103,12 @@ class MLflow(Logger):
     name = "mlflow"
 
     def _begin(
-        self, title: str, output: Path, options: Mapping[str, Any], known: str | None
+        self, title: str, output: Path, options: Mapping[str, Any], known: str | None, group: str
     ) -> str:
         import mlflow
 
-        run = mlflow.start_run(run_id=known, run_name=None if known else title)
+        tags = {"tags": {"group": group}} if group else {}
+        run = mlflow.start_run(run_id=known, run_name=None if known else title, **tags)
         if known is None:  # it refuses to change options
             mlflow.log_params({name: str(value) for name, value in options.items()})
         return str(run.info.run_id)
@@ -126,13 +139,14 @@ class WeightsAndBiases(Logger):
     _run: Any = None
 
     def _begin(
-        self, title: str, output: Path, options: Mapping[str, Any], known: str | None
+        self, title: str, output: Path, options: Mapping[str, Any], known: str | None, group: str
     ) -> str:
         import wandb
 
+        grouped = {"group": group} if group else {}
         self._run = wandb.init(
             name=title, dir=str(output), config=dict(options), id=known,
-            resume="allow" if known else None, settings=wandb.Settings(console="off"),
+            resume="allow" if known else None, settings=wandb.Settings(console="off"), **grouped,
         )  # fmt: skip
         return str(self._run.id)
 
@@ -165,6 +179,42 @@ def chosen(text: str) -> list[str]:
 def make(names: Sequence[str] | None) -> list[Logger]:
     """The loggers of these names. Raises `ImportError` if one is not installed."""
     return [LOGGERS[name]() for name in names or ()]
+
+
+def add_option(add: Callable[..., Any]) -> None:
+    add("--logger", type=chosen, metavar="L,…",
+        help=f"also tell {' or '.join(LOGGERS)} about the run, if installed")  # fmt: skip
+
+
+class Trials:
+    """The trainings of one command, of which the loggers of these names are told, if any.
+
+    Raises `ImportError` if one is not installed. A service that is lost costs no training.
+    """
+
+    def __init__(self, names: Sequence[str] | None = None, output: Path = Path()) -> None:
+        self._loggers, self._output = make(names), output
+        self._first = True
+
+    @contextmanager
+    def one(self, title: str, options: Mapping[str, Any]) -> Iterator[list[Logger]]:
+        """Begin a run there, and yield the loggers: callbacks of `fit`, to be told the `end`."""
+        begun = []
+        for logger in self._loggers:
+            try:
+                logger.begin(title, self._output, options, group=self._output.name)
+                begun.append(logger)
+            except ValueError as error:
+                if self._first:
+                    raise
+                say(f"{error} Going on without it.")
+        self._first, self._loggers = False, begun
+        try:
+            yield begun
+        except BaseException:
+            for logger in begun:
+                logger.fail()
+            raise
 
 
 def _read(path: Path) -> dict[str, str]:

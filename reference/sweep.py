@@ -27,7 +27,7 @@ from minicnn import plots
 from minicnn._support.arguments import count, listed, positive, rate, share
 from minicnn._support.atomic import replacing
 from minicnn._support.terminal import say
-from reference import config, features, fitting, schedules
+from reference import config, features, fitting, loggers, schedules
 from reference import model as models
 from reference.backend import Machine
 from reference.batches import Batches, steps_of_epoch
@@ -44,6 +44,7 @@ from reference.data import Reader, Splits
 from reference.evaluate import interval, mcnemar
 from reference.features import Features
 from reference.fitting import History, Settings
+from reference.loggers import Trials
 from reference.model import About, Base
 from reference.report import in_columns
 from reference.sizes import told as told_sizes
@@ -82,7 +83,13 @@ def make_head(settings: Settings, found: Features) -> keras.Model:
     return keras.Model(inputs, models.through(layers, inputs), name="head")
 
 
-def try_head(settings: Settings, train: Features, validation: Features, machine: Machine) -> Trial:
+def try_head(
+    settings: Settings,
+    train: Features,
+    validation: Features,
+    machine: Machine,
+    watching: Sequence[keras.callbacks.Callback] = (),
+) -> Trial:
     """Train a head on the features, as `train` does without augmentation, but write nothing."""
     keras.utils.set_random_seed(settings.seed)
     with machine.scope():
@@ -97,7 +104,7 @@ def try_head(settings: Settings, train: Features, validation: Features, machine:
         Batches(train.x, train.y, settings.batch_size, settings.seed, weights=weights),
         Batches(validation.x, validation.y, settings.batch_size),
         range(settings.epochs),
-        [best, fitting.Record(history, settings.patience)],
+        [best, fitting.Record(history, settings.patience), *watching],
     )
     head.set_weights(best.weights)
     logits = keras.ops.convert_to_numpy(head(validation.x))
@@ -231,14 +238,22 @@ def sweep(
     machine: Machine,
     show: bool = True,
     prefer_small: bool = False,
+    logged: Trials | None = None,
 ) -> Sweep:
     """Try each of the labelled settings with each seed."""
     rows = []
+    logged = logged or Trials()
     with progress(title, len(values) * len(seeds), show) as advance:
         for label, settings in values:
             trials = []
             for seed in seeds:
-                trials.append(try_head(replace(settings, seed=seed), train, validation, machine))
+                chosen = replace(settings, seed=seed)
+                name = f"{title} {label}, seed {seed}"
+                with logged.one(name, asdict(chosen)) as watching:
+                    trial = try_head(chosen, train, validation, machine, watching)
+                    for logger in watching:
+                        logger.end({"best_val_accuracy": trial.best})
+                trials.append(trial)
                 advance(1)
             rows.append(Row(label, trials))
     return Sweep(title, rows, len(validation), prefer_small)
@@ -263,6 +278,7 @@ def compare_sizes(
     splits: Splits,
     machine: Machine,
     cache: Path | None,
+    logged: Trials | None = None,
 ) -> Sweep:
     """Try the settings on the features of each of these bases, which see photos at other sizes."""
     rows = []
@@ -272,7 +288,8 @@ def compare_sizes(
         )
         label = told_sizes(base.seen)
         values = [(label, settings)]
-        rows += sweep(f"size {label}", values, seeds, train, validation, machine).rows
+        tried = sweep("image size", values, seeds, train, validation, machine, logged=logged)
+        rows += tried.rows
     return Sweep("image size", rows, len(splits.validation))
 
 
@@ -449,6 +466,7 @@ def three_sweeps(
     told: Callable[[Sweep], None] | None = None,
     kept: Path | None = None,
     resume: bool = False,
+    logged: Trials | None = None,
 ) -> Sweeps:
     """Compare learning rates, then inner sizes at the best rate, then dropout rates at that size.
 
@@ -477,7 +495,9 @@ def three_sweeps(
         about = key(labelled, chosen, train, validation, machine)
         done = read_sweep(path, about) if path is not None and resume else None
         if done is None:
-            done = sweep(title, labelled, chosen, train, validation, machine, prefer_small=small)
+            done = sweep(
+                title, labelled, chosen, train, validation, machine, True, small, logged
+            )  # fmt: skip
             if path is not None:
                 write_sweep(path, done, about)
         found.append(done)
@@ -533,6 +553,7 @@ def parser() -> argparse.ArgumentParser:
     add_schedule_options(add)
     add("--compare", action="store_true",
         help="also time an epoch without cached features, and compare")  # fmt: skip
+    loggers.add_option(add)
     add_backend_options(made)
     return made
 
@@ -545,6 +566,7 @@ def command(options: argparse.Namespace) -> None:
     if options.image_sizes or not choices:
         choices.append(options.image_sizes or [IMAGE_SIZE])
     check_base_stays(options)
+    logged = Trials(options.logger, options.output)
     machine, splits, reader, base = prepare(options, choices[0])
     settings = Settings(
         epochs=options.epochs, batch_size=options.batch_size, seed=options.seed,
@@ -568,13 +590,13 @@ def command(options: argparse.Namespace) -> None:
         readings = [(base, reader)]
         readings += [(base_of(options, c, machine), reader_of(options, c)) for c in choices[1:]]
         seeds = [options.seed + number for number in range(options.seeds)]
-        compared = compare_sizes(readings, settings, seeds, splits, machine, options.cache)
+        compared = compare_sizes(readings, settings, seeds, splits, machine, options.cache, logged)
         told(compared)
         base, reader = readings[compared.best_row]
     done = three_sweeps(
         splits, base, settings, reader, machine, options.cache, options.seeds,
         options.learning_rates, options.inner_sizes, options.drop_rates, options.drop_epochs,
-        options.compare, told,
+        options.compare, told, logged=logged,
     )  # fmt: skip
     winner = max((found.best for found in finished), key=lambda trial: trial.best)
     write_winner(options.output / "model.keras", winner, base, splits, reader, machine)

@@ -116,8 +116,7 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="also write logs into --output/tensorboard, for: tensorboard --logdir DIR",
     )
-    add("--logger", type=loggers.chosen, metavar="L,…",
-        help=f"also tell {' or '.join(loggers.LOGGERS)} about the run, if installed")  # fmt: skip
+    loggers.add_option(add)
     add_backend_options(made)
     return made
 

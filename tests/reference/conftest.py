@@ -1,9 +1,12 @@
 """Options that make a run small, and a run that several tests share."""
 
+import sys
+import types
 from contextlib import chdir, contextmanager
 
 import pytest
 
+from reference import backend, loggers
 from reference import train as training
 
 
@@ -48,3 +51,40 @@ def eagerly():
     """Run eagerly: TensorFlow would trace each run's steps, which takes longer than the steps."""
     with eager():
         yield
+
+
+class Fake(types.ModuleType):
+    """A module that records the calls of its functions, under both services' names."""
+
+    def __init__(self, name, calls, broken=()):
+        super().__init__(name)
+        self.calls, self.broken = calls, broken
+
+    def Settings(self, **told):  # noqa: N802 (wandb's name)
+        return told
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+        def call(*given, **named):
+            self.calls.append((name, given, named))
+            if name in self.broken:
+                raise ConnectionError("the server is gone.\nTraceback …")
+            return types.SimpleNamespace(
+                info=types.SimpleNamespace(run_id="run-1"), id="run-1", log=self.log,
+                summary=types.SimpleNamespace(update=self.update), save=self.save,
+                finish=self.finish,
+            )  # fmt: skip
+
+        return call
+
+
+@pytest.fixture
+def fakes(monkeypatch):
+    made = {}
+    for name in loggers.LOGGERS:
+        made[name] = Fake(name, [])
+        monkeypatch.setitem(sys.modules, name, made[name])
+    monkeypatch.setattr(backend, "installed", lambda package: True)
+    return made

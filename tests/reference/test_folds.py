@@ -45,9 +45,12 @@ def test_one_part_has_no_interval(options, told, capsys):
 
 
 @pytest.mark.slow
-def test_the_command(options, tmp_path, capsys, eagerly):
+def test_the_command(options, fakes, tmp_path, capsys, eagerly):
     told = ["--folds", "3", "--epochs", "2", "--learning-rate", "0.05", "--output", str(tmp_path)]
-    assert folds.run([*options, *told, "--schedule", "one-cycle"]) == 0
+    assert folds.run([*options, *told, "--schedule", "one-cycle", "--logger", "mlflow"]) == 0
+    names = [call for call, _, _ in fakes["mlflow"].calls]
+    one = ["start_run", "log_params", "log_metrics", "log_metrics", "log_metrics", "end_run"]
+    assert names == 3 * one
     out = capsys.readouterr().out
     assert "Accuracy of learning rate 0.05, one-cycle over 2 epochs: 0." in out
     assert "95 % interval" in out

@@ -2,51 +2,12 @@
 
 import json
 import re
-import sys
 import tomllib
-import types
 
 import pytest
 
 from reference import backend, loggers
 from reference import train as training
-
-
-class Fake(types.ModuleType):
-    """A module that records the calls of its functions, under both services' names."""
-
-    def __init__(self, name, calls, broken=()):
-        super().__init__(name)
-        self.calls, self.broken = calls, broken
-
-    def Settings(self, **told):  # noqa: N802 (wandb's name)
-        return told
-
-    def __getattr__(self, name):
-        if name.startswith("__"):
-            raise AttributeError(name)
-
-        def call(*given, **named):
-            self.calls.append((name, given, named))
-            if name in self.broken:
-                raise ConnectionError("the server is gone.\nTraceback …")
-            return types.SimpleNamespace(
-                info=types.SimpleNamespace(run_id="run-1"), id="run-1", log=self.log,
-                summary=types.SimpleNamespace(update=self.update), save=self.save,
-                finish=self.finish,
-            )  # fmt: skip
-
-        return call
-
-
-@pytest.fixture
-def fakes(monkeypatch):
-    made = {}
-    for name in loggers.LOGGERS:
-        made[name] = Fake(name, [])
-        monkeypatch.setitem(sys.modules, name, made[name])
-    monkeypatch.setattr(backend, "installed", lambda package: True)
-    return made
 
 
 def called(fake, name):
@@ -120,6 +81,31 @@ def test_training_goes_on_without_a_service_that_is_lost(fakes, tmp_path, capsys
     fakes["mlflow"].broken = ("start_run",)
     with pytest.raises(ValueError, match="--logger mlflow: no run can begin: the server"):
         logger.begin("run", tmp_path, {}, resume=False)
+
+
+def test_each_training_of_a_command_is_a_run_and_a_lost_service_costs_none(fakes, tmp_path, capsys):
+    output = tmp_path / "sweep"
+    output.mkdir()
+    trials = loggers.Trials(["mlflow", "wandb"], output)
+    with trials.one("learning rate 0.1, seed 0", {"seed": 0}) as watching:
+        for logger in watching:
+            logger.on_epoch_end(0, {"loss": 2})
+            logger.end({"best_val_accuracy": 0.5})
+    ((_, first),) = called(fakes["mlflow"], "start_run")
+    assert (first["run_name"], first["tags"]) == ("learning rate 0.1, seed 0", {"group": "sweep"})
+    assert called(fakes["wandb"], "init")[0][1]["group"] == "sweep"
+    assert called(fakes["wandb"], "finish") == [((), {})]
+    assert not (output / "loggers.json").exists()
+    fakes["mlflow"].broken = ("start_run",)
+    with pytest.raises(KeyboardInterrupt), trials.one("again", {}):
+        raise KeyboardInterrupt
+    assert "no run can begin: the server is gone. Going on without it." in capsys.readouterr().out
+    assert called(fakes["wandb"], "finish")[1:] == [((), {"exit_code": 1})]
+    with (
+        pytest.raises(ValueError, match="no run can begin"),
+        loggers.Trials(["mlflow"], output).one("first", {}),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("name", ["mlflow", "wandb"])

@@ -65,12 +65,12 @@ def test_among_equals_the_first_is_chosen():
 
 @pytest.mark.slow
 def test_sweep_tries_each_setting_with_each_seed_and_keeps_the_best(
-    options, tmp_path, capsys, eagerly
+    options, fakes, tmp_path, capsys, eagerly
 ):
     told = [
         "--learning-rates", "0.05,0.000001", "--inner-sizes", "4", "--drop-rates", "0.2",
         "--seeds", "2", "--epochs", "2", "--drop-epochs", "3", "--compare", "--output",
-        str(tmp_path),
+        str(tmp_path), "--logger", "wandb",
     ]  # fmt: skip
     assert sweep.run([*options, *told]) == 0
     printed = capsys.readouterr().out
@@ -80,6 +80,9 @@ def test_sweep_tries_each_setting_with_each_seed_and_keeps_the_best(
     inner = [row for row in rows if row["sweep"] == "inner size"]
     assert {row["learning_rate"] for row in inner} == {"0.05"}, "each sweep starts from the best"
     assert re.search(r"18 epochs in .* times as long\.", printed)
+    named = [more["name"] for call, _, more in fakes["wandb"].calls if call == "init"]
+    assert len(named) == 2 * (2 + 1 + 1)
+    assert named[:2] == ["learning rate 0.05, seed 0", "learning rate 0.05, seed 1"]
     best = max(float(row["val_accuracy"]) for row in rows)
     assert f"Best of all: {best:.3f}" in printed
     saved = models.load(tmp_path / "model.keras")
@@ -168,7 +171,7 @@ def test_a_finished_sweep_is_kept(tmp_path, capsys):
 def test_finished_sweeps_are_not_computed_again(tmp_path, monkeypatch):
     tried = []
 
-    def try_head(settings, train, validation, machine):
+    def try_head(settings, train, validation, machine, watching):
         tried.append(settings)
         made = trial([settings.learning_rate, settings.droprate], [1, 0])
         made.settings = settings
