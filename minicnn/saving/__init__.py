@@ -1,6 +1,6 @@
-"""Keras's file formats, read and written. A model file is untrusted input.
+"""Reads and writes Keras's file formats; a model file is untrusted input.
 
-A file's first bytes say what it is, not its name: Keras 2 wrote HDF5 under the name `.keras`, too.
+A file's first bytes say what it is, not its name: Keras 2 also wrote HDF5 under the name `.keras`.
 
     .keras               whole models (`keras_file`)                          read and written
     .weights.h5          weights and the optimizer's state (`weights`)        read and written
@@ -10,8 +10,8 @@ A file's first bytes say what it is, not its name: Keras 2 wrote HDF5 under the 
 
 Any of them may hold images with the channels first (`channels_first`).
 
-Nothing is unpickled, no class is looked up outside minicnn's own table and that of the user's own
-(`_support.objects`), no code runs, no link is followed; nothing grows out of proportion to the file
+Nothing is unpickled, classes are looked up only in minicnn's own table and the user's
+(`_support.objects`), no code runs, no link is followed; memory stays in proportion to the file
 (`limits`, and the layers' `WeightBudget`). A file is written whole or not at all.
 """
 
@@ -43,7 +43,7 @@ from minicnn.saving import (
     keras_file,
     legacy,
     legacy_writer,
-    symbolic,  # noqa: F401 - it registers what operations on symbols make
+    symbolic,  # noqa: F401 - it registers the layers of operations on symbols
     unbuilt,
     weights,
 )
@@ -100,7 +100,7 @@ def write_model(model: Any, path: str | os.PathLike[str], overwrite: bool = True
     if target.suffix in _HDF5 and model.calls:
         raise ValueError(
             f"{model.label} is of a class of your own, which Keras's old format cannot describe: "
-            'save expects a path that ends in ".keras" then.'
+            'save expects a path that ends in ".keras".'
         )
     with replacing(target) as temporary:
         if target.suffix in _HDF5:
@@ -126,7 +126,7 @@ def read_model(path: str | os.PathLike[str], build: Build, compile: bool = True)
     """Return the model in `path`, compiled as it was saved, its optimizer where it stopped.
 
     `build` makes a model from config.json's dict. Raises `FileNotFoundError`, and `ValueError` for
-    a file that is damaged, is no Keras model, or needs what minicnn does not have.
+    a file that is damaged, is not a Keras model, or needs something that minicnn does not have.
     """
     found = hdf5.existing(path, "model file")
     source = repr(str(found))
@@ -183,7 +183,7 @@ def read_weights(
         if before is not None:
             try:
                 layout.read_optimizer(model, file, *([old] if layout is weights else []))
-            except Exception:  # whatever the damage causes: all weights or none
+            except Exception:  # whatever the damage causes: all weights are read, or none
                 model.set_weights(before)
                 raise
     return skipped
@@ -225,7 +225,7 @@ def _is_hdf5(path: Path, source: str) -> bool:
 def _built_from(path: Path, config: dict[str, Any], build: Build, source: str) -> Any:
     """Return the model that a config describes; its weights are still to be read.
 
-    They may not be larger than what a file of this size on disk can hold: unpacked, a stranger's
+    The weights may not be larger than a file of this size on disk can hold: unpacked, a stranger's
     file could have any size.
     """
     with weight_budget(allowance(path.stat().st_size)):
@@ -251,13 +251,13 @@ def built(config: dict[str, Any], build: Build, source: str) -> Any:
 
 
 def warn_of_lacking(model: Any, source: str, weights_to_come: bool = False) -> None:
-    """Warn of what training would lack, though `predict` does not, and of missing initializers."""
+    """Warn about settings that training, not `predict`, would lack, and missing initializers."""
     said = []
     missing = model.lacking()
     if missing:
         said.append(
             f"minicnn does not have {carried.described(missing)}. It predicts as Keras does, but "
-            "would train without that."
+            "would train without this."
         )
     if weights_to_come:
         kept = [

@@ -1,7 +1,7 @@
 """Reads the texts that an HDF5 file keeps as attributes, byte by byte.
 
-HDF5's own functions believe what a file says about its texts: how long they are, and where the next
-one starts. With one wrong byte there, they ask for gigabytes or never return. So this module reads
+HDF5's own functions trust what a file says about its texts: how long they are, and where the next
+one starts. With one wrong byte there, they request gigabytes or never return. So this module reads
 the few parts of the format that model files need.
 
     object header    messages, in one block or more; version 1, or 2 ("OHDR")
@@ -38,7 +38,7 @@ class Attribute(NamedTuple):
 class Attributes:
     """The attributes of the objects in a file of this content (`bytes`, or an `mmap`).
 
-    Addresses count from `start`, after a block of the user's own that may precede everything.
+    Addresses count from `start`, after a user block that may precede everything.
     `spend(size, what)` is called for everything before it is read. Raises `ValueError` or
     `struct.error` for damaged files.
     """
@@ -100,7 +100,7 @@ class Attributes:
             if version != 1:
                 raise ValueError(f"an object's header has version {version}")
             blocks = [(address + 16, size)]
-        for at, size in blocks:  # the list grows on the way
+        for at, size in blocks:  # the list grows during the loop
             self._spend(size + head.size, "the header of an object")
             end = at + size
             while at + head.size <= end:

@@ -1,8 +1,8 @@
 """Opens models that hold images as (channels, rows, columns): data_format="channels_first".
 
-minicnn computes with the channels last. From outside such a model stays what it was: it takes and
-returns the same arrays. Inside, a `Permute` moves the channels to the end before the first layer
-with this data format, and back before the first one that does not know of it:
+minicnn computes with the channels last. Seen from outside, such a model does not change: it takes
+and returns the same arrays. Inside, a `Permute` moves the channels to the end before the first
+layer with this data format, and back before the first layer without it:
 
     Input (3, 32, 32)   Permute   Conv2D   BatchNormalization   ReLU   Permute   Dense …
                         (to the end)       (axis=1 becomes -1)         (and back)
@@ -20,19 +20,19 @@ from minicnn.saving.limits import shortened
 _CHAINS = ("Sequential",)
 _GRAPHS = ("Functional", "Model")
 
-# They compute number by number, so that it does not matter where the channels are.
+# They compute number by number, so it does not matter where the channels are.
 _ELEMENT_BY_ELEMENT = {
     *("Activation", "ActivityRegularization", "Add", "AlphaDropout", "Average", "Dropout", "ELU"),
     *("GaussianDropout", "GaussianNoise", "Identity", "LeakyReLU", "Maximum", "Minimum"),
     *("Multiply", "ReLU", "Rescaling", "Subtract"),
 }
-# They compute along an axis that the config names; 1 is that of the channels.
+# They compute along an axis that the config names; 1 is the channel axis.
 _ALONG_AN_AXIS = {
     *("BatchNormalization", "Concatenate", "GroupNormalization", "LayerNormalization", "Softmax"),
 }
 _OF_ALL_UNITS = ("softmax", "log_softmax")  # activations that compute along the last axis
 
-Address = tuple[Any, int, int]  # a layer's name, which of its uses, which output
+Address = tuple[Any, int, int]  # a layer's name, the number of its use, the number of the output
 Use = tuple[Any, int]
 Description = dict[str, Any]
 
@@ -66,7 +66,7 @@ def check_order(model: Any, data: Description) -> None:
     if list(layers) != [name for name in described if name in layers]:
         raise ValueError(
             f'{model.label} has layers with data_format="channels_first". With the channels last '
-            "they would come in another order, by which files find weights: build the model in "
+            "they would come in another order, and files find weights by order: build the model in "
             "minicnn, and copy the weights layer by layer."
         )
 
@@ -96,10 +96,10 @@ def _name(data: Description) -> Any:
 
 
 class _Layer:
-    """A layer's description, and which order of axes it takes and makes.
+    """A layer's description, and the orders of axes that it takes and returns.
 
-    `last` says of an array whether it has its channels at the end, other than in the file; `rank`
-    counts its axes, None if that is unknown.
+    `last` says whether an array has its channels at the end, unlike in the file; `rank` is its
+    number of axes, None if unknown.
     """
 
     def __init__(self, data: Description) -> None:
@@ -109,7 +109,7 @@ class _Layer:
         self.config: Description = config if isinstance(config, dict) else {}
         cls: Any = LAYERS.get(
             str(self.kind)
-        )  # not one that minicnn lacks, or that does nothing here
+        )  # not a setting that minicnn lacks, or that has no effect here
         has_one = cls is not None and "data_format" in cls.argument_names()
         self.is_first = has_one and self.config.get("data_format") == "channels_first"
         if self.is_first and self.config.get("activation") in _OF_ALL_UNITS:
@@ -130,7 +130,7 @@ class _Layer:
         return f'{self.kind} "{shortened(str(self.name), 200)}"'
 
     def wants_last(self, last: list[bool], ranks: list[int | None]) -> bool:
-        """Return whether its inputs are to have their channels last, given what they have."""
+        """Return whether its inputs need their channels last, given the present order."""
         if self.is_first:
             return self.kind != "Flatten" or last[0] or self.known_rank(ranks[0]) > 2
         if self.kind in _ELEMENT_BY_ELEMENT and all(last) and len(set(ranks)) == 1:
@@ -156,7 +156,7 @@ class _Layer:
         return {**self.data, "config": config}
 
     def makes_last(self, last: bool) -> bool:
-        """Return whether its output has its channels last, if its inputs have."""
+        """Return whether its output has its channels last, given whether its inputs do."""
         if self.kind == "Flatten" or (self._is_global() and not self.config.get("keepdims")):
             return False
         return last
@@ -181,7 +181,7 @@ class _Layer:
         return ranks[0] if self.kind in known else None
 
     def known_rank(self, rank: int | None) -> int:
-        """Return the rank of its input; a layer of images or lines tells it by itself."""
+        """Return the rank of its input, which a layer of images or lines fixes."""
         found = rank if rank is not None else getattr(LAYERS.get(self.kind), "input_rank", None)
         if found is None:
             raise ValueError(
@@ -249,7 +249,7 @@ def _new_name(name: Any, to_end: bool, names: set[Any]) -> str:
 
 
 class _Graph:
-    """The layers of a functional model, and what is known of each symbol, by its address."""
+    """The layers of a functional model, and what is known about each symbol, by its address."""
 
     def __init__(self, config: Description) -> None:
         self.config = config
@@ -287,7 +287,7 @@ class _Graph:
         return {"layers": [*found, *self.permutes], "output_layers": ends}
 
     def _use(self, layer: _Layer, number: int) -> bool:
-        """Take in one use of the layer; return whether its inputs were known."""
+        """Add one use of the layer; return whether its inputs were known."""
         use = layer.name, number
         nodes = layer.data.get("inbound_nodes") or []
         if not nodes:

@@ -1,9 +1,9 @@
 """Compiles a model as its file says, as far as minicnn can.
 
-Keras 1, 2 and 3 describe that in different words. Where minicnn lacks something, as much as
-possible still works: a metric is left out; an optimizer is kept as the file describes it, so that
-the model evaluates but raises an error in training; without its loss the model is not compiled. One
-warning says what is missing.
+Keras 1, 2 and 3 describe this in different words. If minicnn lacks something, as much as possible
+still works: a metric is left out; an optimizer is kept as the file describes it, so the model
+evaluates but raises an error in training; without its loss, the model is not compiled. One warning
+says what is missing.
 """
 
 import warnings
@@ -64,7 +64,7 @@ def _warn_of_no_loss(reason: str, source: str) -> None:
 
 
 def _made(get: Any, description: Any, what: str) -> Any:
-    """Return what `get` makes of the description. Raises `_LackingError` for what it lacks."""
+    """Return what `get` makes of the description. Raises `_LackingError` if minicnn lacks it."""
     name = _name(description)
     try:
         return get(description)
@@ -137,7 +137,7 @@ def _loss(settings: dict[str, Any]) -> Any:
     """Return the loss of a model with one output."""
     found = _listed(settings.get("loss"))
     if len(found) > 1:
-        raise _LackingError(f"a loss for each of {len(found)} outputs, which the model has not")
+        raise _LackingError(f"a loss for each of {len(found)} outputs, which it does not have")
     return _one_loss(found[0]) if found else None
 
 
@@ -153,7 +153,7 @@ def _losses(settings: dict[str, Any], outputs: int) -> Any:
 
 
 def _one_loss(description: Any) -> Any:
-    """Return a loss, by its name if the file has no more; None for None."""
+    """Return a loss, by its name if the file has only that; None for None."""
     own = own_object(description)
     if own is not None:
         return _of_own(own, description)
@@ -187,7 +187,7 @@ def _metrics(description: Any, lost: list[str]) -> list[Any]:
 
 
 def _function_of(description: Any) -> Any:
-    """Return what a file says of the function of a metric, or None."""
+    """Return what a file says about the function of a metric, or None."""
     config = description.get("config") if isinstance(description, dict) else None
     return config.get("fn") if isinstance(config, dict) else None
 
@@ -203,7 +203,7 @@ def _metrics_of_outputs(description: Any, names: list[str], lost: list[str]) -> 
 
 
 def _without(output: str, found: list[Any]) -> list[Any]:
-    """Return an output's metrics without its name, which Keras 2 writes before theirs."""
+    """Return an output's metrics without the output's name, which Keras 2 writes before theirs."""
     for metric in found:
         if not isinstance(metric, str):
             metric.name = metric.name.removeprefix(f"{output}_")
@@ -211,7 +211,7 @@ def _without(output: str, found: list[Any]) -> list[Any]:
 
 
 def is_named(description: Any) -> TypeGuard[dict[str, Any]]:
-    """Return whether this is a dict under the outputs' names, and describes no single thing."""
+    """Return whether this is a dict under the outputs' names, not one object's description."""
     return isinstance(description, dict) and "class_name" not in description
 
 
@@ -271,9 +271,9 @@ def _plain_optimizer(description: Any) -> Any:
 
 
 class KeptOptimizer(optimizers.Optimizer):
-    """An optimizer that minicnn lacks, kept as a file describes it, to be written back.
+    """An optimizer that minicnn lacks, kept as a file describes it, and written back.
 
-    It makes no step: a model with it can be evaluated, and training raises a `ValueError`.
+    It makes no steps: a model with it can be evaluated, but training raises a `ValueError`.
     """
 
     def __init__(self, description: dict[str, Any]) -> None:

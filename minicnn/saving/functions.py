@@ -1,11 +1,11 @@
-"""Functions that a file names as if they were layers, described as the layers that compute them.
+"""Translates functions that a file names as if they were layers into layers that compute them.
 
-What `x * 2` of a symbol makes in Keras 3, and in Keras 2:
+In Keras 3 and in Keras 2, `x * 2` of a symbol becomes:
 
     {"module": "keras.src.ops.numpy", "class_name": "Multiply", …}     called with (tensor, 2.0)
     {"class_name": "TFOpLambda", "config": {"function": "math.multiply", …}, …}
 
-`as_layer` makes of it the description of a `Rescaling`. Nothing is looked up outside this table.
+`as_layer` turns it into the description of a `Rescaling`. Nothing is looked up outside this table.
 """
 
 import json
@@ -37,7 +37,7 @@ class _Call(NamedTuple):
 _FUNCTIONS: dict[str, Callable[[_Call], Layer]] = {}
 
 
-# Settings that change nothing with these values, whatever the function; and what every layer has.
+# Settings that change nothing with these values, whatever the function, and those of all layers.
 _USUAL = {"alpha": 1.0, "axis": -1, "beta": 1.0, "conjugate": False, "data_format": "NHWC"}
 _OF_LAYERS = ("dtype", "name", "trainable")
 
@@ -45,9 +45,9 @@ _OF_LAYERS = ("dtype", "name", "trainable")
 def _function(
     *names: str, takes: tuple[str, ...] = ()
 ) -> Callable[[Callable[[_Call], Layer]], Callable[[_Call], Layer]]:
-    """Register what becomes of functions with these names: Keras 3's class, or a path in `tf`.
+    """Register the layer for functions with these names: Keras 3's class, or a path in `tf`.
 
-    The layer follows the settings that it `takes`; any other is refused unless it is the usual.
+    The layer follows the settings that it `takes`; any other is refused unless it is the default.
     """
 
     def register(translate: Callable[[_Call], Layer]) -> Callable[[_Call], Layer]:
@@ -66,7 +66,7 @@ def _function(
 
 
 def as_layer(data: dict[str, Any]) -> dict[str, Any]:
-    """Return the description of a layer in place of a function's; any other as it is.
+    """Return a function's description as that of a layer; any other description as it is.
 
     Raises `ValueError` for a function that minicnn has no layer for.
     """
@@ -111,7 +111,7 @@ def layer_of(function: str, arguments: list[Any], settings: dict[str, Any]) -> L
 
 
 def as_layers(data: dict[str, Any]) -> dict[str, Any]:
-    """Return a model's description without functions, in the models within it, too."""
+    """Return a model's description without functions, also in the models within it."""
     config = data.get("config")
     layers = config.get("layers") if isinstance(config, dict) else None
     if not isinstance(config, dict) or not isinstance(layers, list):
@@ -138,7 +138,7 @@ def _name_of(data: dict[str, Any]) -> str | None:
 
 
 def is_tensor(value: Any) -> bool:
-    """Return whether a file's value stands for what a layer computed."""
+    """Return whether a file's value stands for a layer's output."""
     return isinstance(value, dict) and value.get("class_name") == "__keras_tensor__"
 
 
@@ -174,7 +174,7 @@ def _rescaled(x: Any, scale: Any, offset: Any) -> Layer:
 
 # -- arithmetic ------------------------------------------------------------------------------------
 
-_PAIR = ("x", "y", "x1", "x2", "bias", "value")  # as the functions call their two arguments
+_PAIR = ("x", "y", "x1", "x2", "bias", "value")  # the functions' names for their two arguments
 _OF_LISTS = {
     *("Add", "Concatenate", "Divide", "Maximum", "Minimum", "Multiply", "Stack", "Subtract"),
 }
@@ -382,7 +382,7 @@ _function("Stack", "stack", takes=("axis",))(_joining("Stack"))
 
 
 def _key(call: _Call, part: int | None) -> Layer:
-    """A slice that has this part in the place of an axis."""
+    """Return a slice that has this part in the place of an axis."""
     axis, whole = call.settings.get("axis"), {"start": None, "stop": None, "step": None}
     if isinstance(axis, list) and len(axis) == 1:
         axis = axis[0]

@@ -1,8 +1,8 @@
 """Reads HDF5 files of unknown origin, through one class: `Group`.
 
 Nothing here follows a link, opens another file that this one names, or reads more than the file
-holds. Keras stores every array in one piece and uncompressed, so nothing else is read: data that
-must be unpacked, assembled from pieces or filled in could be of any size.
+holds. Keras stores every array in one piece and uncompressed, so only such arrays are read: data
+that must be unpacked, assembled from pieces or filled in could have any size.
 """
 
 import io
@@ -144,7 +144,7 @@ class Group:
 
 
 class _File:
-    """What all groups of a file share: its name, its attributes, and the budget for reading."""
+    """The parts that a file's groups share: its name, its attributes, and the reading budget."""
 
     def __init__(self, content: bytes | mmap.mmap, source: str, start: int) -> None:
         self.source = source
@@ -189,9 +189,9 @@ def opened(file: Path | io.BytesIO, source: str) -> Iterator[Group]:
         struct.error,
     ) as error:
         if isinstance(error, ValueError) and source in str(error):
-            raise  # an error of ours, complete already
+            raise  # our own error, which is already complete
         reason = shortened(error) or type(error).__name__
-        raise ValueError(f"{source} is damaged, or no HDF5 file: {reason}.") from error
+        raise ValueError(f"{source} is damaged, or not an HDF5 file: {reason}.") from error
 
 
 def is_hdf5(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Keras 1's names of layers and arguments (2015 to 2017), as Keras 2 calls them.
+"""Translates Keras 1's names of layers and arguments (2015 to 2017) into Keras 2's.
 
     Convolution2D(nb_filter=8, nb_row=3, nb_col=3, border_mode="same", subsample=[1, 1],
                   dim_ordering="th", init="uniform", W_regularizer=…, bias=True)
@@ -6,9 +6,9 @@
            data_format="channels_first", kernel_initializer="random_uniform",
            kernel_regularizer=…, use_bias=True)
 
-The old names occur in no later file, so each description says by itself how old it is. Where the
-channels came first (`dim_ordering="th"`, Theano's), kernels lay the other way round: (filters,
-channels, rows, columns).
+The old names occur in no later file, so each description shows how old it is. If the channels came
+first (`dim_ordering="th"`, Theano's), kernels had another order of axes: (filters, channels, rows,
+columns).
 """
 
 from collections.abc import Callable
@@ -58,7 +58,7 @@ _ARGUMENTS = {
     "subsample": "strides",
     "subsample_length": "strides",
 }
-# Layers whose arguments these are; of another layer the same name may mean something else.
+# Layers with these arguments; for another layer, the same name may mean something else.
 _KNOWN = {
     *_CLASSES.values(),
     *("AveragePooling1D", "AveragePooling2D", "BatchNormalization", "Cropping2D", "Dense"),
@@ -67,7 +67,7 @@ _KNOWN = {
     *("SpatialDropout1D", "SpatialDropout2D", "UpSampling1D", "UpSampling2D"),
     *("ZeroPadding1D", "ZeroPadding2D"),
 }
-_FIRST_LAYER = ("input_dim", "input_length")  # `batch_input_shape` says it, too
+_FIRST_LAYER = ("input_dim", "input_length")  # `batch_input_shape` also says it
 _DATA_FORMATS = {"th": "channels_first", "tf": "channels_last"}
 _INITIALIZERS = {
     "normal": "random_normal",
@@ -112,7 +112,7 @@ def renamed(data: Description) -> Description:
 def check_sizes(model: Any, data: Any) -> None:
     """Raise `ValueError` if a `Deconvolution2D` of Keras 1 made a larger output than it does here.
 
-    Its output could have any of several sizes, and `output_shape` said which. Keras 2 computes it.
+    Its output could have several sizes, and `output_shape` chose one. Keras 2 computes the size.
     """
     layers = data.get("config") if isinstance(data, dict) else None
     layers = layers.get("layers") if isinstance(layers, dict) else layers
@@ -160,7 +160,7 @@ def _value(key: str, value: Any) -> Any:
 
 
 def _padding(value: Any) -> Any:
-    """Return the rows and columns of zeros, which Keras 1 also gave as four numbers or by name."""
+    """Return the rows and columns of zeros, which Keras 1 also wrote as four numbers or by name."""
     if isinstance(value, dict):
         value = [value.get(side, 0) for side in (_SIDES if "top_pad" in value else _SIDES[2:])]
     if isinstance(value, list) and len(value) == 4:
@@ -174,7 +174,7 @@ def _padding(value: Any) -> Any:
 
 
 def theano_ordered(data: Any) -> set[str]:
-    """Return the names of all layers, nested ones too, with `dim_ordering="th"`."""
+    """Return the names of all layers, also nested ones, with `dim_ordering="th"`."""
     found: set[str] = set()
     config = data.get("config") if isinstance(data, dict) else None
     inside = config if isinstance(config, list) else (config or {}).get("layers")
@@ -188,10 +188,10 @@ def theano_ordered(data: Any) -> set[str]:
 def kernel_reader(
     shape: tuple[int, ...] | None, wanted: tuple[int, ...], theano: bool, transposed: bool = False
 ) -> tuple[tuple[int, ...], Callable[[np.ndarray], np.ndarray]]:
-    """Return the shape in which a file of Keras 1 holds a kernel, and how to read it from there.
+    """Return the shape of a kernel in a file of Keras 1, and a function that converts it.
 
-    `shape` is that of the array in the file. Of another kind of array it is `wanted` itself. A
-    `transposed` convolution's has its channels before its filters, as that of any other.
+    `shape` is the array's shape in the file. For other arrays the result is `wanted` itself. In the
+    file, a `transposed` convolution's kernel has the same order of axes as any other.
     """
     if transposed and len(wanted) == 4:
         rows, columns, filters, channels = wanted

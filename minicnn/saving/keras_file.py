@@ -3,7 +3,7 @@
     config.json         the architecture, as `get_config` of models and layers writes it
     model.weights.h5    the weights (`minicnn.saving.weights`)
     metadata.json       versions and date; minicnn also keeps here what a model should know about
-                        its use, such as class names and image size (`model.metadata`)
+    its use, such as class names and image size (`model.metadata`)
 
 Opening a file runs no code from it: layers are found by name in a fixed table.
 """
@@ -47,7 +47,7 @@ def write(model: Any, path: Path) -> None:
 
 
 def metadata_json(model: Any) -> str:
-    """Return `model.metadata` in JSON. Raises `TypeError` for what JSON cannot hold."""
+    """Return `model.metadata` as JSON. Raises `TypeError` for values that JSON cannot hold."""
     own = _json(model.metadata, f"{model.label} expects metadata that JSON can hold")
     if len(own) > LARGEST_JSON // 2:
         raise ValueError(
@@ -74,7 +74,7 @@ def _json(data: Any, wish: str) -> str:
 class KerasFile:
     """The three members of an archive, checked, in memory.
 
-    Raises `ValueError` for an incomplete file, or one that grows out of proportion unpacked.
+    Raises `ValueError` for an incomplete file, or one that is far larger when unpacked.
     """
 
     def __init__(self, path: Path, source: str) -> None:

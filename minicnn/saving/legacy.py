@@ -4,8 +4,8 @@
     conv1.weight_names (attribute)        the arrays of the group conv1, in order
     conv1/conv1/kernel:0                  one of them
 
-A whole model keeps these under `model_weights`, and next to that, as attributes in JSON,
-`model_config` and `training_config`. In a layer (or nested model) trainable weights come first.
+A whole model keeps these under `model_weights`, and beside them, as JSON attributes, `model_config`
+and `training_config`. In a layer (or nested model) trainable weights come first.
 """
 
 import warnings
@@ -71,10 +71,10 @@ def read_weights(
 
 
 def _flipped(model: Any) -> set[int]:
-    """Return the kernels that Keras on Theano kept flipped along rows and columns.
+    """Return the kernels that Keras on Theano stored flipped along rows and columns.
 
     Theano computed convolutions as mathematicians define them, with a flipped kernel. When Keras
-    2.0 to 2.3 load such a file on another backend, they flip the kernels of these and no others.
+    2.0 to 2.3 load such a file on another backend, they flip the kernels of exactly these layers.
     """
     found = set()
     for layer in model.layers:
@@ -96,7 +96,7 @@ def _weight_names(group: hdf5.Group, layer_name: str) -> list[str]:
 
 
 class _Kernels:
-    """How the kernels in a file lie: as Keras 2 has them, turned, or flipped."""
+    """How a file stores kernels: as Keras 2 does, with other axes, or flipped."""
 
     def __init__(self, model: Any, file: hdf5.Group, group: hdf5.Group) -> None:
         self._group = group
@@ -119,7 +119,7 @@ class _Kernels:
         value: np.ndarray = turned(self._group.array(path, shape, who))
         if id(variable) not in self._flipped:
             return value
-        # Along all axes but those of channels and filters.
+        # Along all axes except channels and filters.
         return np.flip(value, tuple(range(value.ndim - 2)))
 
 
@@ -169,7 +169,7 @@ def is_old(version: str) -> bool:
     return version.startswith(("0.", "1", "2"))
 
 
-_RATE = ""  # stands for the learning rate, which Keras 2 keeps only in the config
+_RATE = ""  # stands for the learning rate, which Keras 2 stores only in the config
 # The names that Keras 2 gave the slots of its optimizers, and Keras 3's names.
 _SLOTS = {
     "SGD": {"m": "momentum", "momentum": "momentum"},
@@ -197,8 +197,8 @@ def _in_order(model: Any, names: list[str]) -> list[str] | None:
         Adam/iter:0  Adam/dense/kernel/m:0  …  Adam/dense/kernel/v:0     before
         Adam/iterations:0  training/Adam/m_0:0  …  training/Adam/v_0:0   before tf.keras
 
-    Arrays of one slot come in the order of the weights. Where the names do not say which slot they
-    are of (Keras 2.2 calls each one `Variable`), the slots follow one another.
+    Arrays of one slot come in the order of the weights. If the names do not show the slot (Keras
+    2.2 calls each array `Variable`), the slots follow one another.
     """
     optimizer, variables = model.optimizer, model.trainable_weights
     sorts = [slot for _, slot in optimizer.slot_places(variables[:1])]
@@ -229,12 +229,12 @@ def _in_order(model: Any, names: list[str]) -> list[str] | None:
 
 
 def read_config(file: hdf5.Group) -> dict[str, Any]:
-    """Return what a `.keras` file's config.json would hold for this model, in Keras 2's words."""
+    """Return the content of a `.keras` file's config.json for this model, in Keras 2's words."""
     source = file.source
     written = file.text("model_config")
     if written is None:
         raise ValueError(
-            f"{source} holds weights without the model: make the model, then load_weights."
+            f"{source} holds weights without a model: make the model, then call load_weights."
         )
     config = parse_json(written, "model_config", source)
     config["keras_version"] = file.text("keras_version") or "1"
@@ -246,7 +246,7 @@ def read_config(file: hdf5.Group) -> dict[str, Any]:
 
 
 def read_metadata(file: hdf5.Group) -> dict[str, Any]:
-    """Return `model.metadata` from where `legacy_writer` put it."""
+    """Return `model.metadata` from the place where `legacy_writer` stores it."""
     written = file.text("minicnn")
     return {} if written is None else parse_json(written, "metadata", file.source)
 
@@ -254,7 +254,7 @@ def read_metadata(file: hdf5.Group) -> dict[str, Any]:
 def modern(data: dict[str, Any]) -> dict[str, Any]:
     """Return Keras 1's or 2's description of a model or layer as Keras 3 would write it.
 
-    A model's `keras_version`, if it has one, says which Keras wrote it.
+    A model's `keras_version`, if it has one, is the version that wrote it.
     """
     if is_old(str(data.get("keras_version", "3"))):
         data = _with_old_activations(data)
@@ -299,7 +299,7 @@ def _name(layer: dict[str, Any]) -> Any:
 
 
 def _first_use(layer: dict[str, Any]) -> int:
-    """Return Keras 2's number of a layer's first use: a nested model's own graph takes number 0."""
+    """Return Keras 2's number of a layer's first use: a nested model's own graph has number 0."""
     inner = layer.get("config", {}).get("layers") or [{}]
     starts = layer.get("class_name") in _MODELS and inner[0].get("class_name") == "InputLayer"
     return 1 if starts else 0
@@ -330,7 +330,7 @@ def _tensor(name: Any, use: int, index: int, shift: dict[Any, int]) -> dict[str,
 
 
 def _call_of_function(node: list[Any], shift: dict[Any, int]) -> dict[str, Any]:
-    """Return the call of one of tf's functions, whose first argument has the others with it.
+    """Return the call of one of tf's functions, whose first argument is stored with the others.
 
     ["a", 0, 0, {"y": 2.0}]    ["_CONSTANT_VALUE", -1, 2.0, {"y": ["a", 0, 0]}]
     [["a", 0, 0, {"axis": -1}], ["b", 0, 0, {"axis": -1}]]

@@ -1,7 +1,7 @@
 """Writes Keras's old `.h5` so that Keras 2 and Keras 3 read it; `legacy` describes the layout.
 
-The layout is that of Keras 3. The architecture is in the words of Keras 2, which Keras 3 knows,
-too; Keras 2 cannot read what Keras 3 itself writes here.
+The layout is Keras 3's. The architecture is in the words of Keras 2, which Keras 3 also
+understands; Keras 2 cannot read what Keras 3 itself writes here.
 """
 
 import io
@@ -15,7 +15,7 @@ from minicnn import losses
 from minicnn.saving.keras_file import KERAS_VERSION, metadata_json
 
 _MODELS = ("Functional", "Sequential")
-# Settings that Keras 2 does not know, and the values with which they say nothing.
+# Settings that Keras 2 does not know, and the values with which they have no effect.
 _CHANNELS_LAST = {"data_format": "channels_last"}
 _NEWER: dict[str, dict[str, Any]] = {
     **dict.fromkeys(["CenterCrop", "RandomBrightness", "RandomCrop", "RandomFlip"], _CHANNELS_LAST),
@@ -31,7 +31,7 @@ _NEWER: dict[str, dict[str, Any]] = {
         "pad_to_aspect_ratio": False,
     },
 }
-_LARGEST_ATTRIBUTE = 64512  # bytes that HDF5 has room for; a longer list is cut into pieces
+_LARGEST_ATTRIBUTE = 64512  # bytes that fit into HDF5's attributes; longer lists are split
 
 
 def model_to_bytes(model: Any) -> memoryview:
@@ -82,7 +82,7 @@ def _write_layers(group: Any, model: Any) -> None:
     for layer in model.layers:
         if layer.name == ".":  # HDF5's name for the group itself
             raise ValueError(
-                f"{layer.label} cannot be written into an .h5 file, where that name has another "
+                f"{layer.label} cannot be written into an .h5 file, in which that name has another "
                 "meaning: rename the layer, or save the model as .keras."
             )
         variables = layer.trainable_weights + layer.non_trainable_weights
@@ -177,7 +177,7 @@ def _described(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _alone(value: Any) -> Any:
-    """Return an initializer or a loss, say, as Keras 2 has it, without Keras 3's module."""
+    """Return an object such as an initializer or a loss as in Keras 2, without Keras 3's module."""
     if isinstance(value, list):
         return [_alone(item) for item in value]
     if isinstance(value, dict) and "class_name" in value:
@@ -186,12 +186,11 @@ def _alone(value: Any) -> Any:
 
 
 def _address(history: list[Any], models: set[str]) -> list[Any]:
-    """Return where a tensor comes from: a layer's name, which of its uses, which of its outputs.
+    """Return where a tensor comes from: a layer's name, and the numbers of its use and output.
 
     Keras 2 counts a nested model's own graph as its first use. Keras 3 does so only among the
-    outputs of a model. Each use of a nested model is therefore written twice: both of its numbers
-    lead to the same tensor, so every reader finds it. Nothing uses the second one, which costs
-    nothing.
+    outputs of a model. Each use of a nested model is therefore written twice: both numbers lead to
+    the same tensor, so every reader finds it. The second one is never used and costs nothing.
     """
     name, use, index = history
     return [name, 2 * use + 1 if name in models else use, index]
@@ -220,7 +219,7 @@ def _end(end: list[Any], layers: list[dict[str, Any]]) -> list[Any]:
 
 
 def _in_full(loss: Any) -> Any:
-    """Return losses by their full names: of "mse" Keras 3 makes a metric when it reads an .h5."""
+    """Return losses by their full names: Keras 3 would read "mse" in an .h5 as a metric."""
     if isinstance(loss, list):
         return [_in_full(one) for one in loss]
     return losses.full_name(loss) if isinstance(loss, str) else loss
@@ -236,7 +235,8 @@ def _training_config(model: Any) -> dict[str, Any]:
         "loss_weights": config["loss_weights"],
         "optimizer_config": {
             "class_name": optimizer["class_name"],
-            # Keras 2 before 2.11 does not know some of these, nor need those that are off.
+            # Keras 2 before 2.11 does not know some of these; settings that are off can be left
+            # out.
             "config": {k: v for k, v in optimizer["config"].items() if v is not None},
         },
     }

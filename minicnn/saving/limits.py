@@ -1,8 +1,8 @@
-"""Limits for files of unknown origin: how much they may ask for, and how much is quoted of them.
+"""Limits for files of unknown origin: how much memory they may use, and how much is quoted.
 
-A few bytes can stand for gigabytes: packed zeros, one text that is named a thousand times, arrays
-without values. So every limit follows from the size of the file on disk, except that of JSON, which
-is small.
+A few bytes can stand for gigabytes: packed zeros, a text that is referenced a thousand times,
+arrays without values. So every limit follows from the size of the file on disk, except that of
+JSON, which is small.
 """
 
 import json
@@ -13,14 +13,14 @@ LARGEST_JSON = 4 * 2**20  # bytes; Xception's config has a quarter of a million
 
 
 class MismatchError(ValueError):
-    """The file is intact, but what it holds has other shapes than this model."""
+    """The file is intact, but its arrays have other shapes than this model's."""
 
 
 class Budget:
     """How many bytes may still be read from a file: about what it holds.
 
-    So what is stored once and named a thousand times is not read a thousand times. Raises
-    `ValueError` when the limit is exceeded.
+    So data that are stored once and referenced a thousand times are not read a thousand times.
+    Raises `ValueError` when the limit is exceeded.
     """
 
     def __init__(self, limit: int, source: str) -> None:
@@ -31,7 +31,7 @@ class Budget:
         self.spent += size
         if self.spent > self.limit:
             raise ValueError(
-                f"{self.source} asks for more than it can hold: with {what}, {self.spent} bytes "
+                f"{self.source} requests more than it can hold: with {what}, {self.spent} bytes "
                 f"would be read; the limit is {self.limit}."
             )
 
@@ -39,7 +39,7 @@ class Budget:
 def allowance(file_size: int) -> int:
     """Return the most bytes of weights that an honest file of this size holds.
 
-    Keras stores them as they are. The factor 4 is for numbers in half precision, or for a model
+    Keras stores weights uncompressed. The factor 4 allows for numbers in half precision, or a model
     that someone compressed; the constant is for small files.
     """
     return 4 * file_size + 2**20
@@ -54,7 +54,7 @@ def shortened(text: object, longest: int = 200) -> str:
 def check_nesting(described: Any) -> None:
     """Raise a `ValueError` for a description of models that are nested too deeply.
 
-    It goes level by level, without recursion, and must run before anything else that goes deeper.
+    It goes level by level, without recursion, and must run before any recursive function.
     """
     level, depth = [described], 0
     while level:

@@ -1,4 +1,4 @@
-"""Operations on symbols: `minicnn.ops.relu(x)` makes the layer that a file's "Relu" becomes.
+"""Operations on symbols: `minicnn.ops.relu(x)` makes the same layer as a file's "Relu".
 
 `functions` has the table: what Keras writes for an operation on a symbol, and the layer for it.
 """
@@ -15,7 +15,7 @@ from minicnn.saving import functions
 
 @on_symbols
 def layer_of(name: str, given: dict[str, Any]) -> Any:
-    """Return the symbol of a new layer that computes this operation of these arguments.
+    """Return the symbol of a new layer that computes this operation on these arguments.
 
     Raises `TypeError` if minicnn has no such layer.
     """

@@ -1,8 +1,8 @@
 """Builds a chain of layers that a file describes without the shape of its input.
 
-Such a chain builds itself when it first sees data, with new weights. If the file has weights for
-it, they must not be lost: the shape comes from what the file says elsewhere, or from the first
-kernel, whose shape gives the channels or features of its input. If neither does, the file is
+Such a chain builds itself, with new weights, when it first sees data. If the file has weights for
+it, they must not be lost: the shape comes from elsewhere in the file, or from the first kernel,
+whose shape gives the channels or features of its input. If neither is possible, the file is
 refused.
 """
 
@@ -30,7 +30,7 @@ def build(model: Any, described: dict[str, Any], file: hdf5.Group) -> None:
     shape = _told(described) or _of_kernel(model, _first_kernel(model, group))
     try:
         if shape is None:
-            raise ValueError("Its first kernel does not determine it.")
+            raise ValueError("The first kernel does not determine it.")
         model.build(shape)
     except ValueError as error:
         raise ValueError(
@@ -49,7 +49,7 @@ def _has_arrays(group: hdf5.Group) -> bool:
 
 
 def _first_kernel(model: Any, group: hdf5.Group) -> tuple[int, ...] | None:
-    """Return the shape of the first array of the first layer that has some."""
+    """Return the shape of the first array of the first layer that has arrays."""
     if group.has("layer_names") or group.has("layer_names0"):
         for name in group.names("layer_names"):
             layer = group.group(name)
@@ -61,7 +61,7 @@ def _first_kernel(model: Any, group: hdf5.Group) -> tuple[int, ...] | None:
 
 
 def _told(described: dict[str, Any]) -> tuple[Any, ...] | None:
-    """Return the shape that Keras 3 notes for the chain or for its first layer."""
+    """Return the input shape that Keras 3 stores for the chain or for its first layer."""
     config = described.get("config")
     layers = config.get("layers") if isinstance(config, dict) else None
     for data in (described, *(layers or [])[:1]):
@@ -96,7 +96,7 @@ def _of_images(layer: Layer) -> type[Layer]:
 
 
 def _keeps_channels(layer: Layer) -> bool:
-    """Return whether the layer has no weights, and maps images to images with as many channels."""
+    """Return whether the layer has no weights, and keeps the number of channels of images."""
     if layer.takes_list or _of_images(layer).build is not Layer.build:
         return False
     images = *(None for _ in range((layer.input_rank or 4) - 1)), _CHANNELS

@@ -5,8 +5,8 @@
     layers/conv2d_1/vars/0                the second Conv2D's kernel
     layers/sequential/layers/dense/vars/0 a nested model's layers
 
-A layer's path is its class in snake case, numbered in the order of `model.layers`, so that two
-models of one architecture read each other's files whatever their layers are called. `vars` has the
+A layer's path is its class in snake case, numbered in the order of `model.layers`, so two models of
+one architecture can read each other's files, whatever their layers are called. `vars` has the
 layer's name as an attribute, for people and for `by_name`.
 
 The optimizer's state is next to the layers, in Keras's order: count of steps, learning rate, then
@@ -54,10 +54,10 @@ def layer_paths(model: Any, met: set[int] | None = None) -> Iterator[tuple[str, 
 
 
 def _within(layer: Any) -> list[tuple[str, Layer]]:
-    """Return the layers in a layer, with their paths; those of one's own by their attributes.
+    """Return the layers in a layer, with their paths; users' own layers by their attributes.
 
-    As Keras goes through the attributes of a model of one's own by name, it comes to the list
-    `layers`, too: what has a name behind that has a path like those in other models.
+    Keras goes through the attributes of a user's model by name, and so finds the list `layers`,
+    too: layers whose attributes come after it have paths as in other models.
     """
     counts: Counter[str] = Counter()
     found = []
@@ -69,7 +69,7 @@ def _within(layer: Any) -> list[tuple[str, Layer]]:
 
 
 def _order(pair: tuple[str, Layer]) -> tuple[bool, str]:
-    """Sort by the attribute's name, those that begin with "_" last, as in Keras."""
+    """Return a sort key: the attribute's name, with those that begin with "_" last, as in Keras."""
     attribute = pair[0].split("/")[0]
     return attribute.startswith("_"), attribute
 
@@ -77,10 +77,10 @@ def _order(pair: tuple[str, Layer]) -> tuple[bool, str]:
 def old_layer_paths(
     model: Any, file: hdf5.Group, met: set[int] | None = None
 ) -> Iterator[tuple[str, Layer]]:
-    """Yield the same for layers with weights, in a file of Keras 2.12 to 2.14.
+    """Yield the same as `layer_paths` for layers with weights, in a file of Keras 2.12 to 2.14.
 
-    Keras 2.13 met layers with weights twice and so gave them every second number. The k-th layer of
-    a class has its k-th group that holds anything, whatever their numbers.
+    Keras 2.13 visited layers with weights twice, so they have every second number. The k-th layer
+    of a class gets its k-th group that holds anything, whatever its number.
     """
     met = set() if met is None else met
     folder = file.group(_OLD_FOLDER)
@@ -120,7 +120,7 @@ def _holds_something(group: hdf5.Group | None) -> bool:
 
 
 def named_layer_paths(model: Any, file: hdf5.Group) -> Iterator[tuple[str, Layer]]:
-    """Yield the same for the layers whose names are in the file, wherever they are in it."""
+    """Yield the same as `layer_paths` for layers whose names are anywhere in the file."""
     kinds = file.group("layers")
     places: dict[str, str] = {}
     for kind in kinds.keys() if kinds is not None else ():
@@ -140,7 +140,7 @@ def named_layer_paths(model: Any, file: hdf5.Group) -> Iterator[tuple[str, Layer
 def weights_to_bytes(model: Any) -> memoryview:
     """Return the HDF5 file of the model's weights, made in memory, to be written in one go.
 
-    HDF5 itself reports a full disk in many lines, and some of it only when it closes the file.
+    HDF5 itself reports a full disk in many lines, and partly only when it closes the file.
     """
     with interrupts.waiting():
         import h5py
@@ -154,7 +154,7 @@ def weights_to_bytes(model: Any) -> memoryview:
 def write_weights(model: Any, file: Any) -> None:
     """Write the model's weights, and its optimizer's state, into an open `h5py.File`."""
     file.create_group("vars").attrs["name"] = model.name
-    for index, variable in enumerate(model.weights_list):  # its own, if its class defines `call`
+    for index, variable in enumerate(model.weights_list):  # its own, if it defines `call`
         file[f"vars/{index}"] = variable.value
     for path, layer in layer_paths(model):
         group = file.create_group(f"{path}/vars")
@@ -211,8 +211,8 @@ def read_weights(
     if twins:
         warnings.warn(
             f"{file.source} has the weights of {shortened(', '.join(twins))} once, because several "
-            f"models inside {model.label} shared that layer. Now each has a layer of its own with "
-            "the same weights, which training will make different.",
+            f"models inside {model.label} shared that layer. Now each has its own layer with "
+            "the same weights, which will differ after training.",
             stacklevel=4,
         )
     if left:
@@ -256,7 +256,7 @@ def _paths_in(group: hdf5.Group, before: str = "") -> Iterator[str]:
 
 
 def assign(model: Any, assignments: Assignments, skipped: list[str], source: str) -> None:
-    """Copy what was read into the model. Raises `ValueError` if the file had none of it."""
+    """Copy the arrays that were read into the model. Raises `ValueError` if there were none."""
     if model.weights and not assignments and not skipped:
         names = ", ".join(layer.name for layer in model.layers if layer.weights)
         raise ValueError(f"{source} has none of the layers of {model.label}: {names}.")
@@ -286,7 +286,7 @@ def read_optimizer(model: Any, file: hdf5.Group, old: bool = False) -> None:
     group = file.group("optimizer/vars")
     if group is None:
         if old and len(model.optimizer.state_shapes(model.trainable_weights)) > 2:
-            warnings.warn(  # of an optimizer of before 2.11, which a .keras file may hold
+            warnings.warn(  # for an optimizer from before 2.11, which a .keras file may hold
                 f"{file.source} keeps no state of its optimizer, which starts anew.", stacklevel=4
             )
         return
@@ -299,7 +299,7 @@ def read_optimizer(model: Any, file: hdf5.Group, old: bool = False) -> None:
         return group.array(str(index - (old and index > 1)), shape, who)
 
     if old and isinstance(model.optimizer, SGD) and not model.optimizer.momentum:
-        count = min(count, 1)  # Keras 2 keeps momenta that are not used
+        count = min(count, 1)  # Keras 2 keeps unused momenta
     read_state(model, file.source, count + old, read)
 
 
@@ -310,7 +310,8 @@ def read_state(
 
     A state that does not fit (because other layers were trainable) is left out with a warning, as
     in Keras; `read` reports that by a `MismatchError`. A state of only two arrays, count of steps
-    and learning rate, is of an optimizer that has made no step, unless it has no slots.
+    and learning rate, belongs to an optimizer that has made no step, unless the optimizer has no
+    slots.
     """
     if isinstance(model.optimizer, KeptOptimizer):
         return  # it has no state
@@ -324,7 +325,7 @@ def read_state(
                 f"{model.label}'s {type(model.optimizer).__name__} has {len(expected)} arrays. "
                 f"{source} has {count}."
             )
-        # All are read before memory is taken for them: a file without them cannot take any.
+        # All arrays are read before the state is allocated: a file without them cannot use memory.
         arrays = [read(i, shape, name) for i, (name, shape) in enumerate(expected)]
     except MismatchError as error:
         warnings.warn(

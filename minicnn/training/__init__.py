@@ -1,6 +1,6 @@
 """`compile`, `fit`, `evaluate`, `predict`: Keras's training loop, in the open.
 
-Each file adds to the class of the file before it:
+Each file extends the class of the file before it:
 
     compiling     an optimizer, a loss, metrics
     step          one step: forward, loss, backward, optimizer

@@ -1,9 +1,9 @@
-"""Makes batches `(x, y, sample_weight)` of what a user passes to `fit`, `evaluate` or `predict`.
+"""Makes batches `(x, y, sample_weight)` from the arguments of `fit`, `evaluate` or `predict`.
 
 There are four kinds of data: arrays, which are cut into batches; a sequence (`__len__` and
 `__getitem__`, such as a directory iterator or a `keras.utils.PyDataset`), read by index; an
-iterable that can be read again and again (such as an `ImageDataset`); and a generator, which is
-read on from epoch to epoch.
+iterable that can be read again and again (such as an `ImageDataset`); and a generator, which
+continues from epoch to epoch.
 """
 
 import math
@@ -19,7 +19,7 @@ Array = np.ndarray
 
 
 class Batch(NamedTuple):
-    """What one step takes: inputs, targets, and a weight for each example (or None)."""
+    """The data of one step: inputs, targets, and a weight for each example (or None)."""
 
     x: Any
     y: Any = None
@@ -27,7 +27,7 @@ class Batch(NamedTuple):
 
 
 class Columns(list[Any]):
-    """Targets, or weights of examples: an array for each output of a model, or None."""
+    """Targets, or weights of examples: for each output of a model an array, or None."""
 
 
 def _may_be_column(value: Any) -> bool:
@@ -43,8 +43,8 @@ def columns_of(
     """Return targets or weights of examples for several outputs.
 
     They are given in a list in the outputs' order, or in a dict under their `names`. Targets may
-    leave out outputs without a loss. One array of weights is for all outputs. Raises `ValueError`
-    for anything else.
+    leave out outputs without a loss. A single array of weights applies to all outputs. Raises
+    `ValueError` for anything else.
     """
     if column is None or isinstance(column, Columns):
         return column
@@ -78,7 +78,7 @@ class Batches:
         raise NotImplementedError
 
     def on_epoch_begin(self) -> None:
-        """Prepare; called before each epoch's first batch, in `evaluate` and `predict`, too."""
+        """Prepare; called before each epoch's first batch, also in `evaluate` and `predict`."""
 
     def on_epoch_end(self) -> None:
         """Clean up; called after each epoch's last batch."""
@@ -104,7 +104,7 @@ class Batches:
         raise NotImplementedError
 
     def catch_up(self, twin: "Batches") -> None:
-        """Continue where the twin that `with_features` made has come to."""
+        """Continue where the twin that `with_features` made has stopped."""
 
 
 class ArrayBatches(Batches):
@@ -209,8 +209,8 @@ class SequenceBatches(_DataBatches):
         if self.shuffle:
             order = seeding.default_generator().permutation(self.steps or 0)
         with ThreadPoolExecutor(1, thread_name_prefix="minicnn-batches") as thread:
-            # A loop that stops early still waits for the batch under way: reading it may change the
-            # data (a shuffle, a count of batches), which must not depend on who was faster.
+            # A loop that stops early still waits for the batch that is being read: reading may
+            # change the data (a shuffle, a count of batches), which must not depend on timing.
             coming = thread.submit(self.data.__getitem__, int(order[0]))
             for following in [*order[1:], None]:
                 batch = coming.result()
@@ -266,8 +266,9 @@ class LimitedBatches(Batches):
     """Another object's batches, `steps` per epoch; each epoch starts where the last one stopped.
 
     An epoch ends where the other's batches end, as in Keras: with 6 batches, `steps=4` makes epochs
-    of 4, 2, 4, 2, … steps, and `steps=20` epochs of 6. The other's own epoch, with `on_epoch_begin`
-    and `on_epoch_end`, lasts from its first batch to its last one, or until no more are read.
+    of 4, 2, 4, 2, … steps, and `steps=20` epochs of 6. The other object's own epoch, with
+    `on_epoch_begin` and `on_epoch_end`, lasts from its first batch to its last, or until no more
+    are read.
     """
 
     def __init__(self, batches: Batches, steps: int) -> None:
@@ -327,7 +328,7 @@ class LimitedBatches(Batches):
 
 
 def as_batch(item: Any) -> Batch:
-    """Make a batch of what a sequence or generator yields: x, (x, y) or (x, y, sample_weight)."""
+    """Make a batch from an item of a sequence or generator: x, (x, y) or (x, y, sample_weight)."""
     if isinstance(item, (tuple, list)):
         if not 1 <= len(item) <= 3:
             raise ValueError(
@@ -338,7 +339,7 @@ def as_batch(item: Any) -> Batch:
 
 
 def batch_of(x: Any, y: Any = None, sample_weight: Any = None) -> Batch:
-    """Return a batch; take y and sample_weight out of a list that holds them for one output."""
+    """Return a batch; take y and sample_weight out of a list with one output's array."""
     if isinstance(y, Columns):
         return Batch(x, y, sample_weight)
     if isinstance(y, (list, tuple)) or isinstance(sample_weight, (list, tuple)):
@@ -368,8 +369,8 @@ def make_batches(
 ) -> Batches:
     """Return the right kind of `Batches` for `x`.
 
-    Raises `TypeError` for data of none of the four kinds, and `ValueError` for arrays of different
-    lengths, for empty data, and for `y` next to data that contain their own.
+    Raises `TypeError` for data of another kind, and `ValueError` for arrays of different lengths,
+    for empty data, and for `y` beside data that contain targets.
     """
     for argument, value in (("batch_size", batch_size), ("steps", steps)):
         if value is not None and (not isinstance(value, (int, np.integer)) or value < 1):

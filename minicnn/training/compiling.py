@@ -10,25 +10,25 @@ from minicnn.graph import Network
 from minicnn.layers import carried
 from minicnn.training.outputs import Output, by_name, described, is_named, outputs_of
 
-# Methods of Keras's that a model of one's own may define, and that training here does not call.
+# Keras's methods that a user's model may define, and that training here does not call.
 _STEPS = ("compute_loss", "compute_metrics", "predict_step", "test_step", "train_step")
 
 
 @dataclass
 class Compiled:
-    """What `compile` received, and what has come of it since."""
+    """What `compile` received, and the state of training since."""
 
     optimizer: optimizers.Optimizer
     outputs: list[Output]
     flags: dict[str, Any]
     loss_mean: metrics_module.Mean = field(default_factory=lambda: metrics_module.Mean(name="loss"))
-    told: set[str] = field(default_factory=set)  # doubts of which `fit` and `evaluate` have warned
+    told: set[str] = field(default_factory=set)  # doubts that `fit` or `evaluate` has told
     warned_of_lacking: set[bool] = field(default_factory=set)
-    optimizer_is_ours: bool = False  # whether it has trained this model since then
+    optimizer_is_ours: bool = False  # whether the optimizer has trained this model since then
 
     @property
     def has_loss(self) -> bool:
-        """Whether any output has a loss."""
+        """Return whether any output has a loss."""
         return any(output.loss is not None for output in self.outputs)
 
 
@@ -39,7 +39,7 @@ class Compiling(Network):
 
     @property
     def compiled(self) -> bool:
-        """Whether `compile` was called."""
+        """Return whether `compile` was called."""
         return self.compiled_with is not None
 
     def _as_compiled(self, what: str) -> Compiled:
@@ -58,7 +58,7 @@ class Compiling(Network):
         compiled.optimizer, compiled.optimizer_is_ours = optimizers.get(value), False
 
     def resume_optimizer(self) -> None:
-        """Let the optimizer continue with this model's weights, which it has trained before."""
+        """Let the optimizer continue with this model's weights, which it trained before."""
         if self.compiled_with is not None:
             self.compiled_with.optimizer_is_ours = True
 
@@ -71,7 +71,7 @@ class Compiling(Network):
         outputs = self._as_compiled("loss").outputs
         if len(outputs) > 1:
             raise AttributeError(
-                f"{self.label} has {len(outputs)} outputs, each with a loss of its own."
+                f"{self.label} has {len(outputs)} outputs, each with its own loss."
             )
         found = outputs[0].loss
         if found is None:
@@ -79,7 +79,7 @@ class Compiling(Network):
         return found
 
     def lacking_in_training(self, penalties: bool) -> str:
-        """Say what the model's file asks for in training (or in the loss) and minicnn lacks."""
+        """Return what the model's file asks for in training (or in the loss) and minicnn lacks."""
         return carried.described(self.lacking(learning=True, penalties=penalties))
 
     def compile(
@@ -97,21 +97,21 @@ class Compiling(Network):
     ) -> None:
         """Set how to train: an optimizer, a loss, and metrics to watch; objects or Keras's names.
 
-        A metric may also be a function of (y_true, y_pred). `weighted_metrics` are metrics that the
-        weights of examples (`sample_weight`, `class_weight`) count for, too.
+        A metric may also be a function of (y_true, y_pred). `weighted_metrics` are metrics that
+        also use the weights of examples (`sample_weight`, `class_weight`).
 
         A model with several outputs takes one loss for all of them, a list in their order, or a
         dict under their names (`model.target_names`); None leaves an output without a loss. The
-        loss is the sum of them all, each multiplied by its `loss_weights`; the logs also have each
-        one by itself, without that weight, as "NAME_loss". Metrics are in such a list or dict, too,
-        and are called "NAME_accuracy" in the logs.
+        loss is the sum of all, each multiplied by its `loss_weights`; the logs also have each loss
+        by itself, without that weight, as "NAME_loss". Metrics are in such a list or dict, too, and
+        are called "NAME_accuracy" in the logs.
 
-        An optimizer serves one model: the first step raises a `ValueError` if it has trained
-        weights other than those to be trained now, as in Keras. Layers that are unfrozen later,
-        without another `compile`, learn from then on; Keras on TensorFlow does not notice them.
+        An optimizer serves one model: as in Keras, the first step raises a `ValueError` if it has
+        trained other weights before. Layers that are unfrozen later, without another `compile`,
+        learn from then on; Keras on TensorFlow does not notice them.
 
-        `run_eagerly`, `jit_compile` and `auto_scale_loss` (of float16) are Keras's, and change
-        nothing here: Python calls each layer, whose kernels are compiled. A file keeps the first
+        `run_eagerly`, `jit_compile` and `auto_scale_loss` (for float16) are Keras's, and have no
+        effect here: Python calls each layer, whose kernels are compiled. A file keeps the first
         two.
 
         Raises `ValueError` for an unknown name, listing those that are known, for lists and dicts
@@ -135,7 +135,7 @@ class Compiling(Network):
         if repeated:
             raise ValueError(
                 f"{self.label} has several outputs of the name {repeated[0]!r}; to train it, each "
-                "needs a name of its own."
+                "needs its own name."
             )
         # All are looked up before one is set, so that an error leaves the model as it was.
         found_optimizer = optimizers.get(optimizer)
@@ -197,7 +197,7 @@ class Compiling(Network):
             self.optimizer.check_ready()
 
     def _warn_of_lacking(self, penalties: bool = False) -> None:
-        """Warn once after each `compile` of what Keras would have trained, or evaluated, with."""
+        """Warn once after each `compile` about settings that Keras would have applied."""
         warned = self._as_compiled("optimizer").warned_of_lacking
         if penalties in warned:
             return

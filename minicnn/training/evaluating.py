@@ -1,4 +1,4 @@
-"""`evaluate` and `predict`: the network computes batch by batch and does not learn."""
+"""`evaluate` and `predict`, in which the network computes batch by batch and does not learn."""
 
 import warnings
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from minicnn.training.step import Stepping
 
 
 class Evaluating(Stepping):
-    """A network that reads data: its inputs, its targets, and their weights."""
+    """A network that reads data: inputs, targets, and weights."""
 
     stop_evaluating = False  # a callback sets this to end after the current batch
     stop_predicting = False
@@ -171,6 +171,6 @@ def listed(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:
 
 
 def close_bars(events: CallbackList) -> None:
-    """Close progress bars: an open one would go on drawing over an error message."""
+    """Close progress bars: an open bar would draw over an error message."""
     for callback in events.callbacks:
         getattr(callback, "_close", lambda: None)()

@@ -1,9 +1,9 @@
-"""Computes once what does not change from epoch to epoch: the outputs of a frozen base.
+"""Computes the outputs of a frozen base only once, because they are the same in each epoch.
 
 In transfer learning the base takes nearly all of the time, and it computes the same for an image in
-each epoch, as long as nothing random (augmentation, dropout, learning) is before it or in it. So
-`fit` computes these *features* once, and trains what follows on them; the numbers are the same.
-Validation does so even with augmentation, which leaves its images as they are.
+each epoch, as long as nothing random (augmentation, dropout) or learning is before it or in it. So
+`fit` computes these *features* once, and trains the layers after them; the numbers are the same.
+Validation does so even with augmentation, which does not change its images.
 """
 
 import hashlib
@@ -26,10 +26,10 @@ _LOOKED_AT = 2**26  # bytes of images that are compared before each epoch
 
 
 class Source(NamedTuple):
-    """What training or validation reads, and the part of the model that runs on it.
+    """The data that training or validation reads, and the part of the model that runs on them.
 
-    `given` are the user's batches. `names` are those of the layers that are computed once, and
-    `digest` is that of their weights and images.
+    `given` are the user's batches. `names` are the layers that are computed once, and `digest` is
+    the digest of their weights and images.
     """
 
     given: Batches
@@ -40,9 +40,9 @@ class Source(NamedTuple):
 
 
 def digest(body: Network, batches: Batches) -> bytes:
-    """Return bytes that are others as soon as a weight of the body is, or arrays of images are.
+    """Return bytes that change as soon as a weight of the body or an array of images changes.
 
-    Of arrays above 64 MB only every second, third, … image counts, so that this takes no time.
+    In arrays above 64 MB only every second, third, … image counts, to save time.
     """
     found = hashlib.blake2b()
     for weight in body.weights:
@@ -62,7 +62,7 @@ def digest(body: Network, batches: Batches) -> bytes:
 
 
 def pay(batches: Batches, passes: int) -> bool:
-    """Return whether `passes` over the batches read more of them than there are."""
+    """Return whether `passes` over the batches read some examples more than once."""
     whole = batches.batches if isinstance(batches, LimitedBatches) else batches
     if batches.steps is None or whole.steps is None:
         return passes > 1

@@ -1,8 +1,8 @@
-"""What each output of a model learns from: a loss with its weight, and metrics to watch.
+"""Each output of a model has a loss with its weight, and metrics to watch.
 
 `compile` takes losses and metrics in Keras's forms: one loss for all outputs, a list in the order
-of the outputs, or a dict under their names, which are those of the layers that compute them. So it
-is for targets and weights of examples in `fit`, too.
+of the outputs, or a dict under their names, which are the names of the layers that compute them.
+The same holds for targets and weights of examples in `fit`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +16,7 @@ from minicnn._support.settings import plain_throughout
 
 @dataclass
 class Output:
-    """What one output learns from; `name` is "" if the model has no other output."""
+    """The loss and metrics of one output; `name` is "" if the model has no other output."""
 
     name: str
     loss: losses.Loss | None
@@ -43,7 +43,7 @@ class Output:
         )
 
     def watched(self) -> tuple[list[metrics_module.Metric], list[metrics_module.Metric]]:
-        """Return the metrics and the weighted ones, or those that would be made of their names."""
+        """Return the metrics and the weighted metrics, or those that their names would give."""
         if self.metrics is not None:
             return self.metrics, self.weighted_metrics
         plain, weighted = self.metric_identifiers, self.weighted_identifiers
@@ -56,14 +56,14 @@ class Output:
 
 
 def as_metric(identifier: Any) -> metrics_module.Metric:
-    """Return the metric, before the targets are known; raise a `ValueError` if there is none."""
+    """Return the metric before the targets are known, or raise a `ValueError` if there is none."""
     return metrics_module.get(identifier, (1, 2), (1, 2))
 
 
 def by_name(outputs: list[Output]) -> dict[str, metrics_module.Metric]:
-    """Return the metrics under their names in the logs, as Keras tells those of one name apart.
+    """Return the metrics under their names in the logs, with Keras's rules for equal names.
 
-    Several losses come first, by themselves. A weighted metric whose name is taken is called
+    If there are several losses, they come first. A weighted metric whose name is taken is called
     "weighted_…"; others get a number.
     """
     found: dict[str, metrics_module.Metric] = {}
@@ -112,7 +112,7 @@ def outputs_of(
 
 
 def is_named(value: Any) -> bool:
-    """Return whether this is a dict under the outputs' names, and no description of one loss."""
+    """Return whether this is a dict under the outputs' names, not the description of one loss."""
     return isinstance(value, Mapping) and "class_name" not in value
 
 
@@ -122,7 +122,7 @@ def is_list(value: Any) -> bool:
 
 
 def _for_each(names: list[str], value: Any, argument: str) -> list[Any]:
-    """Return the entries of a list or dict in the outputs' order; anything else counts for all."""
+    """Return the entries of a list or dict in the outputs' order; anything else applies to all."""
     if is_named(value):
         # The names of a Sequential's output are not known before it is built.
         if set(value) != set(names) and (len(value) != 1 or names != [""]):
@@ -143,7 +143,7 @@ def _for_each(names: list[str], value: Any, argument: str) -> list[Any]:
 def _weights(names: list[str], loss: Any, loss_weights: Any) -> list[float | None]:
     if loss_weights is None:
         return [None] * len(names)
-    loss_weights = plain_throughout(loss_weights)  # an array is as good as a list
+    loss_weights = plain_throughout(loss_weights)  # an array works like a list
     if len(names) > 1 and is_list(loss_weights) + is_named(loss_weights) == 0:
         raise ValueError(
             f"compile expects loss_weights for each of {len(names)} outputs, {names}. "
@@ -181,7 +181,7 @@ def _metrics_for_each(names: list[str], metrics: Any, argument: str) -> list[lis
 
 
 def _flat(metrics: Any) -> list[Any]:
-    """Return all that is in lists and dicts."""
+    """Return all items of nested lists and dicts."""
     if metrics is None:
         return []
     if is_named(metrics):
@@ -192,7 +192,7 @@ def _flat(metrics: Any) -> list[Any]:
 
 
 def _checked(identifiers: Iterable[Any]) -> list[Any]:
-    """Return names as they are and all else as objects; an unknown one is a `ValueError` now."""
+    """Return names as they are, anything else as objects; `ValueError` if one is unknown."""
     found = [m if isinstance(m, str) else as_metric(m) for m in identifiers]
     for identifier in found:
         as_metric(identifier)

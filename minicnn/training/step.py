@@ -28,12 +28,12 @@ Array = np.ndarray
 class LossOfPass(NamedTuple):
     """A loss, its value, and what `backward(loss.backward(cache), tape, at_logits=…)` needs.
 
-    Of several outputs each has one, in which its loss weight is a factor of value and cache.
+    Each of several outputs has one, whose loss weight is a factor of value and cache.
     """
 
     loss: losses.Loss
     targets: Array
-    value: float  # without `penalty`, what regularizers add
+    value: float  # without `penalty`, which regularizers add
     cache: dict[str, Any]
     at_logits: bool
     penalty: float
@@ -148,7 +148,7 @@ class Stepping(Compiling):
         return LossOfOutput(loss, float(np.mean(value)), cache, z is not None)
 
     def penalty(self, tape: Tape | None) -> float:
-        """Return what regularizers add to the loss: of weights, and of the outputs in this pass."""
+        """Return what regularizers of weights, and of the outputs in this pass, add to the loss."""
         return sum(self.losses) + (0.0 if tape is None else tape.activity_penalty())
 
     def _warn(
@@ -160,7 +160,7 @@ class Stepping(Compiling):
         at_logits: bool,
         number: int,
     ) -> None:
-        """Warn of what can be computed but is probably a mistake, once for each `compile`."""
+        """Warn about probable mistakes that can still be computed, once for each `compile`."""
         outputs = [] if self.compiled_with is None else self.compiled_with.outputs
         ours = any(loss is output.loss for output in outputs)
         told = self.compiled_with.told if self.compiled_with is not None and ours else set()
@@ -185,13 +185,13 @@ class Stepping(Compiling):
     def loss_of_pass(
         self, y: Any, y_pred: Array, tape: Any, loss: Any = None, sample_weight: Any = None
     ) -> "LossOfPass":
-        """Return how wrong the pass was, as `fit` computes it; `loss` replaces the compiled one.
+        """Return the loss of the pass, as `fit` computes it; `loss` replaces the compiled loss.
 
         Raises `ValueError` without a loss, and for targets that do not fit.
         """
         if isinstance(y_pred, list):
             raise ValueError(
-                f"{self.label} has {len(y_pred)} outputs, each with a loss of its own; this is for "
+                f"{self.label} has {len(y_pred)} outputs, each with its own loss; this is for "
                 "a model with one."
             )
         if loss is None and (self.compiled_with is None or not self.compiled_with.has_loss):
@@ -208,7 +208,7 @@ class Stepping(Compiling):
     def losses_of_pass(
         self, y: Any, y_pred: Any, tape: Any, loss: Any = None, sample_weight: Any = None
     ) -> list[LossOfPass | None]:
-        """Return how wrong each output was, None for one without a loss; `fit` adds them up.
+        """Return the loss of each output, None for one without a loss; `fit` adds them up.
 
         `loss` replaces what was compiled: for several outputs a list or a dict, as in `compile`,
         or `Output`s. Raises what `loss_of_pass` raises.
@@ -238,7 +238,7 @@ class Stepping(Compiling):
     def _share_of(
         self, output: Output, y: Any, y_pred: Array, tape: Any, sample_weight: Any, number: int
     ) -> LossOfPass | None:
-        """Return what this output's loss is in the sum."""
+        """Return this output's share in the sum of losses."""
         if output.loss is None:
             return None
         t = self._targets(y, y_pred, output.name)
@@ -251,7 +251,7 @@ class Stepping(Compiling):
 
     @staticmethod
     def dy_of_pass(found: list[LossOfPass | None], y_pred: Any) -> tuple[Any, list[bool]]:
-        """Return `(dy, at_logits)`, as `backward` takes them, of what `losses_of_pass` found."""
+        """Return `(dy, at_logits)` for `backward` from the result of `losses_of_pass`."""
         ys = y_pred if isinstance(y_pred, list) else [y_pred]
         dys = [
             np.zeros_like(y) if one is None else one.loss.backward(one.cache)
@@ -261,7 +261,7 @@ class Stepping(Compiling):
         return dys if len(dys) > 1 else dys[0], at_logits
 
     def _targets(self, y: Any, y_pred: Any, name: str = "") -> Array:
-        """Return the targets of an output as its loss takes them; `name` if there are several."""
+        """Return the targets of an output as its loss takes them; messages use `name`, if any."""
         if y is None:
             of = f" of output {name!r}" if name else ""
             raise ValueError(f"{self.label} needs targets y{of} to train or to be evaluated.")
@@ -331,7 +331,7 @@ class Stepping(Compiling):
         return column[names[0]]
 
     def _with_loss(self) -> list[bool]:
-        """Return for each output whether it has a loss; all have one before `compile`."""
+        """Return for each output whether it has a loss; before `compile`, True for all."""
         if self.compiled_with is None:
             return [True] * len(self.target_names)
         return [output.loss is not None for output in self.compiled_with.outputs]

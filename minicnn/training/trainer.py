@@ -29,11 +29,11 @@ from minicnn.training.batches import (
 )
 from minicnn.training.evaluating import Evaluating, close_bars, listed, warn_of_early_end
 
-FAR = 1_000  # for a cross-entropy: guessing among a thousand classes costs 7
+FAR = 1_000  # for a cross-entropy; guessing among a thousand classes costs 7
 
 
 class Trainer(Evaluating):
-    """A network that learns; `Model` adds how it is made and saved."""
+    """A network that learns; `Model` adds construction and saving."""
 
     stop_training = False  # a callback sets this: no further batch, no further epoch
     first_epoch = 0  # of the last `fit`; a callback may set it when training begins
@@ -63,30 +63,30 @@ class Trainer(Evaluating):
 
         Args:
             x, y: arrays with one entry per example; or x alone as a sequence or iterable of batches
-                (x, y) or (x, y, sample_weight), or a generator of them. Arrays may be in a list, or
-                in a dict under the names of the inputs and of the outputs, as they must be for
-                several; for one, a list may also hold examples. Images (n, h, w) fit an input
-                (h, w, 1), numbers (n,) an input (1,).
+                (x, y) or (x, y, sample_weight), or a generator of them. Several inputs or outputs
+                need a list of arrays, or a dict under their names; for one, both are also allowed,
+                and a list may hold examples. Images (n, h, w) fit an input (h, w, 1), numbers (n,)
+                an input (1,).
             batch_size: examples per step, for arrays; by default 32.
             epochs, initial_epoch: trains epochs `initial_epoch` … `epochs - 1`.
             verbose: see `minicnn.callbacks.progress_for`.
-            validation_split: the last share of the arrays, before shuffling, is for validation.
+            validation_split: the share of the arrays, from their end before shuffling, for
+            validation.
             validation_data: (x, y), (x, y, sample_weight), or anything that x may be.
             shuffle: new order of examples (arrays) or of batches (sequences) in each epoch.
             class_weight, sample_weight: weights for each example's loss; sample_weight may be a
                 list or a dict for several outputs, or one array for all of them.
             steps_per_epoch, validation_steps: the largest number of batches in an epoch; needed for
                 a generator that never ends. Each epoch of training starts where the last one
-                stopped, each validation starts anew. An epoch ends where the data end, with a
+                stopped, each validation starts anew. An epoch ends when the data end, with a
                 warning if that is early.
-            validation_freq: validate after every so many epochs.
+            validation_freq: validate once in this many epochs.
             reuse_features: compute the layers before the first one that learns only once, if they
                 and the images are the same in each epoch (`features.py`): arrays, `flow`,
                 `flow_from_directory` and `image_dataset_from_directory` without augmentation. The
-                numbers are the same; `history.computed_once` names the layers. An epoch before
-                which a callback has changed the weights of these layers, unfrozen some, or changed
-                an array of images, computes all layers, as do the epochs after it. A callback must
-                not change files.
+                numbers are the same; `history.computed_once` names the layers. If a callback
+                changes the weights of these layers, unfreezes some, or changes an array of images,
+                all layers are computed from the next epoch on. A callback must not change files.
 
         Returns:
             `History`: `history.history` maps "loss", "accuracy", "val_loss", … to a list.
@@ -121,7 +121,7 @@ class Trainer(Evaluating):
             self._check_validation(validation)
         history = History()
         events = self._callbacks(
-            # Last, as in Keras: what other callbacks add to the logs is history, too.
+            # Last, as in Keras, so that the history includes what other callbacks add to the logs.
             [*listed(callbacks), history],
             verbose,
             {"epochs": epochs, "steps": training.steps, "verbose": verbose},
@@ -180,8 +180,8 @@ class Trainer(Evaluating):
     ) -> features.Source:
         """Return batches of features and the part of the model that follows, if possible.
 
-        Otherwise, and if `passes` over the batches read no example twice, return the batches and
-        the model as they are. Nothing is printed of the layers that the user was `told` of.
+        Otherwise, or if `passes` over the batches read no example twice, return the batches and the
+        model as they are. Layers that the user was `told` about are not printed again.
         """
         parts = self._parts(training) if features.pay(batches, passes) else None
         count = batches.example_count() or 0
@@ -206,11 +206,11 @@ class Trainer(Evaluating):
         )  # fmt: skip
 
     def _parts(self, training: bool) -> FeatureSplit | None:
-        """Return what is computed once, and what is not; what training repeats, validation does."""
+        """Return the parts that are computed once, and in each epoch, in training or validation."""
         return self.split_at_features(training) or (None if training else self.split_at_features())
 
     def _current(self, source: features.Source, training: bool) -> features.Source:
-        """Return the source, or that of the whole model if its features are no longer true.
+        """Return the source, or the whole model's source if the features are no longer valid.
 
         A callback may have unfrozen layers that were computed once, or changed their weights or
         the images.
@@ -262,7 +262,7 @@ class Trainer(Evaluating):
         return logs
 
     def _warn_of_loss(self, logs: Mapping[str, float]) -> None:
-        """Warn of a loss that shows a mistake, and say where to look for it."""
+        """Warn about a loss that shows a mistake, and say where to look for it."""
         name, loss = "loss", logs["loss"]
         if loss <= FAR and "val_loss" in logs:
             name, loss = "validation loss", logs["val_loss"]
@@ -276,7 +276,7 @@ class Trainer(Evaluating):
             warnings.warn(
                 f"{self.label}: the {name} is above {FAR:,}, and guessing costs only log(classes). "
                 "Are the pixels scaled, in each generator (rescale, preprocess_input)? "
-                "minicnn.explain.health(model, x, y) looks at it.",
+                "minicnn.explain.health(model, x, y) helps to find the cause.",
                 stacklevel=3,
             )
 
@@ -292,7 +292,7 @@ class Trainer(Evaluating):
         return make_batches(data, steps=steps)
 
     def _check_validation(self, validation: Batches) -> None:
-        """Raise now, not after the first epoch, if arrays have targets that do not fit."""
+        """Raise an error now, not after the first epoch, if arrays have targets that do not fit."""
         arrays = validation.batches if isinstance(validation, LimitedBatches) else validation
         if not isinstance(arrays, ArrayBatches):
             return
@@ -300,7 +300,7 @@ class Trainer(Evaluating):
             raise ValueError(f"{self.label} needs targets y in validation_data: pass (x, y).")
         sizes = [symbol.shape[1:] for symbol in self.graph.outputs] if self.built else [(None,)]
         if any(None in size for size in sizes):
-            return  # only the data will tell
+            return  # only the data will show
         outputs = self._as_compiled("loss").outputs
         for batch in itertools.islice(arrays.epoch(), validation.steps):
             count = len(flat(batch.y)[0])

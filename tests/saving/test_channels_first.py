@@ -268,7 +268,7 @@ def test_a_change_in_the_order_of_layers_is_refused() -> None:
     a, b = k.ReLU()(a), k.PReLU(shared_axes=[2, 3])(b)
     ends = [k.Conv2D(3, 1, data_format=FIRST, name=name)(x) for name, x in (("c", a), ("d", b))]
     model = keras.Model(inputs, k.Add()(ends))
-    with pytest.raises(ValueError, match=r"come in another order, by which files find weights"):
+    with pytest.raises(ValueError, match=r"come in another order, and files find weights"):
         models.from_keras(model)
 
 

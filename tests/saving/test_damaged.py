@@ -39,8 +39,8 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "config nests deep": ({"config_json": b"[" * 100_000}, "config.json"),
     "config is empty": ({"config_json": b"{}"}, "class None, which minicnn does not have"),
     "config is of something else": ({"config_json": b'{"class_name": 3, "config": 4}'}, "class 3"),
-    "weights are no HDF5": ({"model_weights_h5": b"\x89HDF nonsense"}, "no HDF5 file"),
-    "weights are empty": ({"model_weights_h5": b""}, "no HDF5 file"),
+    "weights are no HDF5": ({"model_weights_h5": b"\x89HDF nonsense"}, "not an HDF5 file"),
+    "weights are empty": ({"model_weights_h5": b""}, "not an HDF5 file"),
     "a Lambda": ({"config_json": python_lambda}, "Lambda"),
     "an unknown layer": ({"config_json": with_layer(class_name="LSTM")}, "LSTM"),
     "a module as class": ({"config_json": with_layer(class_name="os.system")}, "os.system"),
@@ -206,7 +206,7 @@ def test_what_a_file_holds_counts_not_its_name(tmp_path: Path) -> None:
         other.load_weights(tmp_path / name)
         for found, wanted in zip(other.get_weights(), model.weights, strict=True):
             np.testing.assert_array_equal(found, wanted.value)
-    with pytest.raises(ValueError, match="holds weights without the model"):
+    with pytest.raises(ValueError, match="holds weights without a model"):
         models.load_model(tmp_path / "w.keras")
 
 

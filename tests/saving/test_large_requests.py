@@ -190,7 +190,7 @@ def test_what_is_stored_once_is_not_read_a_hundred_times(tmp_path: Path) -> None
         for i in range(1, 100):
             file[f"layers/dense_{i}"] = file["layers/dense"]
     before = model.get_weights()
-    with pytest.raises(ValueError, match=r"m\.weights\.h5.* asks for more than it can hold"):
+    with pytest.raises(ValueError, match=r"m\.weights\.h5.* requests more than it can hold"):
         model.load_weights(path)
     assert_same_weights(model, before)
 

@@ -322,7 +322,7 @@ REFUSED: list[tuple[Any, str]] = [
     (lambda: fork().fit(X, Y, validation_data=(X, Y["a"])), "Received ndarray"),
     (lambda: fork().fit(X, Y, validation_data=(X, [Y["a"], np.ones((2, 2))])), "y_true.shape"),
     (lambda: fork().fit(X, Y, sample_weight=[np.ones(2)] * 3), "sample_weight to be a list"),
-    (lambda: fork().loss, "2 outputs, each with a loss of its own"),
+    (lambda: fork().loss, "2 outputs, each with its own loss"),
     (lambda: fork().trace(X, Y["a"]), "y to be a list of arrays, or a dict, for the outputs"),
     (lambda: minicnn.explain.gradcheck(fork(), X, Y["a"]), "y to be a list of arrays, or a dict"),
 ]
