@@ -50,6 +50,7 @@ class GraphLayer(Layer):
 
     training_by_default = None  # each of its layers decides
     is_network = True
+    untracked: tuple[str, ...] = ("_graph", "stands_for")
     nesting = 1  # how many networks deep it is, counting itself
     fixed = False
 
@@ -75,7 +76,7 @@ class GraphLayer(Layer):
             super().__setattr__(name, value)
         else:
             if self.calls:
-                called.check_name(type(self).__name__, name)
+                called.check_attribute(self, name, value)
             object.__setattr__(self, name, value)
 
     @classmethod

@@ -41,6 +41,8 @@ class FeatureSplit(NamedTuple):
 class Network(GraphLayer):
     """Layers that compute together: what `Model` does, apart from training and files."""
 
+    untracked: tuple[str, ...] = ("_forms", "_largest", "_programs")
+
     def __init__(self, graph: Graph | None, ends: Ends = SINGLE, **options: Any) -> None:
         self._forms: dict[bool, _Form] = {}  # for inference and for training
         self._programs: Programs | None = None

@@ -207,7 +207,7 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if self.calls:
-            called.check_name(type(self).__name__, name)
+            called.check_attribute(self, name, value)
         changes.count += 1
         super().__setattr__(name, value)
 

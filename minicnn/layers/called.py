@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 
 from minicnn._support.settings import parameters_of
-from minicnn.layers import calling
+from minicnn.layers import calling, tracking
 from minicnn.layers.calling import CallCache
 from minicnn.layers.symbols import KerasTensor, Node, is_symbolic
-from minicnn.layers.tracking import tracked
 from minicnn.layers.weights import WithWeights
 
 Array = np.ndarray
@@ -30,7 +29,7 @@ class Called:
 
     def sublayers(self) -> Iterator[tuple[str, Any]]:
         """Yield the layers in its attributes, each with its path, such as "blocks/dense_1"."""
-        return tracked(self, WithWeights)
+        return tracking.tracked(self, WithWeights)
 
     # -- running -----------------------------------------------------------------------------------
 
@@ -156,7 +155,7 @@ _TAKEN = frozenset(
         *("metrics_by_name", "output_names", "params", "penalizes_outputs", "penalty"),
         *("penalty_settings", "program", "ready_for", "require_graph", "resume_optimizer", "run"),
         *("run_for_loss", "run_for_training", "serialize", "split_at_features", "sublayers"),
-        *("target_names", "trace", "trainable_variables_by_name", "trial"),
+        *("target_names", "trace", "trainable_variables_by_name", "trial", "untracked"),
     ]
 )
 
@@ -168,6 +167,12 @@ def check_name(who: str, name: str) -> None:
             f"{who} cannot define {name} itself: minicnn uses that name for a "
             f"method of layers and models. Choose another, such as {name}_."
         )
+
+
+def check_attribute(owner: Any, name: str, value: Any) -> None:
+    """Raise an `AttributeError` for an attribute that minicnn needs itself, given this value."""
+    check_name(type(owner).__name__, name)
+    tracking.check_attribute(owner, name, value, WithWeights)
 
 
 def adopt(kind: Any, methods: type = Called) -> None:

@@ -41,6 +41,7 @@ class OnLines(Layer):
 
     input_rank = 3
     kind: ClassVar[type[Layer]]  # of `image`
+    untracked: tuple[str, ...] = ("_image",)
     bias: Variable | None = None
     _image_class: ClassVar[Any]
     _names: ClassVar[tuple[str, ...]]  # of the arguments

@@ -6,25 +6,37 @@
 The paths are those of Keras's files: in a list or dict, a layer has its class in snake case.
 """
 
+import functools
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from minicnn._support.settings import snake_case
 
-# minicnn's own attributes that hold layers, or a lot of other objects.
-_OURS = {
-    *("_body", "_chain", "compiled_with", "_forms", "_graph", "_image", "_largest", "_programs"),
-    *("carried", "_given", "history", "metadata", "nodes", "stands_for", "weights_list"),
-}
+
+@functools.cache
+def attributes_of_minicnn(kind: type) -> frozenset[str]:
+    """Return the attributes in which minicnn keeps things of its own, as `untracked` names them."""
+    return frozenset(name for cls in kind.__mro__ for name in vars(cls).get("untracked", ()))
 
 
 def tracked(owner: Any, kind: type) -> Iterator[tuple[str, Any]]:
     """Yield the path and the layer, an instance of `kind`, for each layer in an object, once."""
     met = {id(owner)}
     for name, value in vars(owner).items():
-        if name not in _OURS:
+        if name not in attributes_of_minicnn(owner.__class__):
             yield from _within(name, value, kind, met)
+
+
+def check_attribute(owner: Any, name: str, value: Any, kind: type) -> None:
+    """Raise an `AttributeError` if layers would be hidden where minicnn keeps what it needs."""
+    if name not in attributes_of_minicnn(owner.__class__):
+        return
+    if any(_within(name, value, kind, {id(owner)})):
+        raise AttributeError(
+            f"{type(owner).__name__} cannot hold layers in {name}, in which minicnn keeps things of "
+            f"its own. Choose another name, such as {name}_."
+        )
 
 
 def layers_within(layer: Any) -> list[Any]:

@@ -70,6 +70,8 @@ class WithWeights(WithPenalties):
     _trainable: bool
 
     is_network = False  # whether it is a model, or another layer that has a graph
+    # Attributes of minicnn's own: layers in them are not held by a class of the user's.
+    untracked: tuple[str, ...] = ("_given", "carried", "nodes", "weights_list")
 
     def sublayers(self) -> Iterator[tuple[str, Any]]:
         """Yield the layers within this one, each with the path of its attribute; here none."""

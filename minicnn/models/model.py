@@ -43,6 +43,7 @@ class Model(Trainer):
 
     keras_class_name = "Functional"
     keras_module = "keras.src.models.functional"
+    untracked: tuple[str, ...] = ("_body", "metadata")
     _body: Any = None  # of a class that defines `call`
     metadata: dict[str, Any]  # saved in the model's file: anything that JSON can hold
 

@@ -27,6 +27,7 @@ class Sequential(Model):
 
     keras_class_name = "Sequential"
     keras_module = "keras"
+    untracked: tuple[str, ...] = ("_chain",)
 
     def __init__(
         self,
@@ -53,7 +54,7 @@ class Sequential(Model):
             else:
                 self._rebuild()
         except (TypeError, ValueError):
-            self._chain = before
+            self._chain[:] = before
             raise
 
     def pop(self) -> Layer:

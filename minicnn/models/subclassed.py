@@ -126,7 +126,7 @@ class Subclassed:
 
     def _own_body(self) -> Body:
         if self._body is None:
-            self._body = Body(self, self.ends)
+            vars(self)["_body"] = Body(self, self.ends)
         return self._body
 
     def build(self, input_shape: Any) -> None:
@@ -158,7 +158,7 @@ class Subclassed:
                 f"{self.label} has {len(outputs)} outputs, which compile did not know: build the "
                 "model first, or call it on a batch, and then compile it."
             )
-        self._body = body
+        vars(self)["_body"] = body
         self.ends = Ends(several, isinstance(ends, list), body.output_tuple, keys, body.output_keys)
         self._set_graph(Graph(starts, outputs, self.label))
 

@@ -35,6 +35,7 @@ class Compiled:
 class Compiling(Network):
     """A network that can be compiled for training."""
 
+    untracked: tuple[str, ...] = ("compiled_with",)
     compiled_with: Compiled | None = None  # Keras keeps the name `compiled` for a bool
 
     @property

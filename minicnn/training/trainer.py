@@ -37,6 +37,7 @@ class Trainer(Evaluating):
 
     stop_training = False  # a callback sets this: no further batch, no further epoch
     first_epoch = 0  # of the last `fit`; a callback may set it when training begins
+    untracked: tuple[str, ...] = ("history",)
     history: History  # of the last `fit`
 
     def fit(

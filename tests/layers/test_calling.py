@@ -150,6 +150,22 @@ def test_weights_are_those_within_too() -> None:
     assert layer.count_params() == sum(w.numpy().size for w in layer.weights)
 
 
+def test_layers_may_be_in_attributes_that_only_models_need() -> None:
+    class Holds(layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self._body = layers.Dense(2)
+            self._chain, self.history = [layers.Dense(2)], layers.Dense(2)
+
+        def call(self, x: Any) -> Any:
+            return self.history(self._chain[0](self._body(x)))
+
+    layer = Holds()
+    layer(X)
+    assert [path for path, _ in layer.sublayers()] == ["_body", "_chain/dense", "history"]
+    assert len(layer.trainable_weights) == 6
+
+
 def test_weights_that_learn_come_first() -> None:
     layer = layers.Layer()
     layer.add_weight((2,), "zeros", trainable=False, name="count")

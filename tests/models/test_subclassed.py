@@ -356,6 +356,11 @@ def stepping() -> Any:
             AttributeError,
             r"^Shadows cannot define logits itself: .* logits_",
         ),
+        (
+            lambda: setattr(Small(), "_graph", [layers.Dense(2)]),
+            AttributeError,
+            r"^Small cannot hold layers in _graph, .* such as _graph_",
+        ),
         (shadows, AttributeError, r"^Runs cannot define run itself: minicnn"),
         (lambda: Small().save_weights("m.weights.h5"), ValueError, "has no weights yet"),
     ],
