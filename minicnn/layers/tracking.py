@@ -34,7 +34,7 @@ def check_attribute(owner: Any, name: str, value: Any, kind: type) -> None:
         return
     if any(_within(name, value, kind, {id(owner)})):
         raise AttributeError(
-            f"{type(owner).__name__} cannot hold layers in {name}, in which minicnn keeps things of "
+            f"{type(owner).__name__} cannot hold layers in {name}, where minicnn keeps things of "
             f"its own. Choose another name, such as {name}_."
         )
 

@@ -359,7 +359,7 @@ def stepping() -> Any:
         (
             lambda: setattr(Small(), "_graph", [layers.Dense(2)]),
             AttributeError,
-            r"^Small cannot hold layers in _graph, .* such as _graph_",
+            r"^Small cannot hold layers in _graph, where .* such as _graph_",
         ),
         (shadows, AttributeError, r"^Runs cannot define run itself: minicnn"),
         (lambda: Small().save_weights("m.weights.h5"), ValueError, "has no weights yet"),
