@@ -74,7 +74,7 @@ def questions(script: Script) -> list[Question]:
             later = (c.text for c in script.cells[place + 2 :] if c.kind == "markdown")
             following = blocks(next(later, ""))
             after = "\n\n".join(following[: 2 if following[0].endswith(":") else 1])
-            after = re.sub(r"\s[^.!?]+:$", "", after)  # it leads to the next cell
+            after = re.sub(r"(^|\s)[^.!?]+:$", "", after)  # it leads to the next cell
             text = last[0].removeprefix(PREDICT).strip()
             other = after.startswith(("#", PREDICT, "**1.**"))
             text = text[:1].upper() + text[1:]

@@ -6,6 +6,7 @@ import textwrap
 from minicnn.lessons.teacher.results import Result
 
 LONGEST_LINE = 110  # letters that a cell prints in a line; longer ones are wrapped
+SHORT_LINE, FEW_LINES = 64, 8  # text that fits into this stands in large letters on a slide
 
 
 def markdown(text: str) -> str:
@@ -22,7 +23,8 @@ def code(text: str) -> str:
     from pygments.lexers import PythonLexer
 
     formatter = HtmlFormatter(noclasses=True, style="default", cssstyles="background:none")
-    return f'<div class="code">{highlight(text, PythonLexer(), formatter)}</div>'
+    colours = highlight(text, PythonLexer(), formatter)
+    return f'<div class="code{_size(text.splitlines())}">{colours}</div>'
 
 
 def shown(result: Result | None, lines: int | None = None) -> str:
@@ -32,11 +34,16 @@ def shown(result: Result | None, lines: int | None = None) -> str:
     text = [part for line in result.text.splitlines() for part in _wrapped(line)]
     if lines is not None and len(text) > lines:
         text = [*text[:lines], "…"]
-    printed = f"<pre>{html.escape(chr(10).join(text))}</pre>" if text else ""
+    printed = f'<pre class="{_size(text)}">{html.escape(chr(10).join(text))}</pre>' if text else ""
     return printed + "".join(
         f'<img alt="{html.escape(figure.title)}" src="{figure.address}">'
         for figure in result.figures
     )
+
+
+def _size(lines: list[str]) -> str:
+    """The class of a short text, " short", or ""."""
+    return " short" if len(lines) <= FEW_LINES and max(map(len, lines)) <= SHORT_LINE else ""
 
 
 def _wrapped(line: str) -> list[str]:
