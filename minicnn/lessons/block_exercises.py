@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 
 from minicnn.layers import Input, KerasTensor
-from minicnn.lessons.checking import array_of, called, exercise, first_of, number_of, same
+from minicnn.lessons.checking import (
+    KindError,
+    array_of,
+    called,
+    exercise,
+    first_of,
+    number_of,
+    same,
+    shown,
+)
 from minicnn.models import Model
 
 # -- 14: batch normalization ---------------------------------------------------------------------
@@ -204,7 +213,7 @@ def _block(answer: Any) -> str:
         symbol = Input((8, 8, 4))
         result = called(answer, symbol, filters, strides)
         if not isinstance(result, KerasTensor):
-            raise TypeError(f"the function should return a symbol, but it returned {result!r}")
+            raise KindError(f"the function should return a symbol, not {shown(result)}")
         return Model(symbol, result)
 
     def outputs(model: Model, kernels: float, others: float) -> np.ndarray:

@@ -29,13 +29,17 @@ class OpenError(Exception):
     """The learner has not replaced the dots yet."""
 
 
+class KindError(TypeError):
+    """The answer, or what the learner's function returns, is not of the kind that is asked for."""
+
+
 def verdict(check: Check, answer: Any) -> str:
     """What a check says about an answer: "" if it is right, otherwise one sentence.
 
     This does not raise, whatever the learner wrote.
     """
     try:
-        if isinstance(answer, np.ndarray):
+        if isinstance(answer, (np.ndarray, np.generic)):
             answer = answer.tolist()  # [1, 2] is right, and so is np.array([1, 2])
         parts = answer if isinstance(answer, (list, tuple)) else [answer]
         if any(part is ... for part in parts):
@@ -46,7 +50,9 @@ def verdict(check: Check, answer: Any) -> str:
         return "not answered yet. Replace the dots with your answer and run the cell again."
     except Exception as error:
         what = " ".join(str(error).split()) or "it has no message"
-        return f"not yet: this ended in {type(error).__name__}: {what.rstrip('.')}."
+        end = "" if what.endswith((".", "!", "?")) else "."
+        kind = "" if isinstance(error, KindError) else f"this ended in {type(error).__name__}: "
+        return f"not yet: {kind}{what}{end}"
 
 
 def exercise(lesson: int, number: int, solution: str) -> Callable[[Check], Check]:
@@ -62,12 +68,12 @@ def exercise(lesson: int, number: int, solution: str) -> Callable[[Check], Check
 def called(function: Any, *arguments: Any) -> Any:
     """What the learner's function returns; it gets copies, which it may change."""
     if not callable(function):
-        raise TypeError(f"the answer should be a function, but it is {function!r}")
+        raise KindError(f"the answer should be a function, but it is {shown(function)}")
     found = function(*[np.array(a) if isinstance(a, np.ndarray) else a for a in arguments])
     if found is ...:
         raise OpenError
     if found is None:
-        raise TypeError("the function returned None: does it end in return?")
+        raise KindError("the function returned None: does it end in return?")
     return found
 
 
@@ -75,7 +81,7 @@ def array_of(function: Any, *arguments: Any, like: np.ndarray) -> np.ndarray:
     """The array that the learner's function returns, which must have the shape of `like`."""
     found = np.asarray(called(function, *arguments), dtype=np.float64)
     if found.shape != like.shape:
-        raise ValueError(f"the result should have shape {like.shape}, but it has {found.shape}")
+        raise KindError(f"the result should have shape {like.shape}, but it has {found.shape}")
     return found
 
 
@@ -84,11 +90,19 @@ def same(a: Any, b: Any, tolerance: float = 1e-4) -> bool:
     return np.shape(a) == np.shape(b) and bool(np.allclose(a, b, rtol=tolerance, atol=tolerance))
 
 
-def number_of(answer: Any) -> float:
-    """The answer as a number; `TypeError` for anything else."""
+def number_of(answer: Any, what: str = "the answer") -> float:
+    """The answer, or `what` else it is, as a number; `KindError` for anything else."""
+    if isinstance(answer, np.ndarray) and answer.ndim == 0:
+        answer = answer.item()
     if isinstance(answer, bool) or not isinstance(answer, (int, float, np.number)):
-        raise TypeError(f"the answer should be a number, but it is {answer!r}")
+        raise KindError(f"{what} should be a number, but it is {shown(answer)}")
     return float(answer)
+
+
+def shown(answer: Any) -> str:
+    """The answer as Python writes it, shortened."""
+    text = " ".join(repr(answer).split())
+    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def first_of(*cases: tuple[bool, str], otherwise: str) -> str:

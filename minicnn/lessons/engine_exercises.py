@@ -278,7 +278,7 @@ def _duration(answer: Any) -> str:
     tasks, threads = [16, 9, 1], 4
     right = sum(math.ceil(count / threads) for count in tasks)
     longest = math.ceil(max(tasks) / threads)
-    found = number_of(called(answer, tasks, threads))
+    found = number_of(called(answer, tasks, threads), "the result")
     if not same(found, right):
         return first_of(
             (found == sum(tasks), "that is the time of one thread alone."),
@@ -294,7 +294,7 @@ def _duration(answer: Any) -> str:
             (found == longest, "that is the longest step alone."),
             otherwise=f"not yet: with 4 threads, {tasks} tasks take {right} ms, not {found:g}.",
         )
-    alone = number_of(called(answer, [3, 2], 1))
+    alone = number_of(called(answer, [3, 2], 1), "the result")
     return (
         "" if alone == 5 else f"right for 4 threads; but with 1, [3, 2] takes 5 ms, not {alone:g}."
     )

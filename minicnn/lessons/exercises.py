@@ -390,7 +390,7 @@ def _best_rate(answer: Any) -> str:
         0.01: {"accuracy": [0.5, 0.8, 0.9], "val_accuracy": [0.5, 0.8, 0.6]},
         0.1: {"accuracy": [0.7, 0.95, 1.0], "val_accuracy": [0.6, 0.7, 0.7]},
     }
-    found = called(answer, runs)
+    found = number_of(called(answer, runs), "the result")
     return first_of(
         (found == 0.01, ""),
         (found == 0.8, "that is the accuracy. Which learning rate reached it?"),
@@ -400,7 +400,7 @@ def _best_rate(answer: Any) -> str:
             "you chose by what it learned by heart: compare val_accuracy, not accuracy.",
         ),
         (found == 0.1, "you chose by the last epoch. A checkpoint keeps the best: take the max."),
-        otherwise=f"not yet: it chose {found!r}; the best epoch on validation is at 0.01.",
+        otherwise=f"not yet: it chose {found:g}; the best epoch on validation is at 0.01.",
     )
 
 

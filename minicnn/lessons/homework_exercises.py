@@ -6,7 +6,7 @@ random starts (`tests/lessons/test_lessons.py` runs the solutions).
 
 from typing import Any
 
-from minicnn.lessons.checking import HOMEWORK, exercise, first_of, number_of, same
+from minicnn.lessons.checking import HOMEWORK, KindError, exercise, first_of, number_of, same
 
 
 @exercise(
@@ -72,7 +72,7 @@ def _loss(answer: Any) -> str:
 def one_number(answer: Any, function: str) -> float:
     """The answer as a number; if it is a list, the error says which function makes one of it."""
     if isinstance(answer, (list, tuple)):
-        raise TypeError(f"that is a list, one number for each epoch: take {function} of it")
+        raise KindError(f"that is a list, one number for each epoch: take {function} of it")
     return number_of(answer)
 
 

@@ -83,7 +83,7 @@ def _occlusion(answer: Any) -> str:
     if not callable(answer):
         called(answer)
     # `called` would give the learner's function a copy, in which a change does not show.
-    found = number_of(called(lambda: answer(p, given, row, column, size, colour)))
+    found = number_of(called(lambda: answer(p, given, row, column, size, colour)), "the result")
     right, rest = covered(row, column, size, colour), p(photo)
     changed = not same(given, photo)
     return first_of(

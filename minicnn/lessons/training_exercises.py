@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 
 from minicnn import images
-from minicnn.lessons.checking import array_of, called, exercise, first_of, number_of, same
+from minicnn.lessons.checking import (
+    KindError,
+    array_of,
+    called,
+    exercise,
+    first_of,
+    number_of,
+    same,
+    shown,
+)
 
 # -- 12: regularization and dropout --------------------------------------------------------------
 
@@ -104,7 +113,7 @@ def _differ(answer: Any) -> str:
         pair = (a + shift, a) if turned else (a, a + shift)
         found = called(answer, *pair)
         if not isinstance(found, (bool, np.bool_)):
-            raise TypeError(f"the function should return True or False, but it returned {found!r}")
+            raise KindError(f"the function should return True or False, not {shown(found)}")
         return bool(found)
 
     far, near, hair = says(0.03), says(0.015), says(0.0001)
@@ -267,7 +276,7 @@ def _choose(answer: Any) -> str:
         96: [0.836, 0.846, 0.856],
         128: [0.85, 0.86, 0.87],  # 0.014 above 96 x 96: the error of the difference is 0.008
     }
-    found = called(answer, runs)
+    found = number_of(called(answer, runs), "the result")
     wide = called(answer, {64: [0.5, 0.6, 0.7], 128: [0.55, 0.65, 0.75]})
     few = called(answer, {64: [0.80] * 9 + [0.81], 128: [0.82] * 9 + [0.83]})
     return first_of(
@@ -275,7 +284,7 @@ def _choose(answer: Any) -> str:
         (found == 64, "that is the smallest; it is far worse than the best."),
         (found == 256, "256 is the largest, and worse than 128: compare with the best."),
         (found in (0.846, 0.86), "that is an accuracy. Which size reached it?"),
-        (found != 96, f"not yet: it chose {found!r}; 96 is as good as the best, except for luck."),
+        (found != 96, f"not yet: it chose {found:g}; 96 is as good as the best, except for luck."),
         (wide != 64, "not yet: where the starts lie far apart, a difference of 0.05 may be luck."),
         (few != 128, "nearly: where all starts agree, a difference of 0.02 is no luck."),
         otherwise="",

@@ -695,12 +695,15 @@ def test_a_check_answers_anything_with_a_sentence(key, answer):
     said = checking.verdict(checking.EXERCISES[key].check, answer)
     assert said
     assert "\n" not in said
+    assert not said.endswith(("?.", "!.", ".."))
 
 
 @pytest.mark.parametrize(
     ("key", "answer"),
     [
         ((1, 1), np.array(0.9)),
+        ((1, 1), np.float32(0.9)),
+        ((6, 3), lambda runs: np.array(0.01)),
         ((2, 1), np.array([32, 200, 300, 3])),
         ((7, 1), np.array([1, 2, 5])),
         ((9, 2), np.array([0.2, -0.7, 0.5])),
@@ -708,6 +711,21 @@ def test_a_check_answers_anything_with_a_sentence(key, answer):
 )
 def test_a_right_answer_may_be_an_array(key, answer):
     assert checking.verdict(checking.EXERCISES[key].check, answer) == ""
+
+
+@pytest.mark.parametrize(
+    ("key", "answer", "said"),
+    [
+        ((1, 1), "0.9", "not yet: the answer should be a number, but it is '0.9'."),
+        ((2, 2), [1], "not yet: the answer should be a function, but it is [1]."),
+        ((2, 2), print, "not yet: the function returned None: does it end in return?"),
+        ((6, 3), lambda runs: [0.01], "not yet: the result should be a number, but it is [0.01]."),
+        ((2, 2), lambda image: 1 / 0, "not yet: this ended in ZeroDivisionError: division by ze"),
+        ((1, 1), "x" * 999, f"not yet: the answer should be a number, but it is '{'x' * 78}…."),
+    ],
+)
+def test_an_answer_of_another_kind_is_no_error_of_python_s(key, answer, said):
+    assert checking.verdict(checking.EXERCISES[key].check, answer).startswith(said)
 
 
 def test_a_check_gives_copies_to_the_learner_s_function():
