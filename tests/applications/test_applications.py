@@ -321,7 +321,9 @@ def test_deep_networks_have_keras_s_layers(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.keras
 def test_keras_s_weights_give_keras_s_numbers(
-    keras_network: tuple[str, dict[str, Any], Any, Array, Array], tmp_path: Path
+    keras_network: tuple[str, dict[str, Any], Any, Array, Array],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
     name, arguments, theirs, x, wanted = keras_network
     assert np.ptp(wanted) > 0.1 * np.abs(wanted).max()
@@ -336,13 +338,15 @@ def test_keras_s_weights_give_keras_s_numbers(
     ours.set_weights(zeros)
     ours.load_weights(path)
     np.testing.assert_allclose(ours.predict(x, verbose=0), wanted, **nearly)
-    # By name, the weights also load into a network with another end.
-    tail = Model(ours.inputs, layers.Flatten(name="tail")(ours.layers[-3].output))
-    read = tail.get_weights()
-    ours.set_weights(zeros)
-    tail.load_weights(path, by_name=True)
-    for found, expected in zip(tail.get_weights(), read, strict=True):
-        np.testing.assert_array_equal(found, expected)
+    # By name, the weights also load into a network with another end. Which layer has which name was
+    # compared above for each network, so one of them shows it.
+    if request.node.callspec.id == "MobileNetV2":
+        tail = Model(ours.inputs, layers.Flatten(name="tail")(ours.layers[-3].output))
+        read = tail.get_weights()
+        ours.set_weights(zeros)
+        tail.load_weights(path, by_name=True)
+        for found, expected in zip(tail.get_weights(), read, strict=True):
+            np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.slow

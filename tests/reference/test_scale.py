@@ -34,16 +34,17 @@ def history(folder):
 
 
 # Runs the commands in turn, in one group of processes, and dies after an epoch if told to. It finds
-# no TensorFlow: JAX needs none, and importing it would take as long as everything else.
+# neither TensorFlow nor scikit-learn: training on JAX needs none of them, Keras would import both,
+# and importing TensorFlow would take as long as everything else.
 ON_JAX = """
 import functools, json, sys
 
-class WithoutTensorFlow:
+class OnlyWhatJaxNeeds:
     def find_spec(name, path=None, target=None):
-        if name == "tensorflow":
+        if name in ("tensorflow", "sklearn"):
             raise ModuleNotFoundError(name)
 
-sys.meta_path.insert(0, WithoutTensorFlow)
+sys.meta_path.insert(0, OnlyWhatJaxNeeds)
 from killed import die_after
 from reference import on_jax, train
 
