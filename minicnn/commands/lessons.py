@@ -106,6 +106,9 @@ def run(options: argparse.Namespace) -> int:
     if options.number is not None:
         seconds = lessons.run(options.number, output, options.data, options.base)
         say(f"Computed for {seconds:.0f} seconds. Figures: {output / 'figures'}")
+        say("You answer the exercises in a notebook, or in a copy of the script:")
+        say(f"  {this_program()} lessons --notebooks lessons")
+        say(f"  {lessons.find(options.number).path}")
     elif options.notebooks is not None:
         paths = lessons.write_notebooks(
             options.notebooks, options.overwrite, options.data, options.base

@@ -549,6 +549,7 @@ def test_the_command_runs_a_lesson(tmp_path, monkeypatch, capsys):
     assert "What is 255 + 1 in bytes".lower() in " ".join(said.split()).lower()  # text
     assert "white + np.uint8(1)" in said  # code
     assert "\n[0]\n" in said  # what it printed
+    assert said.endswith(f"lessons --notebooks lessons\n  {lessons.find(2).path}\n")
     assert (tmp_path / "out" / "figures" / "lesson-02-1.png").is_file()
 
 
