@@ -126,7 +126,7 @@ def function_for(layer: Layer) -> Function:
     for cls in kinds_of(layer):
         if cls in SUMS:
             return SUMS[cls]
-    if layer.calls:
+    if layer.defines_call:
         raise UnknownError(unexplained(layer))
     raise UnknownError(
         f"{layer.label} is of a kind that minicnn.explain does not know: define how a number of "
@@ -138,7 +138,7 @@ def function_for(layer: Layer) -> Function:
 
 def kinds_of(layer: Layer) -> tuple[type, ...]:
     """Return the classes whose explanation holds for a layer: not those before its own `call`."""
-    return type(layer).__mro__[:1] if layer.calls else type(layer).__mro__
+    return type(layer).__mro__[:1] if layer.defines_call else type(layer).__mro__
 
 
 def unexplained(layer: Layer) -> str:

@@ -173,7 +173,7 @@ def function_for(layer: Layer, what: str) -> Function:
     for cls in kinds_of(layer):
         if (cls, what) in GRADIENTS:
             return GRADIENTS[cls, what]
-    if layer.calls:
+    if layer.defines_call:
         raise UnknownError(unexplained(layer))
     raise UnknownError(
         f"{layer.label} is of a kind whose {what} minicnn.explain does not know: define it, with "

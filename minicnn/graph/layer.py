@@ -51,6 +51,8 @@ class GraphLayer(Layer):
     training_by_default = None  # each of its layers decides
     is_network = True
     untracked: tuple[str, ...] = ("_graph", "stands_for")
+    ends: Ends
+    stands_for: "GraphLayer | None"
     nesting = 1  # how many networks deep it is, counting itself
     fixed = False
 
@@ -65,7 +67,7 @@ class GraphLayer(Layer):
         stands_for: "GraphLayer | None" = None,
     ) -> None:
         super().__init__(name=name, trainable=trainable, dtype=dtype)
-        self.ends, self.stands_for = ends, stands_for
+        vars(self).update(ends=ends, stands_for=stands_for)  # names that are minicnn's alone
         self._graph: Graph | None = None
         if graph is not None:
             self._set_graph(graph)
@@ -75,7 +77,7 @@ class GraphLayer(Layer):
         if name == "_graph":
             super().__setattr__(name, value)
         else:
-            if self.calls:
+            if self.defines_call:
                 called.check_attribute(self, name, value)
             object.__setattr__(self, name, value)
 
@@ -95,7 +97,7 @@ class GraphLayer(Layer):
                 raise ValueError(
                     f"{self.label} nests models more than {LARGEST_NESTING} deep, the limit."
                 )
-            self.nesting = max(self.nesting, layer.nesting + 1)
+            vars(self)["nesting"] = max(self.nesting, layer.nesting + 1)
 
     @property
     def label(self) -> str:
@@ -112,7 +114,7 @@ class GraphLayer(Layer):
     def require_graph(self, what: str, error: type[Exception] = ValueError) -> Graph:
         """Return the graph; raise the error, which says that there is no `what` yet."""
         if self._graph is None or not self.built:
-            start = "build it for a shape" if self.calls else "start it with an Input"
+            start = "build it for a shape" if self.defines_call else "start it with an Input"
             raise error(f"{self.label} has no {what} yet: {start}, or call it on data.")
         return self._graph
 

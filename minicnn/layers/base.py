@@ -52,7 +52,6 @@ from minicnn._support.settings import (
     snake_case,
 )
 from minicnn._support.terminal import printable
-from minicnn._support.variable import Variable
 from minicnn.compat import hints
 from minicnn.functional import by_name
 from minicnn.layers import called, calling, carried, own_config
@@ -98,7 +97,9 @@ class WithActivation:
     """The activation that a layer applies last, by its name."""
 
     activation_name: str = "linear"
-    calls = False  # whether the class defines Keras's `call`, which applies its own activations
+    defines_call = (
+        False  # whether the class defines Keras's `call`, which applies its own activations
+    )
 
     # What `Layer` defines.
     label: Any
@@ -131,7 +132,7 @@ class WithActivation:
         try:
             self.activation_name = activation_name(value, self.label)
         except ValueError:
-            if not self.calls or not callable(value):
+            if not self.defines_call or not callable(value):
                 raise
             vars(self)["activation"] = value  # the user's own function, which `call` applies
 
@@ -166,6 +167,7 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
             a layer also takes a regularizer and a constraint (`minicnn.layers.penalties`).
     """
 
+    carried: dict[str, Any]  # a file's settings that training here does not support
     input_rank: int | None = None  # the rank of x that the layer needs; None for any
     takes_list = False  # Add, Concatenate: forward takes a list of arrays
     keras_module = "keras.layers"  # where Keras has the class, as its files say
@@ -198,15 +200,13 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
                 )
             self.given_input_shape = plain(tuple(input_shape))
         self.built = False
-        self.nodes: list[Node] = []
-        self.weights_list: list[Variable] = []
-        self.carried: dict[str, Any] = {}  # a file's settings that training here does not support
+        vars(self).update(nodes=[], weights_list=[], carried={})  # names that are minicnn's alone
 
     if not TYPE_CHECKING:
         __getattr__ = hints.of_object
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if self.calls:
+        if self.defines_call:
             called.check_attribute(self, name, value)
         changes.count += 1
         super().__setattr__(name, value)

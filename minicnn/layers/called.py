@@ -147,15 +147,16 @@ class Called:
 _TAKEN = frozenset(
     [
         *("activity_gradient", "activity_penalty", "argument_names", "as_activation", "as_given"),
-        *("as_inputs", "backward", "backward_within", "build_config"),
-        *("constant_softmaxes", "dy_of_pass", "ends_in", "examples_at_once", "explain", "folds"),
-        *("form", "forward", "graph", "infer", "input_values", "inputs_in_order", "is_network"),
-        *("label", "lacking", "lacking_in_training", "last_activation"),
-        *("learning_variables_by_name", "logits", "loss_of_pass", "losses_of_pass"),
-        *("metrics_by_name", "output_names", "params", "penalizes_outputs", "penalty"),
-        *("penalty_settings", "program", "ready_for", "require_graph", "resume_optimizer", "run"),
-        *("run_for_loss", "run_for_training", "serialize", "split_at_features", "sublayers"),
-        *("target_names", "trace", "trainable_variables_by_name", "trial", "untracked"),
+        *("as_inputs", "backward", "backward_within", "build_config", "carried", "compiled_with"),
+        *("constant_softmaxes", "defines_call", "dy_of_pass", "ends", "ends_in"),
+        *("examples_at_once", "explain", "fixed", "folds", "form", "forward", "graph", "infer"),
+        *("input_values", "inputs_in_order", "is_network", "label", "lacking"),
+        *("lacking_in_training", "last_activation", "learning_variables_by_name", "logits"),
+        *("loss_of_pass", "losses_of_pass", "metrics_by_name", "nesting", "nodes", "output_names"),
+        *("params", "penalizes_outputs", "penalty", "penalty_settings", "program", "ready_for"),
+        *("require_graph", "resume_optimizer", "run", "run_for_loss", "run_for_training"),
+        *("serialize", "split_at_features", "stands_for", "sublayers", "target_names", "trace"),
+        *("trainable_variables_by_name", "trial", "untracked", "weights_list"),
     ]
 )
 
@@ -164,8 +165,8 @@ def check_name(who: str, name: str) -> None:
     """Raise an `AttributeError` for a name that a user's class may not use for something else."""
     if name in _TAKEN:
         raise AttributeError(
-            f"{who} cannot define {name} itself: minicnn uses that name for a "
-            f"method of layers and models. Choose another, such as {name}_."
+            f"{who} cannot define {name} itself: minicnn uses that name in layers and models. "
+            f"Choose another, such as {name}_."
         )
 
 
@@ -183,7 +184,7 @@ def adopt(kind: Any, methods: type = Called) -> None:
     if not kind.__module__.startswith("minicnn."):
         for name in vars(kind):
             check_name(kind.__name__, name)
-    kind.calls = True
+    kind.defines_call = True
     for name, value in vars(methods).items():
         owner = next((c for c in kind.__mro__ if name in vars(c)), object)
         ours = owner.__module__.startswith(("minicnn.", "builtins"))

@@ -68,7 +68,7 @@ def _build_config(layer: Layer) -> dict[str, Any]:
 
 def _is_own(layer: Layer) -> bool:
     """Return whether the layer's class is the user's own, which files name."""
-    return is_users(layer) and (layer.calls or not isinstance(layer, Network))
+    return is_users(layer) and (layer.defines_call or not isinstance(layer, Network))
 
 
 def _serialize_own(layer: Layer) -> dict[str, Any]:

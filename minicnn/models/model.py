@@ -55,12 +55,12 @@ class Model(Trainer):
         trainable: bool = True,
         dtype: Any = None,
     ) -> None:
-        if self.calls != (inputs is None and outputs is None):
+        if self.defines_call != (inputs is None and outputs is None):
             raise ValueError(
                 f"{type(self).__name__} expects inputs and outputs, or else a class that defines "
                 f"call. Received inputs={inputs!r}, outputs={outputs!r}."
             )
-        if self.calls:
+        if self.defines_call:
             own = unique_name(snake_case(type(self).__name__))
             self._start(None, SINGLE, name or own, trainable, dtype)
             return

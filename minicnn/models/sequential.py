@@ -122,12 +122,12 @@ class Sequential(Model):
         before = self.graph
         nodes = {layer: layer.nodes for layer in self._chain}
         for layer in self._chain:
-            layer.nodes = [node for node in layer.nodes if node not in before.nodes]
+            vars(layer)["nodes"] = [node for node in layer.nodes if node not in before.nodes]
         try:
             self.build(shape)
         except ValueError:
             for layer, own in nodes.items():
-                layer.nodes = own
+                vars(layer)["nodes"] = own
 
     def _set_chain(self, start: KerasTensor, end: KerasTensor) -> None:
         self._set_graph(Graph([start], [end], self.label))

@@ -35,10 +35,12 @@ Array = np.ndarray
 class Body(Layer):
     """The layer that runs a model's `call`. It has the model's weights, and its name in errors."""
 
+    ends: Ends
+
     def __init__(self, model: Any, ends: Ends) -> None:
         super().__init__(name=model.name, dtype=model.dtype)
-        self.model, self.ends = model, ends
-        self.weights_list = model.weights_list
+        self.model = model
+        vars(self).update(ends=ends, weights_list=model.weights_list)
         self.output_keys: tuple[str, ...] = ()  # if the last call returned a dict
         self.output_tuple = False
 
@@ -159,7 +161,9 @@ class Subclassed:
                 "model first, or call it on a batch, and then compile it."
             )
         vars(self)["_body"] = body
-        self.ends = Ends(several, isinstance(ends, list), body.output_tuple, keys, body.output_keys)
+        vars(self)["ends"] = Ends(
+            several, isinstance(ends, list), body.output_tuple, keys, body.output_keys
+        )
         self._set_graph(Graph(starts, outputs, self.label))
 
     def trial(self) -> Trial | None:

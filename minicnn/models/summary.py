@@ -44,7 +44,7 @@ def rows(
     own input.
     """
     seen = set() if seen is None else seen
-    if model.calls:
+    if model.defines_call:
         return _rows_of_calls(model, depth, seen)
     result = []
     found = fields(model.graph)
@@ -91,7 +91,7 @@ def _rows_of_calls(model: Any, depth: int, seen: set[Layer]) -> list[Row]:
 
 
 def _is_chain(model: Network, expand_nested: bool) -> bool:
-    if model.calls:
+    if model.defines_call:
         return True  # the connections are unknown
     nested = [layer for layer in model.layers if expand_nested and isinstance(layer, Network)]
     return all(_is_chain(layer, True) for layer in nested) and all(

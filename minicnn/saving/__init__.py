@@ -97,7 +97,7 @@ def write_model(model: Any, path: str | os.PathLike[str], overwrite: bool = True
         raise ValueError(
             f"{model.label} has no weights yet: it makes them when it first sees an input."
         )
-    if target.suffix in _HDF5 and model.calls:
+    if target.suffix in _HDF5 and model.defines_call:
         raise ValueError(
             f"{model.label} is of a class of your own, which Keras's old format cannot describe: "
             'save expects a path that ends in ".keras".'
@@ -113,7 +113,7 @@ def write_weights(model: Any, path: str | os.PathLike[str], overwrite: bool = Tr
     """Write weights to `path`: `.weights.h5`, or `.h5` alone for the old format."""
     target = _target(path, WEIGHTS_SUFFIXES, "save_weights", overwrite)
     modern = str(path).endswith(weights.SUFFIX)
-    if not modern and model.calls:
+    if not modern and model.defines_call:
         raise ValueError(
             f"{model.label} is of a class of your own: save_weights expects a path that ends in "
             f"{weights.SUFFIX!r} then. Received {str(path)!r}."

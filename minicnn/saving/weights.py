@@ -65,7 +65,7 @@ def _within(layer: Any) -> list[tuple[str, Layer]]:
         kind = snake_case(getattr(inner, "keras_class_name", type(inner).__name__))
         found.append((f"layers/{kind}" + (f"_{counts[kind]}" if counts[kind] else ""), inner))
         counts[kind] += 1
-    return sorted([*layer.sublayers(), *found], key=_order) if layer.calls else found
+    return sorted([*layer.sublayers(), *found], key=_order) if layer.defines_call else found
 
 
 def _order(pair: tuple[str, Layer]) -> tuple[bool, str]:

@@ -145,7 +145,7 @@ class Compiling(Network):
             "run_eagerly": bool(run_eagerly),
             "jit_compile": jit_compile if isinstance(jit_compile, (bool, str)) else False,
         }
-        self.compiled_with = Compiled(found_optimizer, outputs, flags)
+        vars(self)["compiled_with"] = Compiled(found_optimizer, outputs, flags)
 
     def get_compile_config(self) -> dict[str, Any]:
         """Return what `compile` received, as Keras writes it into a model's file."""

@@ -166,6 +166,35 @@ def test_layers_may_be_in_attributes_that_only_models_need() -> None:
     assert len(layer.trainable_weights) == 6
 
 
+@pytest.mark.parametrize("name", ["nodes", "weights_list", "carried", "defines_call"])
+def test_an_attribute_that_layers_need_is_refused(name: str) -> None:
+    class Sets(layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            setattr(self, name, 3)
+
+        def call(self, x: Any) -> Any:
+            return x
+
+    with pytest.raises(AttributeError, match=rf"^Sets cannot define {name} itself: .* {name}_"):
+        Sets()
+
+
+def test_a_layer_may_count_its_calls(tmp_path: Path) -> None:
+    class Counts(layers.Layer):
+        def __init__(self, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.calls, self.dense = 0, layers.Dense(2)
+
+        def call(self, x: Any) -> Any:
+            return self.dense(x)
+
+    model = minicnn.Sequential([minicnn.Input((3,)), Counts()])
+    model.save(tmp_path / "m.keras")
+    again = models.load_model(tmp_path / "m.keras", custom_objects={"Counts": Counts})
+    np.testing.assert_array_equal(again.get_weights()[0], model.get_weights()[0])
+
+
 def test_weights_that_learn_come_first() -> None:
     layer = layers.Layer()
     layer.add_weight((2,), "zeros", trainable=False, name="count")
