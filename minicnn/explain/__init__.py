@@ -1,4 +1,4 @@
-"""Why is this number what it is? Any number of any layer, forward and backward, term by term.
+"""Explains any number of any layer, forward and backward, term by term.
 
     trace = model.trace(x)                        # or model.trace(x, y=labels)
     print(trace.explain("conv2d", at=(4, 7, 0)))  # which pixels, which weights, what sum
@@ -15,9 +15,10 @@
 `arithmetic` has the sums of layers, `gradients` those of their gradients, `activation_layers` both
 for activations, `merging_layers` for sums and products, `moving` for moved numbers and resized
 images, `transposed` for transposed convolutions, `random_layers`, `random_images` and
-`random_colours` for what draws in training, `update` a weight's step in training, `field` the
-receptive fields, `heatmap` the heat maps, `preferred` the images that a map likes best,
-`comparison` two networks side by side, `algorithm_steps` the algorithms, `show` the formatting.
+`random_colours` for layers that are random in training, `update` a weight's step in training,
+`field` the receptive fields, `heatmap` the heat maps, `preferred` the images that a map responds to
+most, `comparison` two networks side by side, `algorithm_steps` the algorithms, `show` the
+formatting.
 """
 
 from minicnn.explain import (  # noqa: F401 - they register what they explain

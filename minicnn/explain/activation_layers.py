@@ -1,4 +1,4 @@
-"""Activations that are layers, as `arithmetic` and `gradients` have the others."""
+"""Sums and gradients of activation layers; `arithmetic` and `gradients` have the others."""
 
 from typing import Any
 
@@ -62,7 +62,7 @@ def _relu_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> Gradient
 
 
 def _curve_of(layer: Any) -> str:
-    """The name of the activation that a LeakyReLU or an ELU is."""
+    """Return the name of a LeakyReLU's or an ELU's activation."""
     return str(layer.as_activation())
 
 

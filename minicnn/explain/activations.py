@@ -47,9 +47,9 @@ _OF_OUTPUT = {
 def activation_steps(
     activation: str, z: float, scores: Array | None = None, k: int = 0
 ) -> list[Step]:
-    """The steps of an activation from the sum z; the last one is y.
+    """Return the steps of an activation from the sum z; the last one is y.
 
-    A softmax needs all `scores` of its place, of which z is number k.
+    A softmax needs all `scores` of its place; z is number k of them.
     """
     if activation in ("softmax", "log_softmax"):
         assert scores is not None
@@ -81,7 +81,7 @@ def value_of(activation: str, z: float) -> float:
 
 
 def slope_of(activation: str, z: float, y: float) -> tuple[float, str]:
-    """The slope of an activation at z, where it gave y, and how it is computed."""
+    """Return the slope of an activation at z, where it gave y, and how it is computed."""
     if activation in ("sigmoid", "tanh"):
         slope = y * (1 - y) if activation == "sigmoid" else 1 - y**2
         return slope, _OF_OUTPUT[activation]
@@ -93,7 +93,7 @@ def slope_of(activation: str, z: float, y: float) -> tuple[float, str]:
 
 
 def _formulas(activation: str) -> tuple[str, str]:
-    """How the activation computes y, and its slope, with the numbers in its name."""
+    """Return the formulas of the activation's y and of its slope, with the numbers in its name."""
     plain, numbers = parts(activation)
     if activation in _FORMULAS or plain not in _FORMULAS:
         return _FORMULAS.get(activation, (f"{activation}(z)", ""))

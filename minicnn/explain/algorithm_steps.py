@@ -1,4 +1,4 @@
-"""Compute one convolution by three algorithms: loops, a matrix product, and Winograd's.
+"""Computes one convolution by three algorithms: loops, a matrix product, and Winograd's.
 
     lesson = convolution_steps(x, w, b, algorithm="winograd")
     print(lesson)                      # every intermediate array, with the formula that makes it
@@ -7,7 +7,7 @@
 This is plain NumPy, easy to read; the fast twins are in `minicnn.kernels`. x is (batch, height,
 width, channels), w (rows, columns, channels, filters).
 
-**What is counted.** `multiplications` are those of pixels by weights: the work that grows with
+**What is counted.** `multiplications` counts those of pixels by weights: the work that grows with
 channels times filters. Places of the window on padding count, too, since the fast kernels also
 multiply there. `transform_multiplications` are Winograd's, by constants such as 4 or 1/6; each
 involves only one image or one kernel. `additions` are all additions and subtractions.
@@ -157,7 +157,7 @@ def _by(shape: Sequence[int]) -> str:
 
 
 def _tidy(matrix: Array) -> Array:
-    """Replace rounding errors by the 0 that they stand for, for legibility."""
+    """Replace rounding errors by the exact 0, for legibility."""
     least = 8 * np.finfo(matrix.dtype).eps * show.scale_of(matrix)
     tidy: Array = np.where(np.abs(matrix) < least, 0, matrix)
     return tidy

@@ -1,4 +1,4 @@
-"""Explain one output of a layer as the sum that makes it, term by term, in float64.
+"""Explains one output of a layer as a sum, term by term, in float64.
 
 Each kind of layer has one function here, which lists the terms `input × weight` and the bias of one
 place in its output. `activation_steps` then applies the activation, in the same way for all layers.
@@ -137,15 +137,15 @@ def function_for(layer: Layer) -> Function:
 
 
 def kinds_of(layer: Layer) -> tuple[type, ...]:
-    """Return the classes whose explanation holds for a layer: not those before its own `call`."""
+    """Return the classes whose explanations apply to a layer: not those before its own `call`."""
     return type(layer).__mro__[:1] if layer.defines_call else type(layer).__mro__
 
 
 def unexplained(layer: Layer) -> str:
-    """Say what can be seen of a layer or model that defines `call`."""
+    """Return a message on what a trace shows of a layer or model that defines `call`."""
     return (
         f"{layer.label} defines call, which minicnn.explain cannot take apart: its trace shows "
-        "what goes in and comes out, with gradients. A model that is made of symbols, "
+        "what goes in and comes out, with gradients. A model made of symbols, "
         "Model(inputs, outputs), explains each of its layers."
     )
 
@@ -197,7 +197,7 @@ def check_place(
 
 
 def trouble(layer: Layer | None, terms: Terms) -> list[str]:
-    """Return warnings about NaN or infinity among inputs or weights, which make a sum worthless."""
+    """Return warnings about NaN or infinity among inputs or weights, which spoil a sum."""
     found = []
     for variable in [] if layer is None else layer.weights:
         bad = int((~np.isfinite(variable.value)).sum())
@@ -309,10 +309,10 @@ def by_winograd(layer: Any, window: shapes.Window, dtype: np.dtype) -> bool:
 def tile_magnitude(layer: Any, window: shapes.Window, x: Array, at: Any, w: Array) -> float | None:
     """Return the size of the numbers that Winograd's algorithm rounds, or None if it is not used.
 
-    Winograd's algorithm adds up whole tiles, 4×4 outputs from 6×6 pixels, and subtracts what does
-    not belong to an output, so pixels next to its window cancel, except for their rounding. `x` is
-    the example (rows, columns, channels) that the kernel `w` (3, 3, channels) slides over, and `at`
-    is the middle pixel.
+    Winograd's algorithm adds up whole tiles, 4×4 outputs from 6×6 pixels, and subtracts the parts
+    that do not belong to an output, so pixels next to its window cancel, except for their rounding.
+    `x` is the example (rows, columns, channels) that the kernel `w` (3, 3, channels) slides over,
+    and `at` is the middle pixel.
     """
     if not by_winograd(layer, window, x.dtype):
         return None

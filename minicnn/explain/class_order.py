@@ -1,7 +1,7 @@
-"""A network with its classes in another network's order, so that both compare class by class.
+"""Puts a network's classes into another network's order, so that both compare class by class.
 
-The order of the classes is that of the last layer's units: whoever changes the places of its
-kernels and biases changes those of the scores and probabilities, and nothing else.
+The order of the classes is the order of the last layer's units: reordering its kernels and biases
+reorders the scores and probabilities, and changes nothing else.
 """
 
 from collections.abc import Sequence
@@ -27,15 +27,15 @@ from minicnn.layers import (
 from minicnn.layers.base import Node
 from minicnn.models import Model
 
-# From their inputs, one number for each class, they make such numbers for the same classes.
+# They turn one number for each class into one number for each of the same classes.
 _KEEPING = (Activation, Average, Dropout, Flatten, GlobalAveragePooling2D, Reshape, Softmax)
 
 
 def in_order(model: Model, own: Sequence[str], wanted: Sequence[str], x: Any) -> Model:
     """Return a copy of the model that has its classes, `own`, in the order of `wanted`.
 
-    Return the model itself if they stand in this order, are other classes, or no last layer with a
-    kernel for each decides about them; x is a batch to try this with.
+    Return the model itself if they are already in this order, are other classes, or if no last
+    layer has a kernel for each of them; x is a batch to try this with.
     """
     own, wanted = list(own), list(wanted)
     if own == wanted or sorted(own) != sorted(wanted) or len({*own}) < len(own):
@@ -48,13 +48,13 @@ def in_order(model: Model, own: Sequence[str], wanted: Sequence[str], x: Any) ->
     order = [own.index(name) for name in wanted]
     turned = copied(model)
     for variable in _last_weights(turned.outputs[0].node, y.shape[-1]):
-        # A single unit is for the second of two classes, and −z for the first.
+        # A single unit's z belongs to the second of two classes, and −z to the first.
         value = -variable.value if kind == "sigmoid" else variable.value[..., order]
         variable.assign(value)
     expected = 1 - y if kind == "sigmoid" else y[..., order]
     with restored(turned):
         found, _ = turned.forward(x)
-    # Not so if other layers use these weights or what they make, too.
+    # This is not possible if other layers also use these weights or their outputs.
     return turned if np.allclose(found, expected, rtol=1e-3, atol=1e-5) else model
 
 

@@ -1,4 +1,4 @@
-"""What an output says about classes, and one class's score, probability and gradients."""
+"""Finds what an output says about classes, and a class's score, probability and gradients."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ Array = np.ndarray
 
 
 def kind_of(model: Model, output: Array) -> str:
-    """What the output says about classes: "softmax", "sigmoid", "logits", or "" for nothing."""
+    """Return the kind of output: "softmax", "sigmoid", "logits", or "" without classes."""
     if output.ndim != 2:
         return ""
     if output.shape[1] == 1:
@@ -25,7 +25,7 @@ def kind_of(model: Model, output: Array) -> str:
 
 
 def _gives_logits(model: Model) -> bool:
-    """Whether the output comes from a linear Dense layer, or is an average of such outputs.
+    """Return whether the output comes from a linear Dense layer, or is an average of such outputs.
 
     An ensemble averages the logits of its members. Pooled or flattened features are not scores.
     """
@@ -44,10 +44,10 @@ def _gives_logits(model: Model) -> bool:
 class ClassScore:
     """One class's score and probability, for any photos, and the score's gradients.
 
-    The score is what goes into the last softmax or sigmoid: the probability's gradient nearly
-    vanishes where the network is sure, the score's does not. For a single sigmoid unit, the score
-    of class 0 is that of class 1 with the other sign. An output without classes (`kind_of` is "")
-    has no probability: there the score is one number of the output.
+    The score is the input of the last softmax or sigmoid: the probability's gradient nearly
+    vanishes if the network is sure, the score's does not. For a single sigmoid unit, the score of
+    class 0 is that of class 1 with the opposite sign. An output without classes (`kind_of` is "")
+    has no probability; its score is one number of the output.
     """
 
     model: Model
@@ -77,7 +77,7 @@ class ClassScore:
 
     def start(self, y: Array) -> tuple[Array, bool]:
         """Return `dy` and `at_logits` for a backward pass from the score of each photo."""
-        dy = np.zeros(y.shape, y.dtype)  # in reading order, which y need not be in
+        dy = np.zeros(y.shape, y.dtype)  # in reading order, unlike y perhaps
         if self.kind == "sigmoid":
             dy[:, 0] = self._sign
         else:
@@ -85,7 +85,7 @@ class ClassScore:
         return dy, self.kind in ("softmax", "sigmoid")
 
     def gradients(self, x: Array) -> tuple[Array, Array]:
-        """Return the scores of these photos, and the gradient of each score by its pixels."""
+        """Return the scores of these photos, and the gradient of each score for its pixels."""
         y, tape = self.model.forward(x)
         dy, at_logits = self.start(y)
         dx, _ = self.model.backward(dy, tape, at_logits=at_logits)
@@ -105,7 +105,7 @@ def class_score(model: Model, y: Any, class_index: Any = None) -> ClassScore:
     """
     if isinstance(y, list):
         raise ValueError(
-            f"{model.label} has {len(y)} outputs, and a heat map is of one: cut the others off "
+            f"{model.label} has {len(y)} outputs, and a heat map explains one: cut the others off "
             "with Model(model.input, output)."
         )
     kind, names = kind_of(model, y), list(model.metadata.get("class_names") or [])

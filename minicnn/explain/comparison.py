@@ -1,4 +1,4 @@
-"""Two networks side by side: in which layers and weights they differ, such as after a training.
+"""Compares two networks: in which layers and weights they differ, such as after training.
 
 print(compare_networks(before, after, x))
 
@@ -36,9 +36,9 @@ class LayerComparison:
 class NetworkComparison:
     """Two networks, layer by layer: `print` it, or read its fields.
 
-    `layers` are those that both have, in the first network's order; `alone` are the names of the
-    others, of the first network and of the second. `classes` says how their classes are compared,
-    if the two networks do not name them alike.
+    `layers` are those that both have, in the first network's order; `alone` has the names of the
+    other layers of the first network and of the second. `classes` says how their classes are
+    compared, if the two networks do not name them alike.
     """
 
     first: str
@@ -52,7 +52,7 @@ class NetworkComparison:
         return f"{self.first} (a) and {self.second} (b): ‖b − a‖ / (‖a‖ + ‖b‖)"
 
     def rows(self) -> tuple[list[str], list[list[str]]]:
-        """The layers as a table: header and rows."""
+        """Return the layers as a table: header and rows."""
         rows = [
             [
                 layer.name,
@@ -66,7 +66,7 @@ class NetworkComparison:
         return ["layer", "kind", "output", "outputs apart", "weights apart"], rows
 
     def notes(self) -> list[str]:
-        """Which layers only one of the two networks has, and how classes match, in sentences."""
+        """Return sentences on layers that only one network has, and on how classes match."""
         alone = [
             f"Only {who} has {', '.join(names)}."
             for who, names in zip((self.first, self.second), self.alone, strict=True)
@@ -90,17 +90,17 @@ class NetworkComparison:
 def compare_networks(first: Model, second: Model, x: Any) -> NetworkComparison:
     """Return in which layers two networks differ when they look at the same batch.
 
-    Layers are matched by name, kind and shape, wherever automatic names begin to count, or by their
-    places if the networks are alike but for names. Outputs are compared over the whole batch,
-    weights together for each layer. If both models name the same classes (`class_names` of their
-    `metadata`) in another order, the last layers are compared class by class.
+    Layers are matched by name, kind and shape, wherever the numbers in automatic names begin, or by
+    their places if the networks differ only in names. Outputs are compared over the whole batch,
+    and all weights of a layer together. If both models name the same classes (`class_names` of
+    their `metadata`) in another order, the last layers are compared class by class.
 
     Args:
         first, second: models that take the same input, such as before and after a training.
         x: a batch, as `predict` takes it.
 
-    Raises `ValueError` for an x that does not fit one of them or is empty, `TypeError` for what is
-    no model.
+    Raises `ValueError` for an x that does not fit one of them or is empty, and `TypeError` unless
+    both are models.
     """
     for model in (first, second):
         if not isinstance(model, Model):

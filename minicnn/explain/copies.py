@@ -21,8 +21,8 @@ from minicnn.training import Trainer
 
 
 def copied(source: Layer, dtype: str | None = None) -> Any:
-    """A copy of a layer or model, with another dtype if one is given."""
-    # The copy leaves out what a model was compiled with: it may be large, or the user's own.
+    """Return a copy of a layer or model, with another dtype if one is given."""
+    # The copy leaves out what a model was compiled with, which may be large, or the user's own.
     left_out = [
         id(model.compiled_with) for model in all_layers(source) if isinstance(model, Trainer)
     ]
@@ -49,7 +49,7 @@ def build(layer: Layer, x: Any) -> None:
 
 
 def restart_random_layers(layer: Any, seed: int) -> None:
-    """Reset a copy's generators, so that the next pass after each such call draws the same."""
+    """Reset a copy's generators, so that the next pass draws the same numbers after each call."""
     for inner in all_layers(layer):
         if isinstance(inner, RandomLayer):
             inner.own_generator = np.random.default_rng(seed)
@@ -65,5 +65,5 @@ def all_layers(layer: Any) -> Iterator[Layer]:
     if isinstance(layer, Network):
         for inner in layer.graph.layers if layer.built else layer.layers:
             yield from all_layers(inner)
-    for _, inner in layer.sublayers():  # of one's own
+    for _, inner in layer.sublayers():  # in a user's own layer
         yield from all_layers(inner)

@@ -1,8 +1,8 @@
 """An explanation: the terms of a sum, the steps from the sum to the result, and how to show it.
 
 total  = Σ term.product + bias          in float64, exactly rounded
-result = what the steps make of it      an activation, for example; without any, the total
-value  = what the layer really said     difference = value - result: rounding
+result = the steps applied to it        an activation, for example; without steps, the total
+value  = the layer's own number         difference = value - result: rounding
 """
 
 import math
@@ -37,7 +37,7 @@ class Step(NamedTuple):
 class Window(NamedTuple):
     """The place of a window: rows and columns of its taps, in the input and in the padded input.
 
-    Rows and columns of the input below 0 or beyond the last one lie in the padding.
+    Rows and columns below 0, or after the input's last one, lie in the padding.
     """
 
     rows: tuple[int, ...]
@@ -139,7 +139,7 @@ class Explanation:
     notes: list[str] = field(default_factory=list)
     window: Window | None = None
     grid: tuple[int, int, int] | None = None  # terms.reshape(grid): rows, columns, channels
-    magnitude: float | None = None  # of what was added up, where the terms do not tell
+    magnitude: float | None = None  # of the numbers added up, if the terms do not show it
     epsilon: float = 2.0**-23
     of: str = "dz"  # a gradient's terms are made of these entries
 
@@ -151,7 +151,7 @@ class Explanation:
     @property
     def difference(self) -> float:
         """The layer's number minus `result`: the effect of rounding, and nothing else."""
-        if self.value == self.result:  # infinite numbers, too
+        if self.value == self.result:  # also for infinite numbers
             return 0.0
         return self.value - self.result
 
@@ -175,7 +175,7 @@ class Explanation:
         return f"{self.name}{kind}, {which}"
 
     def largest(self, count: int | None = None) -> Terms:
-        """The terms, the largest product first."""
+        """Return the terms, the largest product first."""
         order = np.argsort(-np.abs(self.terms.product), kind="stable")
         return self.terms[order[:count]]
 
@@ -187,7 +187,7 @@ class Explanation:
     __repr__ = __str__
 
     def to_string(self, exact: bool = False, terms: int | None = 12) -> str:
-        """The explanation as text: with `exact` all digits, at most `terms` terms (None: all)."""
+        """Return the explanation as text: `exact` shows all digits, `terms` limits the terms."""
         lines = [self.title, "", f"    {self.formula}", ""]
         if self.window is not None:
             lines += [f"    {_window_text(self.window)}", ""]
@@ -201,7 +201,7 @@ class Explanation:
         return show.joined(lines)
 
     def verdict(self, exact: bool = False) -> str:
-        """The difference in words: rounding, or more than that."""
+        """Return the difference in words: rounding, or more than that."""
         if math.isnan(self.difference):
             return "The difference is unknown: there is NaN among these numbers."
         text = f"difference {show.number(self.difference, exact)}"
@@ -210,7 +210,7 @@ class Explanation:
         return text + ": more than rounding; have the weights changed since?"
 
     def _sums(self, exact: bool) -> list[list[str]]:
-        """The lines below the terms: their sum, the bias, the steps, the layer's own number."""
+        """Return the lines below the terms: sum, bias, steps, and the layer's own number."""
         products = self.terms.product.tolist()
         rows = [
             [
@@ -256,7 +256,7 @@ class Explanation:
         return lines
 
     def _channels(self, most: int | None) -> tuple[list[tuple[int, Terms]], Terms]:
-        """The channels to show, as (channel, terms of the window), and the terms of the rest."""
+        """Return the channels to show, as (channel, the window's terms), and the others' terms."""
         assert self.grid is not None
         cube: Any = self.terms.reshape(self.grid)
         count = self.grid[2]
@@ -280,7 +280,7 @@ class Explanation:
     def rows(
         self, exact: bool = False, most: int | None = 12
     ) -> tuple[list[str], list[list[str]], str]:
-        """The largest terms as a table: header, rows, and the sum of the others."""
+        """Return the largest terms as a table: header, rows, and the sum of the others."""
         chosen = self.largest(most)
         own = self.is_gradient and {*self.terms.example.tolist()} <= {self.example}
         several = len({*self.terms.source.tolist()}) > 1 if not self.is_gradient else False
@@ -355,7 +355,7 @@ class Explanation:
 
 
 def exact_sum(values: Sequence[float]) -> float:
-    """The sum rounded once (`math.fsum`); infinities and NaN as in ordinary addition."""
+    """Return the sum rounded once (`math.fsum`); infinities and NaN as in ordinary addition."""
     try:
         return math.fsum(values)
     except (OverflowError, ValueError):  # inf - inf, or beyond the largest float64

@@ -1,4 +1,4 @@
-"""The pixels that one unit of a layer can see: exactly, and in closed form."""
+"""Finds the pixels that one unit of a layer can see, exactly and in closed form."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class SeenPixels:
 
     `formula` is the closed form, for rows and columns: unit u sees `size` pixels from
     `u * step - before` on, where `step` is the effective stride and `before` includes the padding;
-    behind an upsampling it sees only some of them. `formula` is None behind a layer that sees the
+    after an upsampling it sees only some of them. `formula` is None after a layer that sees the
     whole image (`whole`).
     """
 
@@ -56,7 +56,7 @@ class SeenPixels:
         ):
             first, last = axis.pixels(unit)
             start = f"{unit}·{axis.step} - {axis.before}"
-            if not axis.exact:  # behind an upsampling neighbouring units may see the same pixels
+            if not axis.exact:  # after an upsampling, neighbouring units may see the same pixels
                 text += f"\n    {title}: at most {axis.most} pixels, from ⌈{start}⌉ = {first} on"
                 continue
             text += f"\n    {title}: {axis.size} pixels from {start} = {first} on, {first}…{last}"
@@ -68,7 +68,7 @@ class SeenPixels:
 
 
 def closed_form(entry: TraceEntry, known: dict[TraceEntry, Axes]) -> Axes:
-    """The entry's receptive field by formula; for several inputs, a field that covers them all."""
+    """Return the entry's receptive field by formula; it covers all inputs."""
     window = entry.layer.receptive_window()
     if window is None:
         return None
@@ -97,7 +97,7 @@ def _cover(parts: Sequence[ReceptiveField]) -> ReceptiveField:
 
 
 def _before(entry: TraceEntry) -> tuple[int | Fraction, int | Fraction]:
-    """How many rows of padding the layer itself adds above, and columns on the left."""
+    """Return how many rows of padding the layer itself adds above, and columns on the left."""
     layer: Any = entry.layer
     if isinstance(layer, layers.Conv2DTranspose):
         kernel, _, dilation = layer.receptive_window()
@@ -119,7 +119,7 @@ def _before(entry: TraceEntry) -> tuple[int | Fraction, int | Fraction]:
 
 
 def seen_by(entry: TraceEntry, at: tuple[int, ...], size: tuple[int, int]) -> tuple[Span, Span]:
-    """First and last row and column of the image that the unit can depend on, layer by layer."""
+    """Return the first and last row and column that the unit can depend on, layer by layer."""
     whole = (0, size[0] - 1), (0, size[1] - 1)
     if np.ndim(entry.y) != 4:
         return whole
@@ -148,7 +148,7 @@ def _union(a: Lines, b: Lines) -> Lines:
 
 
 def _before_it(entry: TraceEntry) -> list[TraceEntry]:
-    """The entry and all entries that it depends on, inputs first."""
+    """Return the entry and all entries that it depends on, inputs first."""
     order: list[TraceEntry] = []
     state: dict[TraceEntry, int] = {}
     stack = [entry]
@@ -166,7 +166,7 @@ def _before_it(entry: TraceEntry) -> list[TraceEntry]:
 
 
 def recomputed(entry: TraceEntry, x: Array) -> Array:
-    """The entry's output for another x, in inference mode, through the layers it depends on."""
+    """Return the entry's output for another x, in inference mode, through its layers."""
     known: dict[TraceEntry, Array] = {}
     for current in _before_it(entry):
         inputs = [x if isinstance(s, int) else known[s] for s in current.sources]
@@ -176,7 +176,7 @@ def recomputed(entry: TraceEntry, x: Array) -> Array:
 
 
 def _through(entry: TraceEntry, lines: Lines) -> Lines | None:
-    """The rows and columns of the input that these of the output see; None means all."""
+    """Return the rows and columns of the input that these output lines see; None means all."""
     window = entry.layer.receptive_window()
     x = entry.xs[0]
     if window is None or x.ndim != 4:
@@ -196,6 +196,6 @@ def _through(entry: TraceEntry, lines: Lines) -> Lines | None:
 
 
 def _stamping(lines: Array, axis: int, geometry: shapes.Window) -> Array:
-    """Return the lines of a transposed convolution's input whose stamps reach these lines."""
+    """Return the lines of a transposed convolution's input whose kernels reach these lines."""
     pairs = [pair for line in lines.tolist() for pair in outputs_on(line, axis, geometry)]
     return np.unique(np.array([pixel for _, pixel in pairs], int))

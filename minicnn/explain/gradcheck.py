@@ -1,4 +1,4 @@
-"""Check gradients against numeric slopes in float64.
+"""Checks gradients against numeric slopes in float64.
 
     (L(w + h) - L(w - h)) / 2h        should be        dL/dw
 
@@ -10,10 +10,10 @@ dy * y(x) for a fixed random dy: then `backward(dy)` must give the gradients of 
 
 **Kinks.** ReLU at 0, or two equal pixels under max pooling, have one slope to the left and another
 to the right. A difference across a kink is not a gradient and does not disprove one. The two
-one-sided differences reveal a kink: in a smooth place their gap shrinks with the step, across a
-kink it stays. There the gradient is right if it is one of the two slopes. If it is neither, several
-kinks may meet; then the check tests the entry at points nearby, with x and all parameters moved a
-little, so that no kink is met exactly. A wrong gradient is wrong there, too.
+one-sided differences reveal a kink: at a smooth point their gap shrinks with the step, across a
+kink it does not. At a kink the gradient is right if it is one of the two slopes. If it is neither,
+several kinks may meet; then the check tests the entry at points nearby, with x and all parameters
+moved a little, so that no kink is met exactly. A wrong gradient is wrong there, too.
 """
 
 import copy
@@ -36,7 +36,7 @@ Array = np.ndarray
 _POINTS, _ASIDE = 3, 0.01  # how many points nearby, and how far: a share of an array's size
 _EPS = float(np.finfo(np.float64).eps)
 _ROUNDING = 64 * _EPS  # of L, relative: some dozen operations' worth
-_SHAKES = 4  # how many times all arrays are rounded differently, to see the effect on L
+_SHAKES = 4  # how many times all arrays are rounded differently to see the effect on L
 
 
 class Slope(NamedTuple):
@@ -56,8 +56,8 @@ class Entry(NamedTuple):
     """One tested entry; `at` is None for the direction along all entries.
 
     `verdict`: "ok"; "kink" (the gradient is one of the two slopes, or agrees nearby); "wrong";
-    "undecided" (there are kinks nearby, too). `numeric` is the central difference, at a kink the
-    nearer one of the two slopes; `error` is relative. An entry that was decided at a point nearby
+    "undecided" (there are kinks nearby, too). `numeric` is the central difference, or, at a kink,
+    the nearer of the two slopes; `error` is relative. An entry that was decided at a point nearby
     has the numbers of that point.
     """
 
@@ -210,7 +210,7 @@ def gradcheck(
         x: an array, or a list of them if the layer or model takes several.
         y: targets as `fit` takes them; L is then the loss, otherwise a random sum of the output.
         loss: a loss or its name; by default the one that the model was compiled with. For several
-            outputs as `compile` takes them; L is their sum, compiled ones with their weights.
+        outputs, as `compile` takes them; L is their sum, with compiled loss weights.
         training: run in training mode: BatchNormalization with the batch's statistics, Dropout
             with one fixed mask.
         entries: how many of each array's entries are tested; smaller arrays are tested in full.
@@ -307,7 +307,7 @@ def _loss(source: Layer, y: Any, loss: Any, who: str) -> Any:
 
 
 def _summed(loss: losses.Loss) -> losses.Loss:
-    """Return a copy that is a number: the gradient of reduction "none" is that of the sum."""
+    """Return a copy whose value is one number: the gradient of reduction "none" is the sum's."""
     found = copy.copy(loss)
     if found.reduction == "none":
         found.reduction = "sum"
@@ -350,7 +350,7 @@ class _Function:
         return [np.array(a) for a in outputs], cache  # y may be x itself, which changes
 
     def _loss(self, outputs: list[Array], cache: Any) -> tuple[float, Any, Any]:
-        """The loss as training computes it, dy, and whether it is that of the logits."""
+        """Return the loss as training computes it, dy, and whether dy is that of the logits."""
         if isinstance(self.clone, Model):
             y_pred: Any = outputs[0] if len(outputs) == 1 else outputs
             found = self.clone.losses_of_pass(self.y, y_pred, cache, self.loss)
@@ -387,7 +387,7 @@ class _Function:
         return found
 
     def value(self) -> Any:
-        """The outputs, or the loss, as `difference` takes them."""
+        """Return the outputs, or the loss, as `difference` takes them."""
         outputs, cache = self._forward()
         return outputs if self.loss is None else self._loss(outputs, cache)[0]
 
@@ -398,17 +398,17 @@ class _Function:
         return sum(float((dy * (p - q)).sum()) for dy, p, q in zip(self.dy, a, b))
 
     def size(self, value: Any) -> float:
-        """The size of the numbers that add up to L."""
+        """Return the size of the numbers that add up to L."""
         if self.loss is not None:
             return max(1.0, abs(value))
         return sum(float(np.abs(dy * p).sum()) for dy, p in zip(self.dy, value))
 
     def rounding(self, here: Any) -> float:
-        """How much rounding alone can change L, given `here`, which is `value()`.
+        """Return how much rounding alone can change L, given `here`, which is `value()`.
 
         It is the rounding of some dozen operations, or more if the network amplifies it (a
-        normalization divides the rounding of equal numbers by nearly nothing). Changing the last
-        digit of all numbers shows how much.
+        normalization divides the rounding of equal numbers by nearly 0). Changing the last digit of
+        all numbers shows how much.
         """
         start = {name: array.copy() for name, array in self.arrays.items()}
         rng, changes = np.random.default_rng(0), []
@@ -453,7 +453,7 @@ class _Probe(NamedTuple):
 
 
 def _probes(name: str, gradient: Array, entries: int, rng: np.random.Generator) -> list[_Probe]:
-    """All entries of a small array; a sample of a large one, and all of it at once."""
+    """Return all entries of a small array; a sample of a large one, and all of it at once."""
     chosen = np.arange(gradient.size)
     if gradient.size > entries:
         # The sample always has the largest gradient: an error there matters most.
@@ -469,7 +469,7 @@ def _probes(name: str, gradient: Array, entries: int, rng: np.random.Generator) 
 
 
 def _error(analytic: float, numeric: float, noise: float, tolerance: float) -> float:
-    """The error relative to the gradient, or to the rounding if that is larger."""
+    """Return the error relative to the gradient, or to the rounding if that is larger."""
     difference = abs(analytic - numeric)
     return difference / max(abs(analytic), abs(numeric), noise / tolerance, 1e-300)
 
@@ -500,7 +500,7 @@ def _entry(
     step: float,
     tolerance: float,
 ) -> Entry:
-    # Along all entries at once the step is smaller, since some kink is always near.
+    # Along all entries at once, the step is smaller, since some kink is always near.
     wide = slope(probe, step if probe.at is not None else step / 10)
     error = _error(analytic, wide.central, wide.noise, tolerance)
     if error <= tolerance:
@@ -531,9 +531,9 @@ def _elsewhere(
     tolerance: float,
     rng: np.random.Generator,
 ) -> list[tuple[_Probe, Entry]]:
-    """Test what did not agree once more at points nearby, where no kink is met exactly.
+    """Test entries that did not agree again at points nearby, where no kink is met exactly.
 
-    A wrong gradient is wrong there, too; one that met several kinks at once is right.
+    A wrong gradient is wrong there, too; a gradient that met several kinks at once is right.
     """
     doubtful = [probe for probe, entry in found if entry.verdict in ("wrong", "undecided")]
     if not doubtful:
@@ -553,7 +553,7 @@ def _elsewhere(
     def decided(probe: _Probe, entry: Entry) -> Entry:
         wrong = [other for other in tries[id(probe)] if other.verdict == "wrong"]
         right = [other for other in tries[id(probe)] if other.verdict in ("ok", "kink")]
-        # Along all entries at once each point may be near a kink: one right answer outweighs.
+        # Along all entries at once, each point may be near a kink: one right answer is enough.
         if wrong and (probe.at is not None or not right):
             return wrong[0]
         return right[0]._replace(verdict="kink") if right else entry._replace(verdict="undecided")

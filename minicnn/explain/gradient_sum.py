@@ -1,4 +1,4 @@
-"""The result of a function for a kind of layer: one entry of a gradient, as a sum."""
+"""One entry of a gradient as a sum: the result of a function for a kind of layer."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class GradientSum:
 
 @dataclass
 class Query:
-    """Which entry of a gradient to explain; for dx, of this example and this input."""
+    """The entry of a gradient to explain; for dx, with the example and the input."""
 
     at: tuple[int, ...]
     example: int = 0
@@ -61,14 +61,14 @@ def gradient_of(*kinds: type[Layer], what: str) -> Callable[[Function], Function
 
 
 def all_positions(dz: Array, unit: int) -> tuple[Array, Array, Array]:
-    """All positions of one unit: examples, places in the output, gradients."""
+    """Return all positions of one unit: examples, places in the output, gradients."""
     index = np.indices(dz.shape[:-1]).reshape(dz.ndim - 1, -1)
     units = np.full((1, index.shape[1]), unit)
     return index[0], np.concatenate([index[1:], units]).T, dz[..., unit].ravel()
 
 
 def sum_over_positions(dz: Array, unit: int, name: str) -> GradientSum:
-    """The gradient of a bias: the sum of dz, whatever x is."""
+    """Return the gradient of a bias: the sum of dz, whatever x is."""
     examples, places, gradients = all_positions(dz, unit)
     nowhere = np.empty((len(examples), 0), np.intp)
     return GradientSum(
@@ -80,7 +80,7 @@ def sum_over_positions(dz: Array, unit: int, name: str) -> GradientSum:
 def one_output(
     query: Query, dz: Array, at: Sequence[int], factor: float, formula: str
 ) -> GradientSum:
-    """The gradient of an input that only one output depends on, with this slope."""
+    """Return the gradient of an input that only one output depends on, with this slope."""
     place = np.array([at], np.intp).reshape(1, -1)
     gradient = dz[(query.example, *at)]
     here = np.array([query.at], np.intp).reshape(1, -1)
@@ -88,13 +88,13 @@ def one_output(
 
 
 def same_place(query: Query, dz: Array, factor: float, text: str = "") -> GradientSum:
-    """The gradient of an input that only the output at the same place depends on."""
+    """Return the gradient of an input that only the output at the same place depends on."""
     place = show.place(query.at)
     return one_output(query, dz, query.at, factor, f"dx{place} = dz{place}{text}")
 
 
 def of_nothing(query: Query, note: str) -> GradientSum:
-    """The gradient of an input that no output depends on."""
+    """Return the gradient of an input that no output depends on."""
     nowhere = np.empty((0, len(query.at)), np.intp)
     return GradientSum(
         make_gradient_terms(query.example, nowhere, [], [], nowhere),
@@ -104,7 +104,7 @@ def of_nothing(query: Query, note: str) -> GradientSum:
 
 
 def softmax_dz(dy: Array, y: Array, query: Query) -> GradientSum:
-    """The gradient of a softmax's input, which all units of its place depend on."""
+    """Return the gradient of a softmax's input, which all units of its place depend on."""
     *before, k = query.at
     p, received = y[(query.example, *before)], dy[(query.example, *before)].astype(np.float64)
     units = np.arange(len(p))

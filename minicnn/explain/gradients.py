@@ -1,9 +1,9 @@
-"""Explain one entry of a gradient as the sum that makes it, term by term, in float64.
+"""Explains one entry of a gradient as a sum, term by term, in float64.
 
 In `explain_gradient(entry, what, at)`, `what` is the name of a parameter ("kernel", "bias",
-"gamma", …); or "dx", the gradient of the layer's input; "dz", that of the sum before its
-activation; or "dh", that between the two stages of a SeparableConv2D. Each term is a `gradient` of
-the layer's output times a `factor`, which is an input, a weight, or a slope.
+"gamma", …); or "dx", the gradient of the layer's input; "dz", the gradient of the sum before its
+activation; or "dh", the gradient between the two stages of a SeparableConv2D. Each term is a
+`gradient` of the layer's output times a `factor`, which is an input, a weight, or a slope.
 
 As in `arithmetic`, each kind of layer has its functions here, and the decorator
 `@gradient_of(MyLayer, "dx")` of `gradient_sum` adds more.
@@ -101,7 +101,7 @@ def explain_gradient(
 
 
 def _penalty(layer: Layer, what: str, at: tuple[int, ...], value: float) -> list[str]:
-    """Return a sentence about what a weight's regularizer, if any, adds to its gradient."""
+    """Return a sentence on what a weight's regularizer, if it has one, adds to its gradient."""
     variable = next((v for v in layer.weights_list if v.name == what and v.trainable), None)
     if variable is None or variable.regularizer is None:
         return []
@@ -133,7 +133,7 @@ def _check_what(entry: TraceEntry, what: Any) -> None:
     layer = entry.layer
     if entry.dy is None:
         raise ValueError(
-            f"No gradient reached {layer.label}: model.trace(x, y=labels) goes backward, too, and "
+            f"No gradient reached {layer.label}: model.trace(x, y=labels) also goes backward, and "
             "reaches the layers that the loss depends on."
         )
     between = ["dh"] if isinstance(layer, layers.SeparableConv2D) else []
@@ -284,9 +284,9 @@ def _conv2d_kernel(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> Gr
 
 
 def winograd_sum(layer: Any, window: shapes.Window, x: Array, dz: Array) -> float | None:
-    """Return the size of what Winograd's algorithm rounds for a kernel's gradient, or None.
+    """Return the size of the numbers that Winograd's algorithm rounds for dw, or None.
 
-    In its tiles, dz also multiplies pixels of x nearby. Both are (batch, rows, columns).
+    In its tiles, dz also multiplies nearby pixels of x. Both are (batch, rows, columns).
     """
     if not by_winograd(layer, window, x.dtype):
         return None

@@ -1,8 +1,8 @@
-"""Check whether a network can learn, before a long training run, and give advice in a table.
+"""Checks whether a network can learn, before a long training run, and gives advice in a table.
 
-The checks are those that practitioners do by hand (Karpathy, "A Recipe for Training Neural
-Networks", 2019; Stanford's CS231n notes, "Neural Networks Part 3"). Their limits are not laws: they
-are an order of magnitude or more away from where healthy networks usually are.
+Practitioners do these checks by hand (Karpathy, "A Recipe for Training Neural Networks", 2019;
+Stanford's CS231n notes, "Neural Networks Part 3"). Their limits are not laws: healthy networks are
+usually an order of magnitude or more away from them.
 
 | check | worth a look when | why |
 |---|---|---|
@@ -17,8 +17,8 @@ are an order of magnitude or more away from where healthy networks usually are.
 | step / weights | outside 1e-5 … 0.3 | "somewhere around 1e-3" is healthy (CS231n); an optimizer's first step may be larger |
 
 Everything is measured in training mode (BatchNormalization with the batch's statistics), but
-with Dropout and its kin switched off, on copies: the model, its weights and its optimizer are not
-changed.
+without Dropout and similar layers, on copies: the model, its weights and its optimizer do not
+change.
 """  # noqa: E501 - a table
 
 import copy
@@ -83,7 +83,7 @@ class Health:
 
     @property
     def verdict(self) -> str:
-        """Sum the checks up in one sentence."""
+        """Return a sentence that sums up the checks."""
         counts = {
             kind: sum(check.verdict == kind for check in self.checks)
             for kind in ("problem", "look")
@@ -170,7 +170,7 @@ def health(
             arrays (data are often sorted by class), or the first batch of a data set.
         loss, optimizer: replace those that the model was compiled with.
         tiny, steps: how many examples the model should learn by heart, and in how many steps at
-            most. They take as long as in `fit`, so use fewer for a large network.
+        most. Steps take as long as in `fit`, so use fewer for a large network.
 
     Raises:
         TypeError: `model` is not a model.
@@ -231,7 +231,7 @@ def _compiled_loss(model: Model, loss: Any, who: str) -> losses.Loss:
         loss = getattr(model, "loss", None)
     if model.built and len(model.output_names) > 1:
         raise ValueError(
-            f"{who} is for a model with one output. Received one with {len(model.output_names)}."
+            f"{who} expects a model with one output. Received one with {len(model.output_names)}."
         )
     if loss is None:
         raise ValueError(f"{who}: compile the model with a loss first, or pass loss=….")
@@ -398,7 +398,7 @@ def _check_output(model: Model, loss: losses.Loss, y_pred: Array) -> list[Check]
             Check(
                 name,
                 "problem",
-                f"{measured}, taken for probabilities",
+                f"{measured}, treated as probabilities",
                 f"The last layer gives scores, not probabilities: use {type(loss).__name__}"
                 f'(from_logits=True), or activation="{loss.activation}" in the last layer.',
             )
@@ -408,8 +408,8 @@ def _check_output(model: Model, loss: losses.Loss, y_pred: Array) -> list[Check]
             Check(
                 name,
                 "look",
-                f"from_logits=True behind a {loss.activation}",
-                f"The loss takes what goes into the {loss.activation}, as in Keras, so the numbers "
+                f"from_logits=True after a {loss.activation}",
+                f"The loss takes the input of the {loss.activation}, as in Keras, so the numbers "
                 "are right; but drop one or the other.",
             )
         ]
@@ -418,8 +418,8 @@ def _check_output(model: Model, loss: losses.Loss, y_pred: Array) -> list[Check]
             Check(
                 name,
                 "problem",
-                f"{measured}, taken for scores",
-                "These are probabilities already, and from_logits=True would apply softmax twice: "
+                f"{measured}, treated as scores",
+                "These are already probabilities, and from_logits=True would apply softmax twice: "
                 "leave it out.",
             )
         ]

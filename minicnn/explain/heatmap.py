@@ -1,4 +1,4 @@
-"""Heat maps: which parts of a photo speak for a class. Each number of a map is a sum.
+"""Heat maps show which parts of a photo speak for a class; each number of a map is a sum.
 
     heat = trace.heatmap("grad_cam")               # of the most likely class
     heat.values                                    # the map; heat.pixels: as large as the photo
@@ -6,18 +6,18 @@
     heat.plot()                                    # over the photo
     print(heat.sanity_check())                     # does it depend on what the network learned?
 
-Four methods, and what each can tell:
+The four methods, and what each can show:
 
-    grad_cam                which places of a layer's maps: coarse, and only what speaks for the
-                            class; at a layer near the photo it means little
+    grad_cam                which places of a layer's maps: coarse, and only evidence for the class;
+    at a layer near the photo it means little
     occlusion               what covering a square changes: a fact about this photo and this
                             cover, but squares that do the same job hide each other
     gradient_x_input        each pixel's share if the score were linear; where a unit is
                             saturated, a pixel that matters gets nothing
-    integrated_gradients    the same, added up on a way from a baseline to the photo; all shares
+    integrated_gradients    the same, added up on a path from a baseline to the photo; all shares
                             add up to the difference of the scores, but depend on the baseline
 
-None of them tells why the network has learned to look there, nor whether it is right.
+None of them shows why the network has learned to look there, or whether it is right.
 """
 
 import warnings
@@ -59,7 +59,7 @@ class Heatmap:
     called = ""  # in the title of a figure
     formula = ""
     options: tuple[str, ...] = ()
-    example = 0  # of the trace that it was asked of
+    example = 0  # in the trace that made it
 
     def __init__(self, trace: Any, of: ClassScore, **chosen: Any) -> None:
         self.trace, self.of, self.chosen = trace, of, chosen
@@ -115,9 +115,9 @@ class Heatmap:
         return explanation
 
     def sanity_check(self, seed: int = 0) -> SanityCheck:
-        """Return how the map changes as the network forgets, layer by layer, from the output on.
+        """Return how the map changes when the network forgets, layer by layer, from the output on.
 
-        See `minicnn.explain.SanityCheck`. Each layer with weights takes a heat map of its own.
+        See `minicnn.explain.SanityCheck`. Each layer with weights takes the time of a heat map.
         """
 
         def again(model: Any) -> Heatmap:
@@ -179,10 +179,10 @@ class GradCam(Heatmap):
     heat[r, c] = max(Σ over k of α[k]·A[r, c, k], 0)
     α[k]       = the mean over all places of d score / d A[:, :, k]
 
-    `layer` is a layer with maps; by default the last one that has more than one place (of several
-    in which a network ends, `GradCamSum`). `maps` is A (rows, columns, channels), `gradients`
-    d score / d A, and `weights` α. The surprise: what speaks against the class is cut off, and the
-    map says nothing about places that the layer has already pooled together.
+    `layer` is a layer with maps; by default the last one that has more than one place (if a network
+    ends in several, see `GradCamSum`). `maps` is A (rows, columns, channels), `gradients` d score /
+    d A, and `weights` α. The surprise: evidence against the class is cut off, and the map cannot
+    separate places that the layer has already pooled together.
     """
 
     method = "grad_cam"
@@ -199,7 +199,7 @@ class GradCam(Heatmap):
                 f"grad_cam expects a layer with maps, (rows, columns, channels). "
                 f"{self.entry.layer.label} gives {self.entry.y_shape}."
             )
-        if self.entry.dy is None:  # of several maps of one trace, the first goes back for all
+        if self.entry.dy is None:  # the first of several maps goes backward for all
             self.trace.go_backward(*self.of.start(self.trace.y))
         if self.entry.dy is None:
             raise ValueError(f"{self.entry.layer.label} does not lead to the score.")
@@ -239,13 +239,13 @@ class GradCam(Heatmap):
 
 
 class GradCamSum(Heatmap):
-    """Grad-CAM of a network that ends in maps of several layers: the sum of theirs.
+    """Grad-CAM of a network that ends in maps of several layers: the sum of their Grad-CAMs.
 
     heat[r, c] = Σ over these layers of their Grad-CAM, as large as the photo
 
-    Such a network consists of several that decide together, or sees the photo at several sizes, or
-    its mirror image, whose maps are turned back. `parts` has the `GradCam` of each layer, and
-    `turns` says how each is turned: the slices of rows and columns.
+    Such a network combines several networks, or sees the photo at several sizes, or also its mirror
+    image, whose maps are flipped back. `parts` has the `GradCam` of each layer, and `turns` has the
+    slices of rows and columns that flip each one.
     """
 
     method = GradCam.method
@@ -284,8 +284,8 @@ class Occlusion(Heatmap):
     The squares are `size` pixels high and wide (a pair: rows, columns; by default a quarter of the
     photo), and move by `stride` (by default half of `size`); the last ones end at the border.
     `fill` is the colour that covers, a number or one for each channel; by default the photo's mean.
-    The surprise: a square is no natural absence. Its edges can look like something themselves, and
-    another colour gives another map.
+    The surprise: a square is not a natural absence. Its edges can look like something themselves,
+    and another colour gives another map.
     """
 
     method = "occlusion"
@@ -357,8 +357,8 @@ class GradientTimesInput(Heatmap):
 
     heat[r, c] = Σ over channels of x[r, c, k]·d score / d x[r, c, k]
 
-    `gradients` is d score / d x. The surprise: x is what goes into the model, so a pixel that is 0
-    there (black, or grey if the pixels lie between -1 and 1) gets nothing, whatever it shows.
+    `gradients` is d score / d x. The surprise: x is the model's input, so a pixel that is 0 there
+    (black, or grey if the pixels lie between -1 and 1) gets nothing, whatever it shows.
     """
 
     method = "gradient_x_input"
@@ -376,14 +376,14 @@ class GradientTimesInput(Heatmap):
 
 
 class IntegratedGradients(Heatmap):
-    """Each pixel's share in what the score gains from a baseline to the photo.
+    """Each pixel's share in the score's increase from a baseline to the photo.
 
     heat[r, c] = Σ over channels of (x - x0)[r, c, k]·the mean of d score / d x[r, c, k]
 
-    The mean is over `steps` photos on the straight way from the baseline x0 to the photo x, at
-    (i + 1/2)/steps of it. `baseline` is a number, one for each channel, or a photo; by default 0.
-    The shares add up to score(x) - score(x0), but for the steps' rounding of the integral: `total`
-    beside `gain` says how well (Sundararajan et al. 2017, completeness). `gradients` (steps,
+    The mean is over `steps` photos on the straight line from the baseline x0 to the photo x, at (i
+    + 1/2)/steps of it. `baseline` is a number, one for each channel, or a photo; by default 0. The
+    shares add up to score(x) - score(x0), except that the steps only approximate the integral:
+    compare `total` with `gain` (Sundararajan et al. 2017, completeness). `gradients` (steps,
     height, width, channels) has all of them. The surprise: the shares depend on the baseline. With
     0, a black pixel of a photo from 0 to 255 gets nothing.
     """
@@ -421,7 +421,7 @@ class IntegratedGradients(Heatmap):
 
     @property
     def gain(self) -> float:
-        """What the whole map should add up to: score(photo) - score(baseline)."""
+        """The number that the whole map should add up to: score(photo) - score(baseline)."""
         return self.score - self.baseline_score
 
     def explain(self, at: Any) -> Explanation:
@@ -508,7 +508,7 @@ def _last_maps(trace: Any) -> list[Any]:
 
 
 def _turns(trace: Any) -> dict[str, tuple[slice, slice]]:
-    """Return how to turn each entry's maps, so that they lie on the photo, not its mirror image."""
+    """Return how to flip each entry's maps, so that they lie on the photo, not its mirror image."""
     ways: dict[str | int, set[tuple[bool, bool]]] = {0: {(False, False)}}
     for entry in trace.entries:
         own = False, False
@@ -520,7 +520,7 @@ def _turns(trace: Any) -> dict[str, tuple[slice, slice]]:
         ways[entry.name] = {(own[0] ^ rows, own[1] ^ columns) for rows, columns in before}
     found = {}
     for name, several in ways.items():
-        # Maps that are of the photo and of its mirror image lie as they do.
+        # Maps of both the photo and its mirror image are not flipped.
         turn = next(iter(several)) if len(several) == 1 else (False, False)
         rows, columns = (_BACKWARDS if turned else slice(None) for turned in turn)
         found[str(name)] = rows, columns
@@ -534,10 +534,10 @@ def make_heatmap(
     if not isinstance(method, str) or method not in HEATMAPS:
         raise ValueError(f"A heat map's method is {' or '.join(HEATMAPS)}. Received {method!r}.")
     if isinstance(trace.x, list):
-        raise ValueError(f"{trace.model.label} has several inputs, and a heat map is of one photo.")
+        raise ValueError(f"{trace.model.label} has several inputs; a heat map explains one photo.")
     if trace.x.ndim != 4:
         raise ValueError(
-            "A heat map is of a photo, (batch, height, width, channels). "
+            "A heat map needs a photo, (batch, height, width, channels). "
             f"{trace.model.label} received x.shape={trace.x.shape}."
         )
     kind = HEATMAPS[method]

@@ -1,4 +1,4 @@
-"""Layer by layer: what a health check measures in one pass, and what it makes of it."""
+"""Layer by layer: what a health check measures in one pass, and its verdict."""
 
 import math
 from typing import Any, NamedTuple
@@ -33,7 +33,7 @@ class Check(NamedTuple):
 
 
 class LayerHealth(NamedTuple):
-    """One use of a layer, on the whole batch; None where there is no such number."""
+    """One use of a layer, on the whole batch; numbers that do not exist are None."""
 
     name: str
     kind: str
@@ -42,7 +42,7 @@ class LayerHealth(NamedTuple):
     std: float
     dead: float | None  # share of the units that are 0 for every example and at every place
     gradient: float | None  # norm of the gradient of the layer's parameters
-    relative: float | None  # of its largest parameters: norm of the gradient / norm of the weights
+    relative: float | None  # norm of the gradient / norm of the weights, of its largest parameters
     step: float | None  # norm of the optimizer's first step / norm of the weights
 
 
@@ -69,7 +69,7 @@ def _is_relu(layer: Layer) -> bool:
 
 
 def calm_copy(model: Model, x: Any) -> Any:
-    """Return a copy whose layers draw nothing: what is measured should not depend on luck."""
+    """Return a copy whose layers draw no random numbers, so that measurements are repeatable."""
     clone = copies.copied(model)
     copies.build(clone, x)
     for layer in copies.all_layers(clone):
@@ -87,7 +87,7 @@ def with_gradients(
     dy: Array,
     optimizer_config: dict[str, Any],
 ) -> list[LayerHealth]:
-    """Return the rows with the gradients of this pass, and what a new optimizer makes of them."""
+    """Return the rows with the gradients of this pass, and a new optimizer's steps."""
     _, grads = model.backward(dy, tape, need_dx=False, at_logits=wrong.at_logits)
     variables = model.trainable_variables_by_name()
     before = {key: v.numpy() for key, v in variables.items()}
@@ -99,8 +99,8 @@ def with_gradients(
     for row, (_, entry) in zip(rows, uses):
         own = [keys[id(v)] for v in entry.layer.weights if id(v) in keys]
         if own:
-            # Of a normalization those are gamma and beta: gamma alone may have no gradient, if
-            # another normalization follows, whose output does not change with its input's scale.
+            # A normalization has gamma and beta: gamma alone may have no gradient if another
+            # normalization follows, whose output does not change with its input's scale.
             size = max(before[key].size for key in own)
             largest = [key for key in own if before[key].size == size]
             weight = math.hypot(*(_norm(before[key]) for key in largest))
@@ -198,8 +198,8 @@ def check_gradients(rows: list[LayerHealth], dy: Array) -> Check:
     """Check whether gradients vanish or explode on their way back; the loss begins with dy.
 
     The surprise: in a deep network that fades both ways, each kernel's gradient is a product of a
-    faded signal and a faded gradient. So the last layers' are as faint as the first ones', and
-    beside each other all look well; only beside dy they do not.
+    faded signal and a faded gradient. So the last layers' gradients are as faint as the first
+    ones', and look normal beside each other, but not beside dy.
     """
     name = "gradients"
     learning = [row for row in rows if row.gradient is not None]
@@ -253,14 +253,14 @@ def check_gradients(rows: list[LayerHealth], dy: Array) -> Check:
             name,
             "ok",
             measured,
-            "A LayerScale starts near 0, so that at first hardly any gradient enters its block: "
-            "this is meant to be so, and a few steps change it. Past the blocks it arrives.",
+            "A LayerScale starts near 0, so at first hardly any gradient enters its block: "
+            "this is intended, and a few steps change it. The gradient gets past the blocks.",
         )
     return Check(
         name,
         "look",
         measured,
-        "Vanishing: of the gradient that the loss begins with, hardly anything is left for the "
+        "Vanishing: hardly anything of the gradient that the loss begins with is left for the "
         "weights of these layers. A residual Add, BatchNormalization, he_normal weights behind "
         "ReLUs, or ReLU in place of sigmoid or tanh help.",
     )

@@ -1,7 +1,7 @@
-"""Layers of lines, explained by the layers of images that compute them.
+"""Explains layers of lines by the layers of images that compute them.
 
 A line is an image one pixel high (`minicnn.layers.lines`). So the place [t, c] of a line is [0, t,
-c] of its image, and the terms of a sum there are those of the sum here, without the row.
+c] of its image, and the terms here are the image's terms without the row.
 """
 
 import re
@@ -75,7 +75,7 @@ def _gradient(what: str) -> None:
         )
         terms = found.terms
         factors = terms.factor_at[:, 1:]
-        if not of_input and factors.shape[1]:  # they are numbers of x
+        if not of_input and factors.shape[1]:  # they come from x
             factors = factors - (before, 0)
         own = make_gradient_terms(
             terms.example,
@@ -121,11 +121,11 @@ def _of_lines(text: str, before: int = 0) -> str:
 
 def _without_row(found: re.Match[str], before: int) -> str:
     name, index = found[1] or "", found[2].split(", ")
-    row = 1 if index[0] == "n" else 0  # behind the example
+    row = 1 if index[0] == "n" else 0  # after the example
     if len(index) < row + 3 or "…" in index:
         return found[0]
     del index[row]
-    if name and before:  # of x, behind the zeros before it
+    if name and before:  # of x, after the zeros before it
         index[row] = _moved(index[row], before)
     return f"{name}[{', '.join(index)}]"
 

@@ -1,6 +1,6 @@
-"""The loss of one example, term by term, and the gradient that backward begins with.
+"""Explains the loss of one example, term by term, and the gradient that backward begins with.
 
-A cross-entropy's terms are made here; other losses say themselves what their terms are
+A cross-entropy's terms are made here; other losses define their own terms
 (`minicnn.losses.base.Termwise`), and the overlap of masks is a sum over the whole mask.
 """
 
@@ -122,7 +122,7 @@ def _target(loss: losses.Loss, cache: dict[str, Any], where: tuple[int, ...]) ->
 def _log_probabilities(
     loss: losses.Loss, y: Array, cache: dict[str, Any]
 ) -> tuple[Array, list[Step], str]:
-    """log p of all classes, the numbers on the way, and how p is made."""
+    """Return log p of all classes, the steps to it, and how p is computed."""
     if cache["from_logits"]:
         m = float(y.max())
         with np.errstate(invalid="ignore"):
@@ -176,9 +176,9 @@ def _terms_of(
 
 
 def explain_loss_gradient(found: LossOfPass, at: Any, example: int = 0) -> Explanation:
-    """Explain the gradient of one prediction: `(p - t)·weight`, where that is the formula.
+    """Explain the gradient of one prediction: `(p - t)·weight`, if that is the formula.
 
-    The prediction is the score (logit) where the loss works with scores, else the probability.
+    The prediction is the score (logit) if the loss works with scores, else the probability.
     """
     loss, cache = found.loss, found.cache
     dy = loss.backward(cache)
@@ -201,7 +201,7 @@ def explain_loss_gradient(found: LossOfPass, at: Any, example: int = 0) -> Expla
         factors, factors_at, formula = _influences(loss, t, y, k, cache)
     places = np.tile(np.array(spot.at, np.intp), (len(factors), 1))
     terms = make_gradient_terms(spot.example, places, share, factors, factors_at)
-    # exp of a score is as exact as the score: the rounding of -80 is 80 times that of 1.
+    # exp of a score is as exact as the score: the rounding error of -80 is 80 times that of 1.
     steep = 1 + float(np.ptp([*y, 0.0])) if logits else 1.0
     return Explanation(
         name=type(loss).__name__,

@@ -1,4 +1,4 @@
-"""Which layers of two networks stand for the same: where their outputs can be compared."""
+"""Finds corresponding layers of two networks, whose outputs can be compared."""
 
 import re
 from collections import Counter
@@ -14,7 +14,7 @@ _Key = tuple[str, str, tuple[int, ...]]  # name, kind, shape
 
 
 class Place(NamedTuple):
-    """A layer's use in a network; `inputs` are the numbers of those before it."""
+    """A layer's use in a network; `inputs` has the numbers of the uses before it."""
 
     name: str
     kind: str
@@ -23,11 +23,11 @@ class Place(NamedTuple):
 
 
 def matched(first: Sequence[Place], second: Sequence[Place]) -> list[tuple[int, int]]:
-    """Return the pairs of layers that stand for the same, as numbers in both networks, in order.
+    """Return the pairs of corresponding layers, as numbers in both networks, in order.
 
-    These are the layers of the same name, kind and shape. The numbers in automatic names, which
-    count the layers of a process, are those of the network if that matches more layers. Networks
-    that are alike but for the names that a user gave are matched by place.
+    These are layers of the same name, kind and shape. The numbers in automatic names, which count
+    the layers of a process, are counted within each network if that matches more layers. Networks
+    that differ only in names that a user gave are matched by place.
     """
     exact = _pairs(first, second)
     counted = _pairs(_counted(first), _counted(second))
@@ -39,9 +39,10 @@ def matched(first: Sequence[Place], second: Sequence[Place]) -> list[tuple[int, 
 
 
 def weight_pairs(first: Layer, second: Layer) -> list[tuple[Variable, Variable]]:
-    """Return the weights of one shape that stand for the same in both layers.
+    """Return the pairs of corresponding weights of both layers, which have equal shapes.
 
-    They have one name, and one place among those of that name: a layer of layers has two kernels.
+    They have the same name and the same place among weights of that name: a layer of layers may
+    have two kernels.
     """
     known = {key: variable for variable, key in _named(second)}
     pairs = [(variable, known[key]) for variable, key in _named(first) if key in known]
@@ -73,7 +74,7 @@ def _keys(places: Iterable[Place]) -> list[tuple[_Key, int]]:
 
 
 def _counted(places: Sequence[Place]) -> list[Place]:
-    """Return the places with automatic names that count from 0: of dense_5, dense_6 as of dense."""
+    """Return the places with automatic names that count from 0: dense, dense_1 for dense_5, …."""
     least: dict[str, int] = {}
     for place in places:
         for base, number in _parts(place):
@@ -85,7 +86,7 @@ def _counted(places: Sequence[Place]) -> list[Place]:
 
 
 def _parts(place: Place) -> list[tuple[str, int]]:
-    """Return each part of a name, as of "sequential_1/dense_2", without its number, and that.
+    """Return each part of a name such as "sequential_1/dense_2" without its number, and the number.
 
     A name that a user chose stays as it is, with 0.
     """

@@ -1,4 +1,4 @@
-"""Layers that merge several inputs, as `arithmetic` and `gradients` have the others."""
+"""Sums and gradients of layers that merge inputs; `arithmetic` and `gradients` have the others."""
 
 import math
 from typing import Any
@@ -24,12 +24,12 @@ _MERGES = (
 
 
 def _own(x: Array, place: tuple[int, ...]) -> tuple[int, ...]:
-    """The place in x that counts for a place in y: 0 in an axis of size 1."""
+    """Return the place in x that belongs to a place in y: 0 in an axis of size 1."""
     return tuple(0 if size == 1 else i for i, size in zip(place, x.shape, strict=True))
 
 
 def _slopes(layer: Any, values: list[float]) -> list[float]:
-    """How much y changes with each input."""
+    """Return how much y changes with each input."""
     if isinstance(layer, CustomScaleLayer):
         return [1.0, layer.scale]
     xs = [np.array([v]) for v in values]
@@ -67,7 +67,7 @@ def _merge(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
 
 
 def _vectors(layer: Any, xs: list[Array]) -> tuple[list[Array], list[Array], tuple[int, int]]:
-    """Both inputs of a Dot as (places, k), what each vector is multiplied by, and the axes."""
+    """Return both inputs of a Dot as (places, k), the factor of each vector, and the axes."""
     pair, _ = axes_of([(1, *x.shape) for x in xs], layer.axes, layer.label)
     rows, scales = [], []
     for x, axis in zip(xs, pair, strict=True):
@@ -80,7 +80,7 @@ def _vectors(layer: Any, xs: list[Array]) -> tuple[list[Array], list[Array], tup
 
 @sums(layers.Dot)
 def _dot(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
-    """The numbers of x0 along the axis; their weights are those of x1."""
+    """Return the numbers of x0 along the axis; their weights are those of x1."""
     rows, scales, (axis, _) = _vectors(layer, xs)
     i, j = divmod(int(np.ravel_multi_index(spot.at, spot.shape)), len(rows[1]))
     others = [n for at, n in enumerate(xs[0].shape) if at != axis - 1]
@@ -99,7 +99,7 @@ def _dot(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
 
 @gradient_of(layers.Dot, what="dx")
 def _dot_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
-    """All outputs of this number's vector; if normalized, less what would change its length."""
+    """Return dx over this number's outputs; if normalized, less what changes the length."""
     xs = [x[query.example] for x in entry.xs]
     rows, scales, pair = _vectors(layer, xs)
     source, axis = query.source, pair[query.source] - 1
@@ -126,7 +126,7 @@ def _dot_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientS
 
 @gradient_of(*_MERGES, what="dx")
 def _merge_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
-    """dz at each place that the number counts for, times the slope there."""
+    """Return dz at each place that the number contributes to, times the slope there."""
     xs = [x[query.example] for x in entry.xs]
     own = xs[query.source]
     ranges = [

@@ -1,7 +1,7 @@
-"""Methods that lower floors declare, and what notebooks show.
+"""Methods that lower floors declare, and the displays of notebooks.
 
-`Layer.explain`, `Model.trace` and the `_repr_html_` of layers, models and histories stand where
-their classes are, with signatures and docstrings. They import this module when they are called.
+`Layer.explain`, `Model.trace` and the `_repr_html_` of layers, models and histories are defined in
+their classes, with signatures and docstrings. They import this module when they are called.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ _MOST_FILTERS = 8  # of one kernel, in a notebook
 
 
 def explain_layer(layer: Layer, x: Any, at: Any, example: int, training: bool) -> Explanation:
-    """Return what `Layer.explain` returns."""
+    """Return the result of `Layer.explain`."""
     if isinstance(layer, Model):
         trace = Trace(layer, x, training=training)
         return trace.output_entry().explain(at, example)

@@ -1,4 +1,4 @@
-"""The sums and gradients of layers that move numbers, or make images of another size of them."""
+"""The sums and gradients of layers that move numbers, or resize images."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ Array = np.ndarray
 
 
 def copied(x: Array, spot: Spot, place: tuple[int, ...], formula: str | None = None) -> Sum:
-    """The sum of an output that is a number of x."""
+    """Return the sum of an output that is a copy of a number of x."""
     terms = make_terms(np.array([place]), x[place], 1.0)
     left = f"y{show.place(spot.at)}"
     return Sum(terms, formula or f"{left} = x{show.place(place)}")
@@ -119,7 +119,7 @@ def _sampled(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
 
 
 def sampled_sum(layer: Any, where: Sampling, x: Array, spot: Spot) -> Sum:
-    """The sum of an output that rows and columns of x make, as `where` says."""
+    """Return the sum of an output that is sampled from rows and columns of x, as in `where`."""
     row, col, channel = spot.at
     rows, row_weights = _of(where.rows, row)
     columns, column_weights = _of(where.columns, col)
@@ -149,7 +149,7 @@ def sampled_sum(layer: Any, where: Sampling, x: Array, spot: Spot) -> Sum:
 
 
 def _of(taps: Any, place: int) -> tuple[Array, Array]:
-    """The places that count in one place, and their weights."""
+    """Return the places that contribute to one place, and their weights."""
     counts = taps.weight[place] != 0
     return taps.source[place][counts], taps.weight[place][counts]
 
@@ -180,7 +180,7 @@ def _sampled_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> Gradi
 
 
 def sampled_dx(where: Sampling, size: Pair, dz: Array, query: Query) -> GradientSum:
-    """The gradient of a pixel of an image of this size, whose result was made as `where` says."""
+    """Return the gradient of a pixel of an image of this size that was sampled as in `where`."""
     row, col, channel = query.at
     rows, row_weights = _of(where.rows.transposed(size[0]), row)
     columns, column_weights = _of(where.columns.transposed(size[1]), col)

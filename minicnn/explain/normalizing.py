@@ -1,4 +1,4 @@
-"""Layers that normalize, as `arithmetic` and `gradients` have the others."""
+"""Sums and gradients of layers that normalize; `arithmetic` and `gradients` have the others."""
 
 import math
 from typing import Any
@@ -69,7 +69,7 @@ _OWN = (layers.LayerNormalization, layers.GroupNormalization)
 
 
 def _together(layer: Any, shape: tuple[int, ...], at: tuple[int, ...]) -> Array:
-    """The places of an example of this shape that are normalized together with `at`."""
+    """Return the places of an example of this shape that are normalized together with `at`."""
     ranges: list[Any] = [[i] for i in at]
     if isinstance(layer, layers.GroupNormalization):
         size = shape[-1] // layer.groups
@@ -86,12 +86,12 @@ def _grid(ranges: list[Any]) -> Array:
 
 
 def _own_axes(layer: Any, rank: int) -> list[int]:
-    """The axes, the batch included, along which there is a gamma for each place."""
+    """Return the axes, the batch included, along which there is a gamma for each place."""
     return [rank - 1] if isinstance(layer, layers.GroupNormalization) else list(layer.weight_axes)
 
 
 def _parameter(layer: Any, name: str, places: Array, otherwise: float) -> Array:
-    """The gamma or beta of each of these places of an example."""
+    """Return the gamma or beta of each of these places of an example."""
     weight = getattr(layer, name)
     if weight is None:
         return np.full(len(places), otherwise)
@@ -100,7 +100,7 @@ def _parameter(layer: Any, name: str, places: Array, otherwise: float) -> Array:
 
 
 def _moments(values: Array) -> tuple[float, float]:
-    """The mean and the variance of float64 numbers."""
+    """Return the mean and the variance of float64 numbers."""
     mean = float(values.mean())
     return mean, float(np.square(values - mean).mean())
 
@@ -133,7 +133,7 @@ def _by_own_statistics(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> S
         beta - taken * scale,
         steps,
         ["As one term: x·gamma/√(σ² + ε), and the rest is the bias: beta - μ·gamma/√(σ² + ε)."],
-        # The mean may be far smaller than what it is of, but its rounding is not.
+        # The mean may be far smaller than its numbers, but its rounding error is not.
         magnitude=(abs(value) + float(np.abs(together).mean())) * abs(scale) + abs(beta),
     )
 
@@ -171,7 +171,7 @@ def _by_own_statistics_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query
 
 
 def _scaled_by(layer: Any, dz: Array, at: tuple[int, ...]) -> tuple[Array, Array]:
-    """Where outputs have this gamma and beta: examples and places."""
+    """Return the examples and places of the outputs with this gamma and beta."""
     ranges: list[Any] = [range(n) for n in dz.shape]
     for axis, i in zip(_own_axes(layer, dz.ndim), at, strict=True):
         ranges[axis] = [i]

@@ -1,4 +1,4 @@
-"""The layers that arithmetic with one symbol makes, as `arithmetic` and `gradients` have others."""
+"""Sums and gradients of layers that arithmetic with one symbol makes."""
 
 from typing import Any
 
@@ -62,7 +62,7 @@ def _reciprocal_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> Gr
 
 
 def _numbered(layer: Any, shape: tuple[int, ...]) -> Array:
-    """For each number of an example's output, which one of its input it is, in reading order."""
+    """Return the number in the input, in reading order, of each number of an example's output."""
     numbers = np.arange(int(np.prod(shape))).reshape(1, *shape)
     found: Array = numbers[layer.parts(numbers.ndim)][0]
     return found

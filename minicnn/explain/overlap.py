@@ -1,4 +1,4 @@
-"""Dice and Tversky: the loss of a mask, and its gradient, are sums over the whole mask."""
+"""Explains Dice and Tversky: the loss of a mask, and its gradient, are sums over the whole mask."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ Array = np.ndarray
 
 
 def explain_loss(found: LossOfPass, loss: losses.Tversky, example: int, at: Any) -> Explanation:
-    """1 - overlap / size: a term for each pixel of the overlap."""
+    """Explain 1 - overlap / size, with a term for each pixel of the overlap."""
     each = np.asarray(loss.each_loss(found.cache["y_true"], found.cache["y_pred"], False))
     where: tuple[int, ...] = ()
     if each.ndim:
@@ -54,7 +54,7 @@ def explain_loss(found: LossOfPass, loss: losses.Tversky, example: int, at: Any)
 def explain_gradient(
     found: LossOfPass, loss: losses.Tversky, dy: Array, example: int, at: Any
 ) -> Explanation:
-    """The gradient of one pixel: it adds to the overlap, and to what the overlap is divided by."""
+    """Explain the gradient of one pixel, which adds to the overlap and to its divisor."""
     spot = find_spot(type(loss).__name__, dy, at, example, "gradients")
     full = (spot.example, *spot.at)
     axes = loss.axes(dy.ndim)
@@ -87,7 +87,7 @@ def explain_gradient(
 def _masks(
     found: LossOfPass, loss: losses.Tversky, where: tuple[int, ...]
 ) -> tuple[Array, Array, float]:
-    """The masks that one loss is about, in float64, and its share in the loss of the batch."""
+    """Return the masks of one loss, in float64, and its share in the loss of the batch."""
     cache = found.cache
     t, y = (cache[name].astype(np.float64) for name in ("y_true", "y_pred"))
     if not where:

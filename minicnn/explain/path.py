@@ -1,4 +1,4 @@
-"""The path of the largest contributions: from a number down to the pixels, or up to the loss."""
+"""Follows the largest contributions: from a number down to the pixels, or up to the loss."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -98,7 +98,7 @@ def _row(link: Link, exact: bool) -> list[str]:
 
 
 def _strongest(e: Explanation, sign: float) -> tuple[Any, float | None]:
-    """Return the largest term that pulls towards `sign` (0: either way), and its share of those."""
+    """Return the largest term that pulls towards `sign` (0: either way), and its share of them."""
     products = e.terms.product * sign if sign else np.abs(e.terms.product)
     products = np.where(np.isnan(products), np.inf, products)
     if not len(products) or not products.max() > 0:
@@ -110,7 +110,7 @@ def _strongest(e: Explanation, sign: float) -> tuple[Any, float | None]:
 
 
 def why(entry: TraceEntry, at: Any, example: int) -> Path:
-    """Go from one output down to a pixel: at each layer to the term that did most for the number.
+    """Go from one output down to a pixel, at each layer to the term that contributed most.
 
     The path follows the largest positive term if the sum is positive, else the most negative one.
     At a softmax the sum counts as positive if it is above the mean of the scores.
@@ -133,7 +133,7 @@ def why(entry: TraceEntry, at: Any, example: int) -> Path:
         if term is None:  # every term is 0, or pulls the other way
             term, share = _strongest(e, 0.0)
         if term is None and len(e.terms) == 1 and not e.terms[0].padded:
-            term = e.terms[0]  # what became this 0 can be followed, too
+            term = e.terms[0]  # the source of a 0 can be followed, too
         links.append(Link(e, term, share))
         if term is None:
             return Path(title, links, "Every term is 0 here: there is nothing to follow.")
@@ -184,7 +184,7 @@ def _sender(
     consumers: Callable[[TraceEntry], list[tuple[TraceEntry, int]]],
     loss_gradient: Callable[[TraceEntry, Any, int], Explanation],
 ) -> tuple[TraceEntry, Explanation]:
-    """Return what the term's gradient is made of, and the layer that this is a gradient of."""
+    """Return the explanation of the term's gradient, and the layer whose gradient it is."""
     place, example = tuple(int(i) for i in term.place), int(term.example)
     if e.of != "dz":
         return entry, explain_gradient(entry, e.of, place, example)
@@ -206,7 +206,7 @@ def _sender(
 def gathered(
     entry: TraceEntry, place: tuple[int, ...], example: int, users: list[tuple[TraceEntry, int]]
 ) -> Explanation:
-    """Explain dy of an output that several layers use: the sum of what each of them sends back."""
+    """Explain dy of an output that several layers use: the sum of the gradients they return."""
     parts = []
     for user, source in users:
         dx = user.dx[source] if isinstance(user.dx, list) else user.dx

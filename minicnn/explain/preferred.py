@@ -1,18 +1,18 @@
-"""The image that a map or a class likes best, grown from noise by gradient ascent.
+"""Grows an image that a map or a class responds to most, from noise by gradient ascent.
 
     found = preferred_image(model, "block4_conv", 12, value_range=(-1, 1))
     found = preferred_image(model, class_index="hat", value_range=(-1, 1))
     found.image                                    # (height, width, channels)
     found.plot()
 
-Plain ascent on pixels ends in noise that means nothing to us. Two things help (Olah, Mordvintsev
-and Schubert 2017, "Feature visualization"):
+Plain ascent on pixels ends in noise that means nothing to people. Two things help (Olah,
+Mordvintsev and Schubert 2017, "Feature visualization"):
 
     decorrelation   the steps change waves instead of pixels, and brightness instead of red, green
                     and blue: in photos, neighbouring pixels are alike, and so are the colours of a
                     pixel
-    robustness      before each step the image moves a little, so that what is found must not
-                    depend on where exactly it lies
+    robustness      before each step the image moves a little, so that the result cannot depend on
+    its exact position
 """
 
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ from minicnn.models import Model
 
 Array = np.ndarray
 
-# How brightness, blue against yellow, and red against green mix into red, green and blue. From the
-# colours of ImageNet's photos; each is as strong as it is there (as in Google's "lucid").
+# How brightness, blue against yellow, and red against green mix into red, green and blue. They come
+# from ImageNet's photos; each is as strong as it is there (as in Google's "lucid").
 COLOURS = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 COLOURS = COLOURS / np.linalg.norm(COLOURS, axis=0).max()
 _RATE, _SMALL = 0.02, 0.01  # of Adam's steps; of the noise
@@ -37,7 +37,7 @@ _RATE, _SMALL = 0.02, 0.01  # of Adam's steps; of the noise
 
 @dataclass(eq=False)
 class PreferredImage:
-    """The image that grew, and how much it was liked: `values` before each step and at the end.
+    """The image that grew, and the response to it: `values` before each step and at the end.
 
     A value is the largest number of the map before the activation, or the class's score. `image`
     (height, width, channels) is in the range that the model takes.
@@ -84,9 +84,9 @@ def preferred_image(
 ) -> PreferredImage:
     """Return an image that a map of `layer`, or a class, answers to strongly.
 
-    For a layer its map (or unit) `channel` grows, before the activation, wherever it is large
-    already: place z counts exp((z - max z) / (2·std z)). Without a layer the score of a class
-    grows. The image is
+    For a layer, its map (or unit) `channel` grows, before the activation, wherever it is already
+    large: place z has the weight exp((z - max z) / (2·std z)). Without a layer, the score of a
+    class grows. The image is
 
         x = low + (high - low)·sigmoid(waves · COLOURS)
 
@@ -95,7 +95,7 @@ def preferred_image(
     default a sixteenth of it), around its edges.
 
     Args:
-        model: takes one image. Of a nested model, pass the nested model itself.
+        model: takes one image. For a layer in a nested model, pass the nested model itself.
         layer: a layer or its name.
         channel: its map or unit.
         class_index: a number, or a name of the model's `metadata`; only without a layer.
@@ -103,8 +103,8 @@ def preferred_image(
         size: (height, width), for a model that takes any size.
         seed: an integer or a generator, for the start and the movements.
 
-    The surprise: what grows is what the map answers to *most*, which is not what it usually sees;
-    and another seed grows another image. Raises `ValueError` for what does not fit.
+    The surprise: the image shows what the map responds to *most*, which is not what it usually
+    sees; and another seed grows another image. Raises `ValueError` for arguments that do not fit.
     """
     part, of = _subject(model, layer, channel, class_index)
     shape = _shape(model, size)
@@ -164,14 +164,14 @@ class Waves:
         return plain @ self.colours.T
 
     def gradient(self, dy: Array) -> Array:
-        """Return the gradient of the strengths for that of the image."""
+        """Return the gradient of the strengths, given that of the image."""
         spectrum = np.fft.rfft2(dy @ self.colours, axes=(0, 1), norm="ortho")
         found = self.scale * self.twice * spectrum
         return np.stack([found.real, found.imag])
 
 
 def _subject(model: Any, layer: Any, channel: Any, class_index: Any) -> tuple[str, Any]:
-    """Return what grows, in words, and a function from an image to its value and gradient."""
+    """Return the name of what grows, and a function from an image to its value and gradient."""
     if not isinstance(model, Model):
         raise TypeError(f"preferred_image expects a Model. Received {type(model).__name__}.")
     if not model.built or len(model.inputs) != 1 or len(model.inputs[0].shape) != 4:

@@ -1,4 +1,4 @@
-"""The sums and gradients of random changes of colours and details, in the pass at hand."""
+"""The sums and gradients of random changes of colours and details, in a given pass."""
 
 from dataclasses import replace
 from typing import Any
@@ -31,7 +31,7 @@ def _one(drawn: Any, key: str, example: int) -> float:
 
 
 def _instead(layer: Any, spot: Spot, x: Array, value: float, formula: str, note: str) -> Sum:
-    """The sum of an output that does not change with x, or only in steps."""
+    """Return the sum of an output that does not change with x, or only in steps."""
     terms = make_terms(np.array([spot.at]), x[spot.at], 0.0, 0.0)
     return Sum(
         terms,
@@ -59,7 +59,7 @@ def _over_channels(spot: Spot, x: Array, weights: Array, formula: str) -> Sum:
 
 
 def _through_pixel(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
-    """The gradient of an input on which only the channels of its pixel depend."""
+    """Return the gradient of an input on which only the channels of its pixel depend."""
     i, j, channel = query.at
     pixel = entry.xs[0][query.example, i, j].reshape(1, 1, 1, -1)
     drawn = entry.cache["transformation"]
@@ -296,7 +296,7 @@ def _erase_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> Gradien
 
 
 def _window(layer: Any, drawn: Any, example: int) -> Array:
-    """The weights of x around a pixel, for this image."""
+    """Return the weights of x around a pixel, for this image."""
     if isinstance(layer, layers.RandomSharpness):
         share, kernel = 1 - 2 * _one(drawn, "factor", example), layer.KERNEL
     else:
@@ -307,7 +307,7 @@ def _window(layer: Any, drawn: Any, example: int) -> Array:
 
 
 def _around(size: tuple[int, ...], at: tuple[int, ...], window: Array) -> tuple[Array, Array]:
-    """The pixels under a window at this place, and its weights there."""
+    """Return the pixels under a window at this place, and its weights there."""
     found, weights = [], []
     for (r, s), weight in np.ndenumerate(window):
         i, j = at[0] + r - window.shape[0] // 2, at[1] + s - window.shape[1] // 2

@@ -1,4 +1,4 @@
-"""The sums and gradients of layers that change images at random, in the pass at hand."""
+"""The sums and gradients of layers that change images at random, in a given pass."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ Array = np.ndarray
 
 
 def _mirrored(layer: Any, drawn: Any, example: int, at: tuple[int, ...], shape: Any) -> Any:
-    """The place that was flipped onto this one, or this one."""
+    """Return the place that was flipped onto this one, or this one."""
     row, column, channel = at
     if drawn["flips"][example]:
         row = shape[0] - 1 - row if "vertical" in layer.mode else row
@@ -67,7 +67,7 @@ _WARPED = (
 
 
 def _read_at(layer: Any, cache: Any, shape: tuple[int, ...], example: int) -> tuple[Array, Array]:
-    """The rows and columns where each pixel of the result was read, (height, width) each."""
+    """Return the rows and columns where each pixel of the result was read, (height, width) each."""
     transforms = cache["transforms"][example : example + 1]
     how = layer.interpolation, layer.fill_mode
     rows, columns = places(transforms, (1, *shape), *how, layer.label)
@@ -139,7 +139,7 @@ _COLOURED = (layers.RandomBrightness, layers.RandomContrast)
 
 
 def _cut_off(layer: Any, x: Array, cache: Any, spot: Spot) -> Sum | None:
-    """The sum of an output that a limit of the range has replaced."""
+    """Return the sum of an output that a limit of the range has replaced."""
     if cache["inside"][(spot.example, *spot.at)]:
         return None
     drawn, example = cache["transformation"], slice(spot.example, spot.example + 1)
@@ -206,7 +206,7 @@ _MIXED = (layers.CutMix, layers.MixUp)
 
 
 def _shares(layer: Any, drawn: Any, at: tuple[int, ...]) -> Array:
-    """How much of itself each image of the batch kept at this place."""
+    """Return the share of itself that each image of the batch kept at this place."""
     if isinstance(layer, layers.MixUp):
         return np.asarray(drawn["mix_weight"], np.float64)
     return 1.0 - drawn["batch_masks"][(slice(None), *at)]

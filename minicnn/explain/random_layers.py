@@ -1,4 +1,4 @@
-"""The sums and gradients of layers that draw random numbers in training, in the pass at hand."""
+"""The sums and gradients of layers that draw random numbers in training, in a given pass."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ _DROPOUTS = (layers.Dropout, layers.SpatialDropout1D, layers.SpatialDropout2D)
 
 
 def unchanged(layer: Any, x: Array, spot: Spot) -> Sum:
-    """The sum of an output that the layer only passes on, because nothing trains."""
+    """Return the sum of an output that the layer only passes on outside of training."""
     kind, place = type(layer).__name__, show.place(spot.at)
     note = f"{kind} changes nothing here: it works only in training (training=True)."
     return Sum(one(spot, x), f"y{place} = x{place}", notes=[note])

@@ -1,4 +1,4 @@
-"""Does a heat map depend on what the network has learned? It should change as it forgets."""
+"""Checks that a heat map depends on what the network has learned: it changes if that is lost."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ Array = np.ndarray
 class SanityCheck:
     """How a heat map changes while the network forgets, from the output down to the photo.
 
-    A copy of the model loses one layer after the other: the numbers of each of its weights change
-    places at random, so that their sizes stay. `maps[i]` is the heat map after `layers[i]` and
-    all layers behind it. `correlations[i]` is Spearman's rank correlation with the true map: 1 for
-    the same order, about 0 for one that has nothing to do with it, NaN if all numbers of a map are
-    equal. `sizes[i]` is the same for the absolute values.
+    A copy of the model loses one layer after the other: the numbers of each weight are shuffled, so
+    their sizes stay the same. `maps[i]` is the heat map after shuffling `layers[i]` and all layers
+    after it. `correlations[i]` is Spearman's rank correlation with the true map: 1 for the same
+    order, about 0 for an unrelated order, NaN if all numbers of a map are equal. `sizes[i]` is the
+    same for the absolute values.
 
     A map that hardly changes explains the photo (its edges, its bright parts), not the network.
     (Adebayo et al. 2018, "Sanity checks for saliency maps".)

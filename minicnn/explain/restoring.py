@@ -1,4 +1,4 @@
-"""Explaining a pass changes nothing: neither moving statistics nor the next random numbers."""
+"""Lets explanations change nothing: neither moving statistics nor the next random numbers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

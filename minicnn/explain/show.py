@@ -1,4 +1,4 @@
-"""Format explanations: numbers rounded for reading, tables as text, coloured grids as HTML.
+"""Formats explanations: rounded numbers, tables as text, coloured grids as HTML.
 
 Colours: blue is below zero, orange above it, white zero. The text colour is set, too, so that grids
 are legible on a light and on a dark page and for colour-blind readers. Names may come from files,
@@ -23,7 +23,7 @@ _MOST_CELLS = 400  # of one grid: a whole feature map in numbers would flood a n
 
 
 def number(value: Any, exact: bool = False) -> str:
-    """A number with four digits, or with `exact` all that a float64 has."""
+    """Return a number with four digits, or, if `exact`, with all digits of a float64."""
     value = float(value)
     if exact:
         return repr(value)
@@ -55,7 +55,7 @@ def joined(lines: Iterable[str]) -> str:
 
 
 def columns(rows: Sequence[Sequence[str]], left: int = 1, indent: str = "    ") -> list[str]:
-    """The lines of a table: the first `left` columns are flush left, the others flush right."""
+    """Return the lines of a table: the first `left` columns flush left, the others right."""
     rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return [
@@ -87,13 +87,13 @@ def escape(text: Any) -> str:
 
 
 def scale_of(*arrays: Array) -> float:
-    """The largest absolute finite number, which gets the full colour."""
+    """Return the largest absolute finite number, which gets the full colour."""
     sizes = [float(np.abs(a[np.isfinite(a)]).max(initial=0.0)) for a in map(np.asarray, arrays)]
     return max(sizes, default=0.0) or 1.0
 
 
 def colour(value: float, scale: float) -> str:
-    """The style of a cell: blue below zero, orange above, and black or white text on it."""
+    """Return the style of a cell: blue below zero, orange above, and black or white text on it."""
     if not math.isfinite(value):
         return "background:rgb(190,0,0);color:#fff;"
     strength = min(abs(value) / scale, 1.0)
@@ -111,7 +111,7 @@ def _linear(part: int) -> float:
 
 
 def html_grid(title: str, values: Array, scale: float, faint: Array | None = None) -> str:
-    """A matrix as a coloured table; `faint` marks cells that lie in the padding."""
+    """Return a matrix as a coloured table; `faint` marks cells that lie in the padding."""
     values = np.asarray(values)
     if values.size and not values.any():
         title += " (all 0)"
@@ -137,7 +137,7 @@ def html_grid(title: str, values: Array, scale: float, faint: Array | None = Non
 
 
 def legend(scales: Mapping[str, float], padding: bool = False) -> str:
-    """What the colours mean, and for which numbers they are full."""
+    """Return a legend: what the colours mean, and for which numbers they are full."""
     samples = "".join(
         f'<span style="padding:1px 8px;{colour(value, 1.0)}">{text}</span>'
         for value, text in ((-1.0, "below 0"), (-0.5, "&nbsp;"), (0.0, "0"), (0.5, "&nbsp;"),
@@ -149,7 +149,7 @@ def legend(scales: Mapping[str, float], padding: bool = False) -> str:
 
 
 def html_table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
-    """A plain table; every cell is escaped."""
+    """Return a plain table; every cell is escaped."""
 
     def cell(tag: str, index: int, text: str) -> str:
         side = "text-align:left;" if index < left else ""
@@ -166,18 +166,18 @@ def html_table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int =
 
 
 def html_text(text: str, style: str = "margin:4px 0") -> str:
-    """A paragraph."""
+    """Return a paragraph."""
     return f'<p style="{style}">{escape(text)}</p>'
 
 
 def html_formula(text: str) -> str:
-    """A line of code."""
+    """Return a line of code."""
     style = "margin:4px 0;background:none;color:inherit;white-space:pre-wrap"
     return f'<pre style="{style}">{escape(text)}</pre>'
 
 
 def html_block(title: str, parts: Iterable[str]) -> str:
-    """A titled block of what the functions above made."""
+    """Return a titled block of the parts that the functions above return."""
     return (
         '<div style="color:inherit;font-size:13px;overflow-x:auto">'
         f'<p style="margin:4px 0"><strong>{escape(title)}</strong></p>{"".join(parts)}</div>'

@@ -1,4 +1,4 @@
-"""A recorded pass to look into: `trace = model.trace(x)`, or `model.trace(x, y=labels)`.
+"""A recorded pass to inspect: `trace = model.trace(x)`, or `model.trace(x, y=labels)`.
 
     trace.entries                                    every layer's x, y, cache, dx, dy, grads
     trace.explain("conv2d", at=(row, col, channel))  one output, term by term
@@ -7,8 +7,8 @@
     trace.why("dense", at=(3,))                      down to the pixels, along the largest terms
     trace.receptive_field("conv2d_1", at=(row, col))
 
-The trace keeps the arrays of the pass, but an explanation reads the weights when it is made. If
-training has changed them since, the explanation's `difference` shows it.
+The trace keeps the arrays of the pass, but an explanation reads the present weights. If training
+has changed them since, the explanation's `difference` shows it.
 """
 
 import difflib
@@ -41,7 +41,7 @@ class Trace(LossesOfTrace):
 
     Attributes: `x`, `y` (the model's output), `entries` in the order of computation (with the
     layers of nested models), `loss` (a number, None without targets), `training`. The loss and the
-    gradients are without what regularizers add, which `trace["conv2d"].penalties` has.
+    gradients do not include regularizers, whose gradients are in `trace["conv2d"].penalties`.
 
     Args:
         model: a `Model` or `Sequential`.
@@ -112,9 +112,9 @@ class Trace(LossesOfTrace):
         return [where[id(tensor)] for tensor in model.outputs]
 
     def go_backward(self, dy: Any, at_logits: bool | list[bool] = False) -> None:
-        """Fill in the entries' gradients, given that of the output (or of what its activation got).
+        """Fill in the entries' gradients, given that of the output (or of its activation's input).
 
-        A trace with targets has gone backward from its loss; this starts elsewhere, such as at one
+        A trace with targets has gone backward from its loss; this starts elsewhere, such as at a
         class's score.
         """
 
@@ -134,7 +134,7 @@ class Trace(LossesOfTrace):
         return len(self.entries)
 
     def __getitem__(self, name: Any) -> TraceEntry:
-        """The entry of a layer, given its name, its name with models ("base/conv2d"), or itself.
+        """Return a layer's entry, given its name, also with models ("base/conv2d"), or itself.
 
         ":2" after a name means the layer's second use. Raises `ValueError` for an unknown name, or
         one of several layers.
@@ -168,7 +168,7 @@ class Trace(LossesOfTrace):
         return any(name in (entry.name, entry.layer, entry) for entry in self.entries)
 
     def _leaf(self, name: Any) -> TraceEntry:
-        """The entry that computes; for a nested model, that of the layer that makes its output."""
+        """Return the entry that computes, or, for a nested model, its output layer's entry."""
         entry = self[name]
         while entry in self._ends:
             ends = self._ends[entry]
@@ -182,14 +182,14 @@ class Trace(LossesOfTrace):
         return entry
 
     def output_entry(self) -> TraceEntry:
-        """The entry whose output is the model's output, if there is only one."""
+        """Return the entry whose output is the model's output, if there is only one."""
         end = self._outputs[0]
         if len(self._outputs) != 1 or not isinstance(end, TraceEntry):
             raise ValueError(f"{self.model.label} has no single layer that makes its output.")
         return end
 
     def consumers(self, entry: TraceEntry) -> list[tuple[TraceEntry, int]]:
-        """The entries that take this one's output, and which of their inputs it is."""
+        """Return the entries that take this entry's output, and which of their inputs it is."""
         return [
             (user, number)
             for user in self.entries
@@ -200,13 +200,13 @@ class Trace(LossesOfTrace):
     # -- explaining ----------------------------------------------------------------------------
 
     def explain(self, layer: Any, at: Any, example: int = 0) -> Explanation:
-        """Where one output comes from: `at` is (row, col, channel), or a unit's number."""
+        """Explain where one output comes from: `at` is (row, col, channel), or a unit's number."""
         return self._leaf(layer).explain(at, example)
 
     def explain_gradient(
         self, layer: Any, what: str = "kernel", at: Any = 0, example: int = 0, source: int = 0
     ) -> Explanation:
-        """Where one entry of a gradient comes from, the largest term first.
+        """Explain where one entry of a gradient comes from, the largest term first.
 
         Args:
             layer: its name.
@@ -242,7 +242,7 @@ class Trace(LossesOfTrace):
             optimizer: one to use instead of the compiled one: an object, or a name for a new one.
 
         Raises `ValueError` for a trace without gradients, a frozen layer, a place outside the
-        weight, and optimizers and penalties whose step is no sum over the examples of one batch.
+        weight, and optimizers and penalties whose step is not a sum over the examples of one batch.
         """
         self._need_gradients()
         wanted = self._leaf(layer)
@@ -255,13 +255,13 @@ class Trace(LossesOfTrace):
         return made
 
     def why(self, layer: Any, at: Any, example: int = 0) -> path.Path:
-        """The path of the largest contributions, from a number down to a pixel."""
+        """Return the path of the largest contributions, from a number down to a pixel."""
         return path.why(self._leaf(layer), at, example)
 
     def why_gradient(
         self, layer: Any, what: str = "kernel", at: Any = 0, example: int = 0, source: int = 0
     ) -> path.Path:
-        """The path of the largest contributions to a gradient, printed from the loss down.
+        """Return the path of the largest contributions to a gradient, printed from the loss down.
 
         The arguments are those of `explain_gradient`.
         """
@@ -277,14 +277,14 @@ class Trace(LossesOfTrace):
         example: int = 0,
         **options: Any,
     ) -> Heatmap:
-        """Which parts of one photo speak for a class: see `minicnn.explain.heatmap`.
+        """Return a map of the parts of a photo that speak for a class; see `explain.heatmap`.
 
         Args:
             method: "grad_cam", "occlusion", "gradient_x_input" or "integrated_gradients".
             class_index: a number, or a name of the model's `metadata`; by default the class that
                 is most likely. For an output without classes, a place in it.
-            layer: for "grad_cam", the layer whose maps it weighs; by default the last with maps,
-                or the sum of all in which a network ends that consists of several.
+            layer: for "grad_cam", the layer whose maps are weighted; by default the last with maps,
+            or the sum of several if the network ends in several.
             example: which photo of the batch.
             options: `size`, `stride`, `fill` of "occlusion"; `steps`, `baseline` of
                 "integrated_gradients".
@@ -295,7 +295,7 @@ class Trace(LossesOfTrace):
         return make_heatmap(self, method, class_index, layer, example, options)
 
     def _users(self, entry: TraceEntry) -> list[tuple[TraceEntry, int]]:
-        """The consumers, from which all of the entry's dy comes, or none: then it is the loss's."""
+        """Return the consumers that all of the entry's dy comes from; none if it is the loss's."""
         users, times = self.consumers(entry), self._outputs.count(entry)
         if self.found and times + bool(users) > 1:
             raise UnknownError(
@@ -312,8 +312,8 @@ class Trace(LossesOfTrace):
     ) -> Any:
         """Write an interactive page about one example, which works offline.
 
-        Of a list of examples the page begins with the first, switches to the others, and shows in
-        which layers two of them differ.
+        For a list of examples, the page begins with the first, can switch to the others, and shows
+        in which layers two of them differ.
 
         `options`: see `minicnn.explain.page.build` (`class_names`, `photo`, `language`, `data`;
         `against`, another model that the page shows beside this one). The page's loss is the
@@ -338,7 +338,7 @@ class Trace(LossesOfTrace):
     # -- receptive fields ------------------------------------------------------------------------
 
     def receptive_field(self, layer: Any, at: Any = None) -> field.SeenPixels:
-        """Which pixels a unit can depend on; `at` is (row, col), the channel does not matter.
+        """Return the pixels that a unit can depend on; `at` is (row, col), for any channel.
 
         This ignores that normalization in training mode depends on the whole batch.
         """
@@ -366,8 +366,8 @@ class Trace(LossesOfTrace):
 
         Each row and each column that it can depend on is replaced by noise, one at a time, and all
         others together. Each needs a pass through the layers up to this one, in inference mode. A
-        unit sees at least what changes it; a ReLU that is off, or a pixel that is not the maximum
-        of its pooling window, may hide some of it. All channels at the place count.
+        unit sees at least the pixels that change it; a ReLU that is off, or a pixel that is not the
+        maximum of its pooling window, may hide others. All channels at the place count.
         """
         entry = self._leaf(layer)
         seen = self.receptive_field(layer, at)
@@ -399,7 +399,7 @@ class Trace(LossesOfTrace):
     # -- showing -------------------------------------------------------------------------------
 
     def rows(self) -> tuple[list[str], list[list[str]]]:
-        """The trace as a table: header, and one row for each entry."""
+        """Return the trace as a table: header, and one row for each entry."""
         header = ["layer", "input", "output", "parameters", "= formula", "multiply-adds", "sees"]
         header += ["step", "smallest", "largest", "zeros"]
         if self.found:
@@ -450,13 +450,13 @@ class Moved:
 
     @property
     def agrees(self) -> bool:
-        """Whether nothing outside the computed receptive field made a difference."""
+        """Return whether nothing outside the computed receptive field made a difference."""
         pairs = ((self.rows, self.seen.rows), (self.cols, self.seen.cols))
         return all(first <= i <= last for hits, (first, last) in pairs for i in hits)
 
     @property
     def reaches_all(self) -> bool:
-        """Whether the receptive field's first and last row and column made a difference, too."""
+        """Return whether the receptive field's outermost rows and columns made a difference."""
         pairs = ((self.rows, self.seen.rows), (self.cols, self.seen.cols))
         return all(hits and (hits[0], hits[-1]) == ends for hits, ends in pairs)
 
@@ -469,13 +469,13 @@ def _forward(model: Model, x: Any, training: bool) -> tuple[Any, Tape]:
 
 
 def _inputs(model: Model, x: Any) -> Any:
-    """The arrays for the model's inputs, in their dtypes."""
+    """Return the arrays for the model's inputs, in their dtypes."""
     values = list(model.input_values(x))
     return values[0] if len(values) == 1 else values
 
 
 def _find_trouble(trace: Trace) -> str:
-    """A sentence about where NaN or infinity first appeared; "" if there is none."""
+    """Return a sentence about where NaN or infinity first appeared; "" if there is none."""
     inputs = trace.x if isinstance(trace.x, list) else [trace.x]
     if not all(np.isfinite(x).all() for x in inputs):
         return f"{trace.model.label}: there is NaN or infinity in x already."
@@ -484,12 +484,12 @@ def _find_trouble(trace: Trace) -> str:
             if not np.isfinite(variable.value).all():
                 return (
                     f"{trace.model.label}: there is NaN or infinity among the weights "
-                    f"{variable.path}; the numbers behind it mean nothing."
+                    f"{variable.path}; the numbers after it mean nothing."
                 )
         if not np.isfinite(entry.y).all():
             return (
                 f"{trace.model.label}: NaN or infinity first appears in the output of "
-                f"{entry.name}, though what went into it is finite."
+                f"{entry.name}, although its input is finite."
             )
     return ""
 

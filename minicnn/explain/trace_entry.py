@@ -23,7 +23,7 @@ class TraceEntry:
     """One use of a layer: `x` (a list for several inputs), `y`, its cache, and its gradients.
 
     `dy`, `dx` and `grads` are None, None and {} without a backward pass, or if no gradient reached
-    the layer. `grads` are those of the loss alone, without what regularizers add (`penalties`).
+    the layer. `grads` are those of the loss alone, without regularizers (`penalties`).
     `name` includes the nested models around the layer, as in "base/conv2d", and ":2" for its second
     use.
     """
@@ -68,16 +68,16 @@ class TraceEntry:
 
     @property
     def penalties(self) -> dict[str, Array]:
-        """What regularizers add to `grads`, with the weights as they are now; {} without any.
+        """The gradients that regularizers add to `grads`, for the present weights; {} without any.
 
-        The optimizer gets `grads["kernel"] + penalties["kernel"]`; of a layer that is used more
-        than once, the sum of all uses' `grads`, and the penalty once.
+        The optimizer gets `grads["kernel"] + penalties["kernel"]`; for a layer that is used more
+        than once, the sum of all uses' `grads`, plus the penalty once.
         """
         weights = self.layer.trainable_weights
         return {v.name: v.dpenalty() for v in weights if v.regularizer is not None}
 
     def explain(self, at: Any, example: int = 0) -> Explanation:
-        """Where `y[example, *at]` comes from."""
+        """Explain where `y[example, *at]` comes from."""
         return explain_output(self.layer, self.x, self.y, self.cache, at, example, self.name)
 
 

@@ -1,4 +1,4 @@
-"""What a trace knows about the loss of each output: its value, its terms, and its gradient."""
+"""The part of a trace about the loss of each output: its value, its terms, and its gradient."""
 
 from typing import Any
 
@@ -18,21 +18,21 @@ class LossesOfTrace:
 
     @property
     def loss(self) -> float | None:
-        """The loss of the batch, without what regularizers add; None without targets.
+        """The loss of the batch, without regularizers; None without targets.
 
-        Of several outputs it is the sum of their losses, each times its loss weight.
+        For several outputs it is the sum of their losses, each times its loss weight.
         """
         return sum(one.value for one in self.found if one) if self.found else None
 
     def explain_loss(self, example: int = 0, at: Any = (), output: Any = None) -> Explanation:
-        """The loss of one example, with one term per class.
+        """Explain the loss of one example, with one term per class.
 
         `output`: which of several outputs, by its number or its layer's name.
         """
         return losses.explain_loss(self._loss_of(output), example, at)
 
     def explain_loss_gradient(self, at: Any, example: int = 0, output: Any = None) -> Explanation:
-        """The gradient that backward begins with, for one score or probability.
+        """Explain the gradient that backward begins with, for one score or probability.
 
         `output` is as in `explain_loss`.
         """
@@ -42,11 +42,11 @@ class LossesOfTrace:
         if not self.found:
             raise ValueError(
                 f"This trace of {self.model.label} went forward only: model.trace(x, y=labels) "
-                "goes backward, too."
+                "also goes backward."
             )
 
     def _loss_of(self, output: Any) -> LossOfPass:
-        """The loss of an output, given its number or name; None if only one has a loss."""
+        """Return the loss of an output, given its number or name; None if only one has a loss."""
         self._need_gradients()
         names = self.model.target_names
         having = [number for number, found in enumerate(self.found) if found is not None]
@@ -61,7 +61,7 @@ class LossesOfTrace:
         return found
 
     def _loss_gradient_of(self, entry: TraceEntry, at: Any, example: int) -> Explanation:
-        """The gradient that backward begins with at this output."""
+        """Explain the gradient that backward begins with at this output."""
         several = len(self._outputs) > 1 and entry in self._outputs
         return self.explain_loss_gradient(
             at, example, self._outputs.index(entry) if several else None

@@ -1,4 +1,4 @@
-"""Functions that explain transposed convolutions: a convolution's sums, the other way round."""
+"""Explains transposed convolutions: the sums of a convolution with input and output swapped."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,11 +1,11 @@
-"""The step of one weight: which example pushes it which way, and what the optimizer makes of it.
+"""Explains the step of one weight: how each example pushes it, and the optimizer's formula.
 
 gradient = Σ over the examples of their shares          the terms of `explain_gradient`
-result   = what the optimizer's formula makes of it     in float64
+result   = the optimizer's formula applied to it        in float64
 value    = the weight after the optimizer's own step    difference = value - result: rounding
 
 A regularizer adds to the gradient, clipping shortens it, weight decay pulls at the weight, and a
-constraint has the last word: each is a step of its own.
+constraint comes last: each is its own step.
 """
 
 import math
@@ -57,8 +57,8 @@ class Update:
     steps: list[Step] = field(default_factory=list)
     result: float = math.nan
     notes: list[str] = field(default_factory=list)
-    after: float = math.nan  # the value, or what the weight's constraint makes of it
-    magnitude: float = 0.0  # of what is added up
+    after: float = math.nan  # the value, after the weight's constraint
+    magnitude: float = 0.0  # of the numbers added up
     epsilon: float = 2.0**-23
 
     @property
@@ -80,7 +80,7 @@ class Update:
 
     @property
     def change(self) -> float:
-        """What the step adds to the weight."""
+        """Return what the step adds to the weight."""
         return self.value - self.before
 
     @property
@@ -111,7 +111,7 @@ class Update:
     __repr__ = __str__
 
     def to_string(self, exact: bool = False, examples: int | None = _MOST_EXAMPLES) -> str:
-        """The update as text: with `exact` all digits, at most `examples` rows (None: all)."""
+        """Return the update as text: `exact` shows all digits, `examples` limits the rows."""
         header, rows, rest = self.rows(exact, examples)
         lines = [self.title, "", f"    {self.formula}", "", *show.columns([header, *rows])]
         lines += [f"    {rest}"] if rest else []
@@ -121,7 +121,7 @@ class Update:
     def rows(
         self, exact: bool = False, most: int | None = _MOST_EXAMPLES
     ) -> tuple[list[str], list[list[str]], str]:
-        """The examples as a table: header, rows, and a sentence about those that are left out."""
+        """Return the examples as a table: header, rows, and a sentence about the others."""
         shares = self.shares
         rows = [
             [
@@ -154,7 +154,7 @@ class Update:
         return rows
 
     def verdict(self, exact: bool = False) -> str:
-        """The difference in words: rounding, or more than that."""
+        """Return the difference in words: rounding, or more than that."""
         if math.isnan(self.difference):
             return "The difference is unknown: there is NaN among these numbers."
         text = f"difference {show.number(self.difference, exact)}"
@@ -179,7 +179,7 @@ def explain_update(
     at: Any,
     optimizer: Any = None,
 ) -> Update:
-    """Explain what the next step does to one weight of a layer; `uses` are all that it has."""
+    """Explain what the next step does to one weight of a layer; `uses` are all its uses."""
     layer = uses[0].layer
     if weight not in layer.params:
         known = ", ".join(layer.params) or "none"
@@ -241,7 +241,7 @@ def _optimizer(model: Model, given: Any) -> Optimizer:
         )
     if model.penalizes_outputs():
         raise ValueError(
-            f"explain_update expects penalties on weights alone. {model.label} has an "
+            f"explain_update expects penalties on weights only. {model.label} has an "
             "activity_regularizer, which a trace's gradients leave out."
         )
     return found

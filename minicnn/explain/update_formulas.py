@@ -1,8 +1,8 @@
-"""What an optimizer adds to a weight in one step, in float64, with the numbers on the way.
+"""Computes what an optimizer adds to a weight in one step, in float64, with the steps to it.
 
 Each optimizer has one function here, from the gradient g of one weight, its state before the step
-and the learning rate to the update. `learning_rate` of the formulas in `minicnn.optimizers` is the
-rate; t counts the steps from 1.
+and the learning rate to the update. The rate is the learning rate `lr` of the formulas in
+`minicnn.optimizers`; t counts the steps from 1.
 """
 
 import math
@@ -22,17 +22,17 @@ Array = np.ndarray
 
 @dataclass
 class UpdateSum:
-    """An update: its formula, the numbers on the way, and what is added to the weight."""
+    """An update: its formula, the steps to it, and the number that is added to the weight."""
 
     formula: str
     steps: list[Step]
     update: float
-    magnitude: float  # of what was added up on the way to the update
+    magnitude: float  # of the numbers added up for the update
     note: str = ""
 
 
 class Given(NamedTuple):
-    """What a formula is of: a weight's numbers, one of which (`at`) the step explains."""
+    """The inputs of a formula: a weight's numbers, one of which (`at`) the step explains."""
 
     g: float  # the gradient there
     slots: dict[str, Array]  # the state before the step
@@ -47,7 +47,7 @@ class Given(NamedTuple):
         return float(self.slots[name][self.at]) if name in self.slots else 0.0
 
     def all(self, name: str) -> Array:
-        """A slot of the whole weight, in float64."""
+        """Return a slot of the whole weight, in float64."""
         return np.asarray(self.slots[name], np.float64)
 
 
@@ -80,7 +80,7 @@ def _adam(optimizer: Any, given: Given) -> UpdateSum:
 def adam_step(
     given: Given, b1: float, b2: float, epsilon: float, amsgrad: bool = False
 ) -> UpdateSum:
-    """The step of Adam, which Muon makes for what is no matrix."""
+    """Return the step of Adam, which Muon also makes for weights that are not matrices."""
     g, t = given.g, given.t
     m0, v0 = given.slot("momentum"), given.slot("velocity")
     m, v = m0 + (g - m0) * (1 - b1), v0 + (g * g - v0) * (1 - b2)

@@ -1,7 +1,7 @@
-"""The steps of optimizers that look at all numbers of a weight at once, in float64.
+"""Computes the steps of optimizers that look at all numbers of a weight at once, in float64.
 
-Adafactor and Lamb divide by lengths, and Muon takes a matrix's directions apart; so the gradients
-of a weight's other numbers act on the step of each one.
+Adafactor and Lamb divide by lengths, and Muon separates a matrix's directions; so each number's
+step also depends on the gradients of the weight's other numbers.
 """
 
 import math
@@ -18,7 +18,7 @@ _NOTE = "The step also depends on the gradients of the weight's other numbers."
 
 
 def _root(x: Array) -> float:
-    """The root of the mean of squares."""
+    """Return the root of the mean of squares."""
     return math.sqrt(float(np.mean(x * x))) if x.size else 0.0
 
 
@@ -125,7 +125,7 @@ def _muon(optimizer: Any, given: Given) -> UpdateSum:
         steps.append(Step("c", f"{larger}, the longer side", factor))
     by = "" if optimizer.rms_rate is None else "·c"
     steps.append(Step("update", f"-rate{by}·o", update))
-    # Each round multiplies what is small in s / ‖s‖ by muon_a, and its rounding, too.
+    # Each round multiplies small parts of s / ‖s‖, and their rounding errors, by muon_a.
     grown = max(1.0, abs(optimizer.muon_a)) ** optimizer.ns_steps
     size = given.rate * factor * (abs(float(straight[at])) + grown / math.sqrt(s.size))
     formula = f"w += update,  update = -rate{by}·o,  o = {name} made orthogonal"

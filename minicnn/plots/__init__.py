@@ -2,7 +2,7 @@
 
 Each function returns a `Figure`, drawn without a screen: a notebook shows it, `save` writes it.
 Colour-blind people can tell the colours apart (Okabe and Ito; cividis; blue below zero, orange
-above). Names that come from files are drawn as they are: a `$` starts no formula.
+above). Names that come from files are drawn as they are: a `$` does not start a formula.
 """
 
 import difflib
@@ -107,7 +107,7 @@ def learning_rates(
     axes.set_ylabel(figures.unit("loss"))
     room = 0.1 * (max(finite) - min(finite)) or 0.1
     lowest = min(loss for loss in [*losses, *finite] if math.isfinite(loss))
-    axes.set_ylim(lowest - room, max(finite) + room)  # steps that explode are above it
+    axes.set_ylim(lowest - room, max(finite) + room)  # exploding steps are above it
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     figures.legend(axes, drawn, labels)
@@ -200,9 +200,9 @@ def kernels(layer: Any, channel: int | None = None, most: int = 64) -> Any:
     """Plot the weights of a convolution as images, one for each filter.
 
     A layer with 3 input channels, which sees colour images, is drawn in colour: grey is zero, and
-    where a kernel is bright red it asks for red, where dark red for its absence. With more input
-    channels their mean is drawn, or one of them, `channel`. A depthwise layer has one image for
-    each channel and multiplier. Blue is below zero, orange above.
+    a bright red pixel asks for red, a dark red one for its absence. With more input channels, their
+    mean is drawn, or one of them, `channel`. A depthwise layer has one image for each channel and
+    multiplier. Blue is below zero, orange above.
 
     Returns a `Figure`. Raises `ImportError` without matplotlib and `ValueError` for a layer without
     kernels, one that is not built yet, NaN among its weights, and a channel that it does not have.
@@ -276,8 +276,8 @@ def feature_maps(trace: Any, layer_name: str, example: int = 0, most: int = 64) 
     """Plot one layer's output for one example, an image for each channel.
 
     `trace` is `model.trace(x)`, or the tape of `model.forward(x)`; a layer in a nested model is
-    named "base/conv2d". A layer whose output is a vector is drawn as bars. If a ReLU has made
-    everything zero or more, dark is zero; else blue is below zero, orange above. NaN is pink.
+    named "base/conv2d". A layer whose output is a vector is drawn as bars. If no number is below
+    zero, as after a ReLU, dark is zero; otherwise blue is below zero, orange above. NaN is pink.
 
     Returns a `Figure`. Raises `ImportError` without matplotlib, `TypeError` for anything but a
     trace or a tape, `KeyError` for a layer and `ValueError` for an example that does not exist.
@@ -317,7 +317,7 @@ def feature_maps(trace: Any, layer_name: str, example: int = 0, most: int = 64) 
 
 
 def _outputs(trace: Any, prefix: str = "") -> Iterator[tuple[str, Array]]:
-    """Yield the names and outputs of all layers of a trace or tape, of each only the first use."""
+    """Yield the names and outputs of all layers of a trace or tape, only each layer's first use."""
     found: dict[str, Array] = {}
     for entry in trace.entries:
         name = getattr(entry, "name", None) or prefix + entry.layer.name
@@ -360,8 +360,8 @@ def confusion_matrix(
     """Plot how often each class (row) was predicted as each class (column).
 
     `y_true` and `y_pred` are class numbers, one-hot rows, or rows of probabilities (or scores, of
-    which the largest counts); one probability each means two classes. The numbers are counts; the
-    colour is the share of the row, so that rare classes show, too.
+    which the largest counts); one probability per example means two classes. The numbers are
+    counts; the colour is the share of the row, so that rare classes are visible, too.
 
     Returns a `Figure`. Raises `ImportError` without matplotlib and `ValueError` if lengths, numbers
     and names do not match.
@@ -481,7 +481,7 @@ def predictions(
     class_names: Sequence[str] | None = None,
     most: int = 15,
 ) -> Any:
-    """Plot images with what the network predicts, how sure it is, and what they are.
+    """Plot images with the predicted class, its probability, and the true class.
 
     `x` (batch, height, width, channels): pixels from 0 to 255, or numbers from 0 to 1 or from -1
     to 1. `y_true` as in `confusion_matrix`, or None if unknown; `probabilities` as `predict`
@@ -499,7 +499,7 @@ def predictions(
         )
     if said.ndim == 2 and said.shape[1] == 1:
         said = said[:, 0]
-    if said.ndim == 1:  # of class 1, of two
+    if said.ndim == 1:  # the probability of class 1 of two
         said = np.stack([1 - said, said], axis=1)
     if said.ndim != 2:
         raise ValueError(

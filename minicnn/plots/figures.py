@@ -1,4 +1,4 @@
-"""What all plots share: making and saving figures, titles, axes and colours."""
+"""Functions that all plots share: making and saving figures, titles, axes and colours."""
 
 import functools
 import io
@@ -20,8 +20,8 @@ Array = np.ndarray
 BLUE, ORANGE = "#0072B2", "#D55E00"
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", ":")
-GREY = "#767676"  # of marginal text: readable on white
-PINK = "#CC79A7"  # where a number is NaN or infinite
+GREY = "#767676"  # for marginal text: readable on white
+PINK = "#CC79A7"  # for numbers that are NaN or infinite
 
 
 # -- what all share -------------------------------------------------------------------------------
@@ -76,7 +76,7 @@ def save(figure: Any, path: str | os.PathLike[str]) -> Path:
 
 
 def letters(inches: float, size: float) -> int:
-    """Return how many letters of a font size (in points) fit into so many inches, about."""
+    """Return about how many letters of a font size (in points) fit into this width in inches."""
     return max(1, int(inches * 72 / (0.6 * size)))
 
 
@@ -265,7 +265,7 @@ def colour_bar(figure: Any, cells: Sequence[Any], image: Any, label: str) -> Any
 
 
 def as_photos(x: Array) -> Array:
-    """Return images with numbers from 0 to 1, whatever they came as; gray ones lose an axis."""
+    """Return images with numbers from 0 to 1, whatever their range; gray images lose an axis."""
     x = x.astype(float)
     finite = x[np.isfinite(x)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)

@@ -1,4 +1,4 @@
-"""Draws heat maps over the photo that they are about, and images that a network likes best."""
+"""Draws heat maps over their photo, and images that a network responds to most."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,8 +18,8 @@ from minicnn.plots.figures import (
 
 Array = np.ndarray
 
-_MOST = 0.8  # of the photo that the strongest colour hides
-_INSIDE = 0.99  # of a map's numbers are within the scale
+_MOST = 0.8  # the share of the photo that the strongest colour hides
+_INSIDE = 0.99  # the share of a map's numbers within the scale
 _CELL = 1.9  # inches
 
 
@@ -28,9 +28,9 @@ def heatmaps(heats: Sequence[Any], title: str = "") -> Any:
 
         plots.heatmaps([trace.heatmap(method) for method in explain.HEATMAPS])
 
-    Orange speaks for the class, blue against it. Each map has a scale of its own, whose end is
-    written below it: maps of different methods measure different things. One number in a hundred is
-    beyond the end, so that a few large ones do not hide the rest. Returns a `Figure`. Raises
+    Orange speaks for the class, blue against it. Each map has its own scale, whose end is written
+    below it: maps of different methods measure different things. One number in a hundred lies
+    beyond the end, so that a few large numbers do not hide the rest. Returns a `Figure`. Raises
     `ImportError` without matplotlib, `TypeError` for anything but a list of heat maps and
     `ValueError` if it is empty, or if they are of different photos.
     """
@@ -52,7 +52,7 @@ def heatmaps(heats: Sequence[Any], title: str = "") -> Any:
 def sanity_check(check: Any, title: str = "") -> Any:
     """Plot a heat map, and the maps of the same network while it forgets, layer by layer.
 
-    `check` is what `heat.sanity_check()` returns; above each map stand the layer down to which the
+    `check` is what `heat.sanity_check()` returns; above each map are the layer down to which the
     network has forgotten, and the correlation with the true map. Returns a `Figure`. Raises
     `ImportError` without matplotlib, and `TypeError` for anything but a check.
     """
@@ -71,11 +71,11 @@ def sanity_check(check: Any, title: str = "") -> Any:
 
 
 def preferred_images(found: Sequence[Any], title: str = "") -> Any:
-    """Plot images that maps or classes like best, each with its name.
+    """Plot images that maps or classes respond to most, each with its name.
 
         plots.preferred_images([preferred_image(model, "conv", k) for k in range(12)])
 
-    Images with other than 1 or 3 channels are drawn as the mean of their channels. Returns a
+    Images that do not have 1 or 3 channels are drawn as the mean of their channels. Returns a
     `Figure`. Raises `ImportError` without matplotlib, `TypeError` for anything but a list of what
     `preferred_image` returns and `ValueError` if it is empty, or if they differ in size.
     """
@@ -88,7 +88,7 @@ def preferred_images(found: Sequence[Any], title: str = "") -> Any:
         raise ValueError(
             f"preferred_images expects at least one image, all of one size. Received {received}."
         )
-    title = title or "What is liked best"
+    title = title or "The strongest responses"
     figure, cells = image_grid(len(found), found[0].image.shape[:2], printable(title), cell=_CELL)
     room = letters(_CELL, 8)
     for axes, one in zip(cells, found):

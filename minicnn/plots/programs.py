@@ -1,4 +1,4 @@
-"""Draws a program: what each step costs, and who has which part of the memory when."""
+"""Draws a program: the cost of each step, and which array uses which part of the memory when."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def program(program: Any, title: str = "") -> Any:
     Above, a bar for each step: its multiply-adds, coloured by the file in `minicnn/kernels/` that
     its kernel is in; a step without a bar copies, adds or compares. Below, a box for each array,
     from the step that writes it to the last one that reads it, and as high as it is large: no two
-    boxes overlap. Inputs lie there before the first step, outputs after the last. Returns a
+    boxes overlap. Inputs exist before the first step, outputs after the last. Returns a
     `Figure`. Raises `ImportError` without matplotlib, and `TypeError` for anything but a program.
     """
     if not hasattr(program, "arena_bytes"):

@@ -420,15 +420,15 @@ def test_places_outside_the_map_are_refused() -> None:
 
 def test_models_without_one_photo_and_one_output_are_refused() -> None:
     vector = minicnn.Sequential([minicnn.Input((4,)), layers.Dense(2)])
-    with pytest.raises(ValueError, match=r"of a photo, .*x.shape=\(1, 4\)"):
+    with pytest.raises(ValueError, match=r"needs a photo, .*x.shape=\(1, 4\)"):
         vector.trace(np.ones((1, 4))).heatmap()
     a, b = minicnn.Input((4, 4, 1)), minicnn.Input((4, 4, 1))
     pair = minicnn.Model([a, b], layers.Flatten()(layers.Add()([a, b])))
     x = np.ones((1, 4, 4, 1))
-    with pytest.raises(ValueError, match="several inputs, and a heat map is of one photo"):
+    with pytest.raises(ValueError, match="several inputs; a heat map explains one photo"):
         pair.trace([x, x]).heatmap()
     two = minicnn.Model(a, [layers.Flatten()(a), layers.GlobalMaxPooling2D()(a)])
-    with pytest.raises(ValueError, match="has 2 outputs, and a heat map is of one"):
+    with pytest.raises(ValueError, match="has 2 outputs, and a heat map explains one"):
         two.trace(x).heatmap()
     flat = minicnn.Sequential([minicnn.Input((4, 4, 1)), layers.Flatten(), layers.Dense(2)])
     with pytest.raises(ValueError, match="needs a layer with maps"):

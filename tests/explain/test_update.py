@@ -397,5 +397,5 @@ def test_a_model_without_an_optimizer_or_with_penalties_on_outputs_is_refused() 
     with pytest.raises(ValueError, match=r'has no optimizer .* pass optimizer="adam"'):
         trace.explain_update("line", at=(0, 0))
     assert trace.explain_update("line", at=(0, 0), optimizer="sgd").step == 1
-    with pytest.raises(ValueError, match=r"penalties on weights alone. .* activity_regularizer"):
+    with pytest.raises(ValueError, match=r"penalties on weights only. .* activity_regularizer"):
         explained("sgd", activity_regularizer="l2")

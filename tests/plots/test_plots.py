@@ -710,7 +710,7 @@ def test_images_that_are_liked_best():
     assert [axes.get_title() for axes in figure.axes] == [f"conv, channel {k}" for k in range(3)]
     assert "$liked$" in words(figure)
     np.testing.assert_allclose(pictures(figure)[1], found[1].pixels)
-    assert found[0].plot().get_suptitle() == "What is liked best"
+    assert found[0].plot().get_suptitle() == "The strongest responses"
     with pytest.raises(ValueError, match=r"at least one image, all of one size\. Received none"):
         plots.preferred_images([])
     with pytest.raises(TypeError, match=r"a list of what preferred_image\(\) returns"):
