@@ -237,7 +237,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-if importlib.util.find_spec("minicnn") is None:
+found = importlib.util.find_spec("minicnn")
+if found is None or found.origin is None:  # None: a folder that uninstalling has left
     wheels = sorted(map(str, Path().glob("minicnn_engine-*.whl"))) or ["minicnn-engine"]
     pip = [sys.executable, "-m", "pip", "install", "--quiet"]
     subprocess.run([*pip, f"{wheels[-1]}[plot]"], check=True)

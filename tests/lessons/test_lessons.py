@@ -5,6 +5,7 @@ them import; then each exercise's cell runs again in its namespace, with the sol
 """
 
 import ast
+import importlib.machinery
 import json
 import os
 import re
@@ -474,8 +475,9 @@ def test_the_notebook_has_the_script_s_cells(script):
     assert squeezed("\n".join(parts)) == squeezed(script.path.read_text("utf-8"))
 
 
+@pytest.mark.parametrize("left", [None, importlib.machinery.ModuleSpec("minicnn", None)])
 @pytest.mark.parametrize("wheel", [True, False])
-def test_the_first_cell_installs_minicnn_where_it_is_missing(wheel, tmp_path, monkeypatch):
+def test_the_first_cell_installs_minicnn_where_it_is_missing(wheel, left, tmp_path, monkeypatch):
     ran = []
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(subprocess, "run", lambda words, check: ran.append(words))
@@ -483,7 +485,7 @@ def test_the_first_cell_installs_minicnn_where_it_is_missing(wheel, tmp_path, mo
         (tmp_path / "minicnn_engine-1.0-py3-none-any.whl").touch()
     exec(library.INSTALL, {})
     assert ran == []  # it is here
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: left)
     exec(library.INSTALL, {})
     what = "minicnn_engine-1.0-py3-none-any.whl" if wheel else "minicnn-engine"
     assert ran == [[sys.executable, "-m", "pip", "install", "--quiet", f"{what}[plot]"]]
