@@ -25,7 +25,8 @@ function keepingFocus(root, draw) {
   }
   draw();
   for (const element of elements("[data-scroll]")) {
-    element.scrollLeft = scroll[element.dataset.scroll] ?? 0;
+    const left = scroll[element.dataset.scroll];
+    if (left) element.scrollLeft = left; // to set 0, too, would lay out the page once more
   }
   const film = root.querySelector(".film");
   const chosen = film?.querySelector(".chosen");

@@ -154,7 +154,8 @@ def test_a_long_network_stays_beside_the_classes(tmp_path, opened):
 
 
 def test_edges_keep_clear_of_cards(everything, opened):
-    crossed = opened(everything[2]).evaluate(
+    tab = opened(everything[2])
+    crossed = tab.evaluate(
         """() => {
             const boxes = [...document.querySelectorAll('.thumbs canvas')]
                 .map((e) => e.getBoundingClientRect());
@@ -171,6 +172,17 @@ def test_edges_keep_clear_of_cards(everything, opened):
         }"""
     )
     assert crossed == []
+
+
+def test_edges_flow_for_less_than_five_seconds_or_not_at_all(plain_page, opened):
+    """So long may a page move what nobody can stop (WCAG 2.2.2), and then it costs no power."""
+    tab = opened(plain_page[2], reduced_motion="reduce")
+    shown = "getComputedStyle(document.querySelector('.edge'))"
+    assert tab.evaluate(f"{shown}.animationName") == "none"
+    tab.emulate_media(reduced_motion="no-preference")
+    assert tab.evaluate(f"{shown}.animationName") == "flow"
+    length, times = tab.evaluate(f"[{shown}.animationDuration, {shown}.animationIterationCount]")
+    assert 0 < float(length.removesuffix("s")) * float(times) < 5
 
 
 def test_another_stride_keeps_the_place(tmp_path, opened):
@@ -312,7 +324,7 @@ def test_a_relu_shows_its_limit(plain_page, everything, opened):
     assert heights[-1].split(",")[1] == heights[-4].split(",")[1]  # the graph includes the flat end
     open_layer(tab, "hidden")
     assert "relu6: min(max(z, 0), 6)" in tab.locator(".facts").inner_text()
-    tab = opened(everything[2])
+    tab = opened(everything[2], tab=tab)
     open_layer(tab, "relu")
     assert "x above 0, 0.1 · x below, at most 0.4" in tab.locator(".facts").inner_text()
 
@@ -344,7 +356,7 @@ def test_the_first_cell_shown_is_away_from_padding(plain_page, everything, opene
     assert tab.locator(".grid-of .padded").count() == 0
     open_layer(tab, "relu6")  # it has no window, so that of the layer before counts
     assert tab.evaluate("page.state.at") == [row + 1, column + 1, channel]
-    tab = opened(everything[2])
+    tab = opened(everything[2], tab=tab)
     # Zeros of ZeroPadding2D are padding, too: ((1, 0), (2, 1)) around 13×11.
     assert tab.evaluate(f"page.net.innerCells({_id(tab, 'pad')}, false)") == [1, 13, 2, 12]
     assert tab.evaluate(f"page.net.innerCells({_id(tab, 'conv')}, true)") == [1, 5, 1, 5]
