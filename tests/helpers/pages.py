@@ -138,26 +138,32 @@ def open_layer(tab, name):
 def click_on_layers(tab, names):
     """Open each of these layers with a click on its card; return what the page then says of it.
 
-    The clicks are made in the page itself, where a card must be what lies under the mouse.
+    The clicks are made in the page itself, where a card must be what lies under the mouse. All
+    cards are found in one view of the network: to draw it takes longer than to open a layer.
     """
     return tab.evaluate(
-        """(names) => names.map((name) => {
+        """(names) => {
             page.overview();
-            const card = document.querySelector(`.card[data-layer="${name}"]`);
-            card.scrollIntoView({ block: "nearest", inline: "nearest" });
-            const { left, top } = card.getBoundingClientRect();
-            const hit = document.elementFromPoint(left + 20, top + 8);
-            if (!card.contains(hit)) throw new Error(`${name} is behind ${hit?.outerHTML}`);
-            hit.click();
-            const verdict = document.querySelector(".verdict");
-            return {
-                name, at: page.state.at,
-                title: document.querySelector(".layer-head h2").innerText,
-                form: document.querySelector(".arithmetic").dataset.form,
-                off: document.querySelectorAll(".tick.off").length,
-                verdict: verdict?.innerText, value: Number(verdict?.dataset.page),
-            };
-        })""",
+            const hits = names.map((name) => {
+                const card = document.querySelector(`.card[data-layer="${name}"]`);
+                card.scrollIntoView({ block: "nearest", inline: "nearest" });
+                const { left, top } = card.getBoundingClientRect();
+                const hit = document.elementFromPoint(left + 20, top + 8);
+                if (!card.contains(hit)) throw new Error(`${name} is behind ${hit?.outerHTML}`);
+                return hit;
+            });
+            return names.map((name, k) => {
+                hits[k].click();
+                const verdict = document.querySelector(".verdict");
+                return {
+                    name, at: page.state.at,
+                    title: document.querySelector(".layer-head h2").innerText,
+                    form: document.querySelector(".arithmetic").dataset.form,
+                    off: document.querySelectorAll(".tick.off").length,
+                    verdict: verdict?.innerText, value: Number(verdict?.dataset.page),
+                };
+            });
+        }""",
         names,
     )
 

@@ -20,12 +20,12 @@ def test_a_link_opens_a_number_forward_and_backward(small_page, opened):
     assert tab.locator(".layer-head h2").inner_text().startswith("second")
     assert tab.evaluate("page.state.at") == [3, 4, 1]
     assert "row 3, column 4, map 1" in tab.locator(".side figcaption").last.inner_text()
-    tab = opened(small_page, address="#second/2,5,3/backward")
+    tab = opened(small_page, address="#second/2,5,3/backward", tab=tab)
     assert tab.evaluate("[page.state.mode, page.state.inAt]") == ["backward", [2, 5, 3]]
     assert "dL/d pool" in tab.locator(".side figcaption").first.inner_text()
-    tab = opened(small_page, address="#first/weights")
+    tab = opened(small_page, address="#first/weights", tab=tab)
     assert tab.get_by_role("tab", selected=True).inner_text() == "Weights"
-    tab = opened(small_page, address="#/backward")
+    tab = opened(small_page, address="#/backward", tab=tab)
     assert "L: the loss" in tab.locator(".outcome").inner_text()
 
 
@@ -95,5 +95,5 @@ def test_names_of_layers_may_have_any_characters(tmp_path, opened):
     tab = opened(build(model, photo((12, 12, 3)), tmp_path / "page.html"))
     tab.evaluate("page.openLayer(2)")
     found = address(tab)
-    tab = opened(tmp_path / "page.html", address=found)
+    tab = opened(tmp_path / "page.html", address=found, tab=tab)
     assert tab.evaluate("page.net.nodes[page.state.node].name") == "a (1)%: é"

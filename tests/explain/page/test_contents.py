@@ -61,11 +61,11 @@ def test_what_does_not_fit_is_left_out_and_listed(tmp_path, opened):
     x = layers.GlobalAveragePooling2D()(x)
     model, picture = Model(inputs, layers.Dense(4)(x)), photo((24, 24, 3)) / 255
     _, tape = model.forward(picture)
-    sizes, told = [], set()
+    sizes, told, tab = [], set(), None
     for limit in (4_000_000, 900_000, 500_000, 330_000, 200_000):
         path = build(model, picture, tmp_path / f"{limit}.html", limit=limit)
         sizes.append(path.stat().st_size)
-        tab = opened(path)
+        tab = opened(path, tab=tab)
         notes = tab.evaluate("page.net.notes")
         told.update(notes)
         assert all(note in tab.locator(".notes").inner_text() for note in notes)

@@ -476,7 +476,7 @@ def test_learning_has_an_address(tmp_path, opened):
     assert tab.get_by_role("button", name="Take a step").count() == 1
     model = small()
     without = build(model, photos()[0][:1], tmp_path / "without.html")
-    tab = opened(without, address="#:learn")
+    tab = opened(without, address="#:learn", tab=tab)
     assert "no photos to learn from" in tab.locator(".notice").inner_text()
     assert tab.get_by_role("button", name="Learn", exact=True).count() == 0
 

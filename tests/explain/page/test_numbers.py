@@ -333,8 +333,9 @@ def test_the_reader_chooses_one_of_several_outputs(tmp_path, opened):
     kind = layers.Dense(3, activation="softmax", name="kind")(layers.Flatten()(x))
     warm = layers.Dense(1, activation="sigmoid", name="warm")(layers.GlobalMaxPooling2D()(x))
     model, picture = Model(inputs, [kind, warm]), photo((6, 6, 3)) / 255
+    tab = None
     for output, name, count in ((None, "kind", 3), ("warm", "warm", 2), (1, "warm", 2)):
-        tab = opened(build(model, picture, tmp_path / "page.html", output=output))
+        tab = opened(build(model, picture, tmp_path / "page.html", output=output), tab=tab)
         assert f"(kind, warm) this page shows {name}." in tab.locator(".notes").inner_text()
         assert tab.locator(".outcome [data-p]").count() == count
         assert tab.evaluate("page.net.nodes.at(-1).name") == name

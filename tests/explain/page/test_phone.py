@@ -76,8 +76,9 @@ def test_the_network_comes_first(page, opened):
 @pytest.mark.parametrize("width", [320, 390, 1280])
 def test_everything_new_is_readable_in_the_dark(page, opened, width):
     """Texts have the contrast that WCAG asks for, 4.5 to 1, on both grounds."""
+    tab = None
     for scheme in ("light", "dark"):
-        tab = opened(page, width, 800, scheme)
+        tab = opened(page, width, 800, scheme, tab=tab)
         for view in ("", "page.compare({ view: 'compare' })", "page.openLayer(2)"):
             if view:
                 tab.evaluate(view)

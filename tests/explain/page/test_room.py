@@ -70,14 +70,14 @@ def test_a_window_is_full_of_maps_whatever_the_network(tmp_path, long_page, open
     assert 0.8 * 1080 < bottom < 1080
     page = build(residual(), photo((16, 16, 3)), tmp_path / "page.html")
     for size, most, few in (((1280, 720), 4, 1), ((1920, 1080), 4, 1)):
-        tab = opened(page, *size)
+        tab = opened(page, *size, tab=tab)
         assert images(tab, "a") >= most
         assert images(tab, "short") >= few
         assert images(tab, "short") < images(tab, "a")
         high = tab.evaluate("document.documentElement.scrollHeight")
         assert high <= size[1]
     x = np.zeros((1, 16, 16, 3))
-    tab = opened(build(chain(1, filters=3), x, tmp_path / "page.html"))
+    tab = opened(build(chain(1, filters=3), x, tmp_path / "page.html"), tab=tab)
     wide = tab.locator('.card[data-layer="conv0"] canvas').first.bounding_box()["width"]
     assert wide > 80  # few layers have large images
 
