@@ -43,6 +43,7 @@ export class App {
     this.live = h("div.live", { "aria-live": "polite", role: "status" });
     this.timer = undefined;
     this.said = undefined;
+    this.place = ""; // the view that is drawn
     this.work = 0; // numbers the long computations: a later one ends those before it
     this.trail = new Trail(this);
     document.body.append(this.live); // never redrawn: screen readers follow an element
@@ -55,6 +56,10 @@ export class App {
     chooseScale(this);
     this.timeline?.update();
     render(this);
+    const { view, node } = this.state;
+    const place = `${view} ${node}`;
+    if (this.place && this.place !== place) window.scrollTo(0, 0); // another view begins at its top
+    this.place = place;
   }
 
   say(text) {

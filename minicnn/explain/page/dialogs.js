@@ -18,5 +18,6 @@ export function openDialog(app, element, key, onclose = () => {}) {
     control?.focus();
   });
   dialog.showModal();
+  dialog.scrollTop = 0; // the control that gets the focus may be at the end
   return dialog;
 }

@@ -32,15 +32,16 @@ let table = null;
 let tableTheme = "";
 
 // The window as the layout sees it; printing takes a desktop's size and light colours. `zoom`: how
-// much larger than usual everything is.
+// much larger than usual everything is; `bar`: how many pixels at the bottom are not the network's.
 export const screen_ = {
   printing: false,
   zoom: 1,
+  bar: 0,
   get width() {
     return this.printing ? 1280 : innerWidth / this.zoom;
   },
   get height() {
-    return this.printing ? 720 : innerHeight / this.zoom;
+    return this.printing ? 720 : (innerHeight - this.bar) / this.zoom;
   },
 };
 

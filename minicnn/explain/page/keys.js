@@ -52,7 +52,7 @@ function onKey(app, event) {
 function learnKeys({ course }, pressing) {
   return {
     ".": () => course.take(),
-    ",": () => course.step && course.go(course.step - 1),
+    ",": () => course.back(),
     ...(pressing ? {} : { " ": () => course.play(!course.playing) }),
   };
 }

@@ -28,17 +28,20 @@ function keepingFocus(root, draw) {
     const left = scroll[element.dataset.scroll];
     if (left) element.scrollLeft = left; // to set 0, too, would lay out the page once more
   }
-  const film = root.querySelector(".film");
-  const chosen = film?.querySelector(".chosen");
-  if (
-    chosen &&
-    (chosen.offsetLeft < film.scrollLeft ||
-      chosen.offsetLeft > film.scrollLeft + film.clientWidth - 60)
-  ) {
-    film.scrollLeft = chosen.offsetLeft - film.clientWidth / 2;
-  }
+  bringIntoSight(root.querySelector(".film"), ".chosen");
+  bringIntoSight(root.querySelector(".photo-row"), '[aria-pressed="true"]');
   if (key) {
     root.querySelector(`[data-focus="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
+  }
+}
+
+// Scrolls a row to the chosen one of what is in it.
+function bringIntoSight(row, what) {
+  const chosen = row?.querySelector(what);
+  if (!chosen) return;
+  const { offsetLeft: left } = chosen;
+  if (left < row.scrollLeft || left > row.scrollLeft + row.clientWidth - 60) {
+    row.scrollLeft = left - row.clientWidth / 2;
   }
 }
 
@@ -90,7 +93,7 @@ function header(app) {
       h(
         "div.title",
         {},
-        h("h1", {}, net.title),
+        h("h1", { title: net.title }, net.title),
         h(
           "p",
           {},
@@ -117,7 +120,6 @@ function header(app) {
           )
         : null,
       state.busy ? h("span.busy", {}, state.busy) : null,
-      h("span.grow"),
       tools(app),
     ),
     state.notice ? h("p.reason.under-top.notice", { role: "alert" }, state.notice) : null,

@@ -36,7 +36,9 @@ def page(tmp_path):
 
 
 def test_the_page_shows_the_network_of_each_checkpoint(page, opened):
-    x, tab = photo((12, 12, 3)), opened(page)
+    x, tab = photo((12, 12, 3)), opened(page, width=900, height=640)
+    river, bar = (tab.locator(which).bounding_box() for which in (".shore", ".checkpoints"))
+    assert river["y"] + river["height"] <= bar["y"]  # nothing of the network is behind it
     name = tab.locator(".checkpoint-name")
     assert name.inner_text() == "the model itself (3 of 3)"
     for k, scale in ((0, 0.1), (1, 0.4), (0, 0.1)):

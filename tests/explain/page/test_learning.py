@@ -298,6 +298,12 @@ def test_going_back_and_on_again_gives_the_same_numbers(tmp_path, opened):
     assert np.array_equal(numbers(tab, weights), at_four)
     assert tab.evaluate("page.course.report.explanation.shares") == why
     assert "step 4 of 5" in tab.locator(".learn-count").inner_text()
+    # Back and forth at once: each leads on from the one before.
+    tab.evaluate("() => { page.course.take(); page.course.take(); page.course.back(); }")
+    wait(tab, "page.course.waiting.size === 0")
+    assert tab.evaluate("page.course.step") == 5
+    tab.evaluate("void page.course.go(4)")
+    wait(tab, "page.course.step === 4")
     # Another learning rate makes another future.
     tab.get_by_label("learning rate").fill("0.5")
     tab.get_by_label("learning rate").press("Enter")
@@ -363,6 +369,24 @@ def test_learning_with_keys_and_names(tmp_path, opened):
     wait(tab, "!page.course.playing")
     tab.get_by_role("button", name="Back to the start").click()
     wait(tab, "page.course.step === 0")
+    # It plays once, though it is stopped and begun again before a step has ended.
+    found = tab.evaluate(
+        """async () => {
+            const { course } = page;
+            let now = 0, together = 0, steps = 0;
+            course.take = async () => {
+                if (++now > 1) together += 1;
+                await new Promise((resolve) => setTimeout(resolve, 20));
+                now -= 1;
+                return ++steps < 4;
+            };
+            const played = [true, false, true].map((on) => course.play(on));
+            await Promise.all(played);
+            delete course.take;
+            return [together, steps];
+        }"""
+    )
+    assert found == [1, 4]  # the first loop ends with the step that it was in
     tab.keyboard.press("Escape")
     assert tab.locator(".overview").count() == 1
     assert tab.evaluate("page.course.playing") is False

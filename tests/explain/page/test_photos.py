@@ -311,6 +311,17 @@ def test_what_is_no_image_is_refused_in_one_sentence(three, opened):
     said = "text.png is not an image that this browser can read."
     assert tab.get_by_role("alert").inner_text() == said
     assert tab.locator(".photo").count() == 3
+    # It is still said when the photos beside it have come; the last one, and "+", are in sight.
+    more = {f"{k}.png": png((9, 9), k) for k in range(6)}
+    hand_over(tab, "drop", {"text.png": b"no image", **more})
+    wait(tab, "page.net.shown === 8 && page.state.notice !== ''")
+    assert tab.get_by_role("alert").inner_text() == said
+    row, last, add = (
+        tab.locator(which).bounding_box()
+        for which in (".photo-row", ".photo[aria-pressed=true]", ".add-photo")
+    )
+    ends = [box["x"] + box["width"] for box in (last, row, add)]
+    assert row["x"] <= last["x"] < ends[0] <= ends[1] + 1 < ends[2] < 1280
 
 
 def test_a_page_that_cannot_look_at_another_photo_says_why(tmp_path, opened):

@@ -54,6 +54,16 @@ def test_layers_out_of_sight_are_announced_and_reached(long_page, opened):
     assert sight["x"] + sight["width"] == pytest.approx(box["x"] + box["width"], abs=3)
 
 
+def test_another_view_and_a_dialog_begin_at_their_top(long_page, opened):
+    tab = opened(long_page, height=400)
+    tab.evaluate("scrollTo(0, 9999)")
+    assert tab.evaluate("scrollY") > 20
+    tab.evaluate("page.openLayer(3)")
+    assert tab.evaluate("scrollY") == 0
+    tab.get_by_role("button", name="Help").click()
+    assert tab.locator("dialog").evaluate("(d) => [d.scrollTop, d.scrollHeight > 400]") == [0, True]
+
+
 def test_no_minimap_where_all_layers_are_in_sight(tmp_path, opened):
     tab = opened(build(chain(4), photo((16, 16, 3)), tmp_path / "page.html"))
     assert tab.locator(".minimap").count() == 0

@@ -32,6 +32,7 @@ export class Course {
     this.report = null;
     this.error = "";
     this.playing = false;
+    this.plays = 0;
     this.waiting = new Map();
     this.number = 0;
     this.worker = null;
@@ -165,6 +166,12 @@ export class Course {
     return this.ask({ action: "go", step });
   }
 
+  // Goes back a step, from where the steps that were asked for before lead.
+  back() {
+    this.playing = false;
+    return this.take(-1);
+  }
+
   watch({ id, name, at }) {
     this.watched = { id, name, at };
     const { shape } = this.net.nodes[id].params[name];
@@ -181,8 +188,9 @@ export class Course {
 
   async play(on) {
     this.playing = on;
+    const mine = ++this.plays; // one loop plays, though it is stopped and begun again at once
     this.changed();
-    while (this.playing) {
+    while (this.playing && mine === this.plays) {
       const pause = new Promise((resolve) => setTimeout(resolve, PAUSE));
       if (!(await this.take())) this.playing = false;
       await pause;

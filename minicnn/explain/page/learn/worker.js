@@ -27,7 +27,7 @@ const ACTIONS = {
     images = xs;
     learner = new Learner({ net, xs, weights: new Map(weights), ...settings });
   },
-  step: ({ count }) => learner.go(learner.step + count),
+  step: ({ count }) => learner.go(Math.max(0, learner.step + count)),
   go: ({ step }) => learner.go(step),
   rate: ({ rate }) => learner.setRate(rate),
   watch: ({ key, offset }) => learner.watch(key, offset),

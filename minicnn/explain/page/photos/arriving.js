@@ -4,11 +4,12 @@ import { decoded, obstacleToReading, seenBy, thumbnail } from "page/photos/read.
 import { words } from "page/words.js";
 
 const MOST = 24;
+const MOST_NOTICES = 3;
 
 // Adds a picture, as decoded(file) gives it, and shows it.
 export async function addPicture(app, name, picture) {
   const { net, rivals } = app;
-  if (net.photos.length >= MOST) throw new Error(words("photos.most", { n: MOST }));
+  if (isFull(app)) throw full();
   const small = thumbnail(picture);
   for (const each of [net, ...rivals.map((rival) => rival.net)]) {
     each.photos.push({ name, picture: small, x: seenBy(each, picture), values: new Map() });
@@ -20,14 +21,23 @@ export async function addPicture(app, name, picture) {
 export async function addFiles(app, files) {
   const obstacle = obstacleToReading(app);
   if (obstacle) return notice(app, words("photos.obstacle", { why: obstacle }));
+  const refused = new Set();
   for (const file of files) {
     try {
+      if (isFull(app)) throw full();
       await addPicture(app, file.name || words("photos.pasted"), await decoded(file));
     } catch (error) {
-      notice(app, error.message);
+      refused.add(error.message);
+      if (isFull(app)) break;
     }
   }
+  // At the end, as each photo that comes takes a notice away.
+  if (refused.size) notice(app, [...refused].slice(-MOST_NOTICES).join(" "));
 }
+
+const isFull = ({ net }) => net.photos.length >= MOST;
+
+const full = () => new Error(words("photos.most", { n: MOST }));
 
 export function notice(app, text) {
   app.state.notice = text;

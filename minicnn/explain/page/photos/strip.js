@@ -15,7 +15,11 @@ export function photoStrip(app) {
   return h(
     "div.photos",
     { role: "group", "aria-label": words("photos.title") },
-    net.photos.map((photo, k) => photoButton(app, photo, k, several)),
+    h(
+      "div.photo-row",
+      { "data-scroll": "photos" },
+      net.photos.map((photo, k) => photoButton(app, photo, k, several)),
+    ),
     several || app.rivals.length
       ? h(
           "button.quiet",

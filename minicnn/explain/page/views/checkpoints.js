@@ -1,6 +1,6 @@
 // @ts-check
 // A slider over the checkpoints of a training: the whole page shows the network at that time.
-import { h } from "page/draw.js";
+import { h, screen_ } from "page/draw.js";
 import { words } from "page/words.js";
 
 export class Timeline {
@@ -38,5 +38,6 @@ export class Timeline {
       k: k + 1,
       n: checkpoints.length + 1,
     });
+    screen_.bar = this.group.offsetHeight;
   }
 }

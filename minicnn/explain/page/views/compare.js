@@ -70,7 +70,9 @@ function mostApart(app) {
   const most = (what, value) => {
     const all = net.nodes.map((node) => ({ name: node.name, apart: value(node.id) ?? 0 }));
     const two = all.sort((p, q) => q.apart - p.apart).slice(0, 2);
-    const told = two.filter((p) => p.apart > 0).map((p) => `${p.name} (${percent(p.apart)})`);
+    const told = two
+      .filter((p, k) => p.apart > (k ? 5e-4 : 0))
+      .map((p) => `${p.name} (${percent(p.apart)})`);
     return told.length
       ? words(`compare.${what}_differ`, { where: said(told) })
       : words(`compare.${what}_equal`);

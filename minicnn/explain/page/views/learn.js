@@ -193,7 +193,7 @@ function controls(app) {
     ),
     h("span.grow"),
     button("learn-begin", icon("first"), words("learn.begin"), () => course.go(0)),
-    button("learn-back", icon("prev"), words("learn.back"), () => course.go(course.step - 1)),
+    button("learn-back", icon("prev"), words("learn.back"), () => course.back()),
     h(
       "button.primary",
       { "data-focus": "learn-take", onclick: () => course.take() },
