@@ -15,6 +15,7 @@ from minicnn.layers.carried import weights_follow
 from minicnn.layers.weights import weight_budget
 from minicnn.models.config import layer_from_config, serialize_layer
 from minicnn.models.model import Model
+from minicnn.saving.compiling import compile_alike
 from minicnn.saving.limits import MismatchError, parse_json, plain
 from minicnn.saving.weights import read_state
 
@@ -122,14 +123,17 @@ def _copy_weights(source: Any, target: Model) -> None:
 
 
 def clone_model(model: Model) -> Model:
-    """Return a new model with the same layers, names included, and new weights; not compiled.
+    """Return a new model with the same layers, names included, and new weights.
 
+    It is compiled as the model is, with an optimizer and metrics that begin anew, as in Keras.
     Raises `TypeError` for anything but a model.
     """
     if not isinstance(model, Model):
         raise TypeError(f"clone_model expects a model. Received {type(model).__name__}.")
     with objects.custom_object_scope(_own_classes(model)):
-        return type(model).from_config(model.get_config())
+        clone = type(model).from_config(model.get_config())
+    compile_alike(clone, model)
+    return clone
 
 
 def _own_classes(model: Model) -> dict[str, Any]:

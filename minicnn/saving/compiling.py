@@ -6,6 +6,7 @@ evaluates but raises an error in training; without its loss, the model is not co
 says what is missing.
 """
 
+import copy
 import warnings
 from typing import Any, TypeGuard
 
@@ -53,6 +54,34 @@ def compile_as_saved(model: Any, config: dict[str, Any], source: str) -> bool:
             stacklevel=4,
         )
     return True
+
+
+def compile_alike(model: Any, other: Any) -> None:
+    """Compile a model as the other one was, with an optimizer and metrics that begin anew.
+
+    Nothing happens if the other one is not compiled, if the model has a `compile` of its own or
+    does not know its several outputs yet, or if the learning rate is a function, of which no
+    optimizer can be made.
+    """
+    compiled = other.compiled_with
+    own = not type(model).compile.__module__.startswith("minicnn.")
+    if compiled is None or own or (len(compiled.outputs) > 1 and not model.built):
+        return
+    optimizer = compiled.optimizer
+    if not isinstance(optimizer, KeptOptimizer):
+        try:
+            optimizer = type(optimizer).from_config(optimizer.get_config())
+        except TypeError:
+            return
+    loss = [output.loss_identifier for output in compiled.outputs]
+    weights: Any = [output.weight for output in compiled.outputs]
+    if all(weight is None for weight in weights):
+        weights = None
+    watched, weighted = (
+        copy.deepcopy([getattr(output, key) for output in compiled.outputs])
+        for key in ("metric_identifiers", "weighted_identifiers")
+    )
+    model.compile(optimizer, loss, weights, watched, weighted, **compiled.flags)
 
 
 def _warn_of_no_loss(reason: str, source: str) -> None:

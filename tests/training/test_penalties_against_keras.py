@@ -217,3 +217,4 @@ def test_a_clone_has_the_same_regularizers_and_constraints() -> None:
     )
     follow(clones)  # type: ignore[arg-type]
     assert len(clones[0].losses) == len(models[0].losses) == 9
+    assert all(m.models.clone_model(c).compiled for m, c in zip((minicnn, keras), clones))
