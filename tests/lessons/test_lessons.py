@@ -96,6 +96,15 @@ assert np.bincount(said, minlength=4).argmax() == new.index("skirt")
 late = {rate: history["val_accuracy"] for rate, history in runs.items()}
 assert late[0.0001][-1] < late[0.001][-1] < 0.6 < min(late[0.1][2], late[1.0][2])
 """,
+    7: """
+records = [n for n, value in enumerate(accuracies) if value > max([0, *accuracies[:n]])]
+assert [int(file.stem[:2]) - 1 for file in files] == records and records[-1] < 14
+reached = best.evaluate(*validation, verbose=0)[1]
+assert f"{reached:.3f}" == files[-1].stem[3:] == f"{max(accuracies):.3f}"
+assert reached > accuracies[-1] and reached > best.evaluate(*test, verbose=0)[1]
+assert np.allclose(history["val_accuracy"][:12], accuracies[:12])
+assert len(history["loss"]) == 5 + int(np.argmax(history["val_accuracy"]))
+""",
     8: """
 best = {size: np.mean([max(h["val_accuracy"]) for h in found]) for size, found in runs.items()}
 assert max(best.values()) - min(best.values()) < 0.04
@@ -106,6 +115,14 @@ middle = np.stack([np.median(b, axis=0) for b in border])[:, None, None]
 wall = np.abs(images[some] - middle).max(axis=3) < 45
 shares = [s[w].mean() / s[~w].mean() for s, w in zip(strength, wall)]
 assert 0.15 < min(shares) and max(shares) < 0.35, shares
+""",
+    10: """
+assert loops.multiplications == 4 * winograd.multiplications == 4_718_592
+assert im2col.memory == 9 * x.nbytes and (matrix == 7).sum() == 6
+exact = functional.conv2d(x.astype(float), w.astype(float), padding="same", algorithm="im2col")
+errors = [abs(functional.conv2d(x, w, padding="same", algorithm=name) - exact).max() for name in (
+    "im2col", "winograd")]
+assert 5 < errors[1] / errors[0] < 20 and errors[1] < 1e-5 * abs(exact).max()
 """,
     11: """
 assert (len(model.layers), kept, round(count, -6)) == (42, 16, 9_000_000)
