@@ -217,15 +217,8 @@ def trouble(layer: Layer | None, terms: Terms) -> list[str]:
 
 def window_of(layer: Any, size: Sequence[int]) -> shapes.Window:
     """Return the geometry of a convolution's or pooling's window over an input of this size."""
-    kernel = layer.kernel_size if hasattr(layer, "kernel_size") else layer.pool_size
-    return shapes.window(
-        (size[0], size[1]),
-        kernel,
-        layer.strides,
-        layer.padding,
-        getattr(layer, "dilation_rate", (1, 1)),
-        layer.label,
-    )
+    kernel, strides, dilation = layer.receptive_window()
+    return shapes.window((size[0], size[1]), kernel, strides, layer.padding, dilation, layer.label)
 
 
 def place_window(window: shapes.Window, row: int, col: int) -> Window:

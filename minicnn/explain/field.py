@@ -13,6 +13,7 @@ from minicnn.explain import show
 from minicnn.explain.arithmetic import window_of
 from minicnn.explain.gradients import outputs_on
 from minicnn.explain.trace_entry import TraceEntry
+from minicnn.layers.convolutional import Convolution
 from minicnn.shapes import ReceptiveField
 
 Array = np.ndarray
@@ -113,7 +114,7 @@ def _before(entry: TraceEntry) -> tuple[int | Fraction, int | Fraction]:
         return layer.padding[0][0], layer.padding[1][0]
     if isinstance(layer, layers.Cropping2D):
         return -layer.cropping[0][0], -layer.cropping[1][0]
-    if hasattr(layer, "strides") and hasattr(layer, "padding"):
+    if isinstance(layer, (Convolution, layers.MaxPooling2D, layers.AveragePooling2D)):
         return window_of(layer, entry.xs[0].shape[1:3]).before
     return 0, 0
 

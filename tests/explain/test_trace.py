@@ -465,6 +465,20 @@ def test_a_receptive_field_at_the_edge_is_cut() -> None:
     assert trace.receptive_field("b", at=(0, 12, 1)).rows == (0, 2)
 
 
+def test_a_layer_of_ones_own_may_have_strides_and_padding() -> None:
+    class Doubles(layers.Layer):
+        def __init__(self) -> None:
+            super().__init__(name="doubles")
+            self.strides, self.padding = 2, "same"  # which mean nothing here
+
+        def compute(self, x: Array, training: bool) -> tuple[Array, dict[str, Array]]:
+            return 2 * x, {}
+
+    model = minicnn.Sequential([minicnn.Input((8, 8, 3)), layers.Conv2D(2, 3), Doubles()])
+    seen = model.trace(np.ones((1, 8, 8, 3), np.float32)).receptive_field("doubles", at=(1, 2))
+    assert (seen.rows, seen.cols) == ((1, 3), (2, 4))
+
+
 def test_a_receptive_field_after_an_upsampling() -> None:
     """Units 4 to 6 of the larger image come from pixels 2 and 3 along each axis."""
     trace = chain(layers.UpSampling2D(name="up"), layers.Conv2D(1, 3, name="conv"))
