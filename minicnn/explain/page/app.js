@@ -1,7 +1,7 @@
 // @ts-check
 // The page's actions: how buttons and keys change the state, and when the page is redrawn.
 import { Trail } from "page/address.js";
-import { fmt, h } from "page/draw.js";
+import { byId, fmt, h } from "page/draw.js";
 import { array, offsetOf, size } from "page/engine/arrays.js";
 import { backward, forward } from "page/engine/passes.js";
 import { Waves } from "page/engine/waves.js";
@@ -39,7 +39,7 @@ export class App {
     this.heat = null; // the heat maps that were made last
     this.course = null; // of the training, once it was opened
     this.timeline = null; // of the checkpoints, if the page has some
-    this.root = document.getElementById("app");
+    this.root = byId("app");
     this.live = h("div.live", { "aria-live": "polite", role: "status" });
     this.timer = undefined;
     this.said = undefined;
@@ -440,8 +440,8 @@ export class App {
 
   changeCell(id, offset, value) {
     const { changedCells } = this.net;
-    if (!changedCells.has(id)) changedCells.set(id, new Map());
-    changedCells.get(id).set(offset, value);
+    const cells = changedCells.get(id) ?? new Map();
+    changedCells.set(id, cells.set(offset, value));
     return this.recompute();
   }
 
@@ -459,12 +459,12 @@ export class App {
 }
 
 async function start() {
-  const root = document.getElementById("app");
+  const root = byId("app");
   try {
-    const read = (id) => JSON.parse(document.getElementById(id).textContent);
+    const read = (id) => JSON.parse(byId(id).textContent);
     const facts = read("data");
     setWords(read("words"), facts.language);
-    const bytes = await inflate(document.getElementById("numbers").textContent.trim());
+    const bytes = await inflate(byId("numbers").textContent.trim());
     const app = new App(new Net(facts, bytes), rivalsOf(facts, bytes));
     if (app.net.checkpoints.length) app.timeline = new Timeline(app);
     listen(app);

@@ -1,6 +1,6 @@
 // @ts-check
 // The pieces of a view: a map with a window on it, grids of numbers, bars, sums.
-import { cellText, colour, exact, fmt, h, inkOn, power, theme, unitFor } from "page/draw.js";
+import { cellText, colour, exact, fmt, h, inkOn, penOf, power, theme, unitFor } from "page/draw.js";
 import { words } from "page/words.js";
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -25,7 +25,7 @@ export function mapView(options) {
   canvas.style.height = `${rows * s + 2 * edge}px`;
   canvas.width = Math.round((columns * s + 2 * edge) * ratio);
   canvas.height = Math.round((rows * s + 2 * edge) * ratio);
-  const g = canvas.getContext("2d");
+  const g = penOf(canvas);
   g.scale(ratio, ratio);
   g.translate(edge, edge);
   if (top + bottom + left + right) hatch(g, columns * s, rows * s, Math.min(7, Math.max(4, s)));

@@ -28,7 +28,8 @@ const SCALES = {
     [255, 233, 196],
   ],
 };
-let table = null;
+/** @type {Uint8Array} */
+let table = new Uint8Array(0);
 let tableTheme = "";
 
 // The window as the layout sees it; printing takes a desktop's size and light colours. `zoom`: how
@@ -49,6 +50,22 @@ export function theme() {
   const chosen = document.documentElement.dataset.theme;
   return chosen || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
 }
+
+/**
+ * An element of page.html.
+ *
+ * @param {string} id
+ */
+export const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
+
+/**
+ * What draws on a canvas: every browser has it.
+ *
+ * @param {HTMLCanvasElement} canvas
+ * @param {CanvasRenderingContext2DSettings} [settings]
+ */
+export const penOf = (canvas, settings) =>
+  /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", settings));
 
 function colours() {
   const now = theme();
@@ -224,7 +241,7 @@ function dataOf(height, width, put) {
   const canvas = document.createElement("canvas");
   canvas.width = width;
   canvas.height = height;
-  const context = canvas.getContext("2d");
+  const context = penOf(canvas);
   const image = context.createImageData(width, height);
   for (let i = 0; i < height * width; i++) {
     put(i, image.data, 4 * i);

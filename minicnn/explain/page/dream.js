@@ -1,7 +1,7 @@
 // @ts-check
 // What a map responds to most: gradient ascent on the waves that an image is made of, as in
 // minicnn/explain/preferred.py, which says why.
-import { colourPicture, fmt, h } from "page/draw.js";
+import { colourPicture, fmt, h, penOf } from "page/draw.js";
 import { array, map, size } from "page/engine/arrays.js";
 import { Waves } from "page/engine/waves.js";
 import { ancestors, backwardFrom, forwardTo } from "page/runs.js";
@@ -24,7 +24,7 @@ export function dreamPanel(app, id, at) {
   });
   const known = dream?.id === id && dream.unit === unit ? dream : null;
   const status = h("p.note", { "data-dream": "" }, known ? known.says : words("dream.beginning"));
-  if (known) canvas.getContext("2d").drawImage(known.picture, 0, 0);
+  if (known) penOf(canvas).drawImage(known.picture, 0, 0);
   const start = () => grow(app, id, unit, canvas, status);
   return [
     canvas,
@@ -87,6 +87,7 @@ class Growing {
     this.reach = Math.floor(Math.max(shape[0], shape[1]) / 16);
     const n = size(this.waves.shape);
     this.strengths = Float64Array.from({ length: n }, () => 0.01 * normal(this.draw));
+    this.share = array(shape); // of the range of the pixels: how bright they are
     this.first = new Float64Array(n);
     this.second = new Float64Array(n);
     this.steps = 0;
@@ -129,6 +130,7 @@ async function grow(app, id, unit, canvas, status) {
   const isCurrent = app.begin();
   const chain = ancestors(net, id);
   const growing = new Growing(net);
+  /** @type {number | null} */
   let first = null;
   for (let step = 0; step <= STEPS; step++) {
     const x = growing.image();
@@ -140,7 +142,7 @@ async function grow(app, id, unit, canvas, status) {
     const key = cells > 1 ? "dream.after_largest" : "dream.after";
     const says = words(key, { step, value: fmt(value), first: fmt(first) });
     app.dream = { id, unit, picture: colourPicture(x, net.range), says };
-    canvas.getContext("2d").drawImage(app.dream.picture, 0, 0);
+    penOf(canvas).drawImage(app.dream.picture, 0, 0);
     status.textContent = says;
     if (step === STEPS) return app.say(says);
     const got = await backwardFrom(net, chain, id, outs, gradient);

@@ -141,7 +141,7 @@ async function gradCam(net, choice) {
   const outs = await outsOf(of, choice.node);
   const got = await gradientsOf(of, outs, descendants(net, of.chain, choice.node));
   const maps = outs.get(choice.node).y;
-  const gradients = got.get(choice.node);
+  const gradients = /** @type {Tensor} */ (got.get(choice.node));
   const [rows, columns, channels] = maps.shape;
   const weights = new Float64Array(channels);
   gradients.data.forEach((v, o) => {
@@ -221,7 +221,8 @@ async function integratedGradients(net, choice, progress) {
     const part = map(of.x, (v) => (v * (step + 0.5)) / STEPS);
     const got = await gradientsOf(of, await forwardTo(net, of.chain, part, of.layerOf));
     if (!progress(step + 1, STEPS)) return null;
-    got.get(0).data.forEach((v, o) => {
+    const dx = /** @type {Tensor} */ (got.get(0));
+    dx.data.forEach((v, o) => {
       mean.data[o] += v / STEPS;
     });
   }

@@ -46,6 +46,25 @@ export async function inflate(text) {
 }
 
 export class Net {
+  // What is changed in the page: by layer and weight, by layer, and by node and number.
+  /** @type {Map<string, Param>} */
+  changedParams = new Map();
+  /** @type {Map<string, Record<string, any>>} */
+  changedConfigs = new Map();
+  /** @type {Map<number, Map<number, number>>} */
+  changedCells = new Map();
+  // What follows from that, as far as it is known: by node, or by the array y.
+  /** @type {Map<number, any>} */
+  alternatives = new Map(); // an array, or why there is none
+  /** @type {WeakMap<Tensor, Tensor>} */
+  before = new WeakMap(); // what went into the activation that made it
+  /** @type {Map<number, any>} */
+  gradients = new Map();
+  /** @type {Map<number, boolean>} */
+  known = new Map(); // whether there is a gradient
+  /** @type {Map<number, any>} */
+  passes = new Map();
+
   /**
    * @param {Facts} facts
    * @param {Uint8Array} bytes
@@ -150,9 +169,9 @@ export class Net {
     if (node.count && !length) return words("note.rival", { name: this.name });
     const partial = Object.values(node.params).find((p) => p.kept);
     if (!partial) return "";
-    const n = partial.shape.at(-1);
+    const n = partial.shape[partial.shape.length - 1];
     const key = node.type === "Dense" ? "page.units_left_out" : "page.kernels_left_out";
-    return words(key, { k: n - partial.kept.length, n, name: node.name });
+    return words(key, { k: n - (partial.kept ?? []).length, n, name: node.name });
   }
 
   // Why the page cannot compute the gradients of another class or number, or "": that takes all
@@ -168,7 +187,7 @@ export class Net {
 
   // Why the model cannot learn in the page, or "".
   get obstacleToLearning() {
-    if (this.learning.obstacle) return said(this.learning.obstacle);
+    if (this.learning?.obstacle) return said(this.learning.obstacle);
     const cut = this.nodes.find(({ id }) => this.obstacle(id));
     if (cut) return this.obstacle(cut.id);
     const half = this.nodes.find(({ id }) => this.hasHalfWeights(id));
@@ -214,9 +233,9 @@ export class Net {
     this.checkpoint = null; // the number of the one that is shown; null: the model itself
     this.changedParams = new Map();
     this.changedConfigs = new Map();
-    this.changedCells = new Map(); // node → Map(offset → value)
-    this.before = new WeakMap(); // y → what went into the activation that made it
-    this.alternatives = new Map(); // node → array, or why there is none
+    this.changedCells = new Map();
+    this.before = new WeakMap();
+    this.alternatives = new Map();
     this.forget();
   }
 
@@ -325,6 +344,7 @@ export class Net {
   // Computes all layers' outputs for a photo. `current` says whether to go on.
   async compute(photo, current = () => true) {
     if (photo < this.stored || this.photos[photo].values.size) return true;
+    /** @type {Map<number, any>} */
     const values = new Map([[0, this.pixelsOf(photo)]]);
     for (const { id, inputs } of this.nodes.slice(1)) {
       const xs = inputs.map((input) => values.get(input));
@@ -489,6 +509,7 @@ export class Net {
       const y = this.y(id);
       return y && lossAtOutput(this.kind, y, this.target);
     }
+    /** @type {Tensor | null} */
     let sum = null;
     for (const consumer of new Set(this.nodes[id].consumers)) {
       const pass = this.pass(consumer);
@@ -630,6 +651,7 @@ export class Net {
     for (let n = id; n > 0; n--) {
       const box = boxes.get(n);
       const node = this.nodes[n];
+      const reads = KINDS[node.type]?.reads;
       if (!box) continue;
       for (const input of node.inputs) {
         const shape = this.shape(input);
@@ -637,8 +659,8 @@ export class Net {
         if (shape.length !== 3 || this.shape(n).length !== 3) back = all;
         else if (node.type.startsWith("Global") || MIXING.has(node.type)) {
           back = [0, shape[0] - 1, 0, shape[1] - 1];
-        } else if (node.known && KINDS[node.type]?.reads) {
-          back = KINDS[node.type].reads(this.layer(n), box, shape);
+        } else if (node.known && reads) {
+          back = reads(this.layer(n), box, shape);
         } else {
           const w = node.known ? layerWindow(this.layer(n), shape) : null;
           if (w) {

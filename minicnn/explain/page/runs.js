@@ -24,6 +24,15 @@ export function descendants(net, chain, id) {
 }
 
 /**
+ * What a map has for a layer, which runs after the layers that it reads.
+ *
+ * @template T
+ * @param {Map<number, T>} found
+ * @param {number} id
+ */
+const of = (found, id) => /** @type {T} */ (found.get(id));
+
+/**
  * The outputs of all layers in `chain` for the image x; `layerOf` may change weights.
  * @param {any} net
  * @param {number[]} chain
@@ -32,10 +41,9 @@ export function descendants(net, chain, id) {
  * @returns {Promise<Map<number, Output>>}
  */
 export async function forwardTo(net, chain, x, layerOf = (n) => net.layer(n)) {
-  /** @type {Map<number, Output>} */
-  const outs = new Map([[0, { y: x, z: x }]]);
+  const outs = new Map([[0, /** @type {Output} */ ({ y: x, z: x })]]);
   for (const n of chain.slice(1)) {
-    const xs = net.nodes[n].inputs.map((k) => outs.get(k).y);
+    const xs = net.nodes[n].inputs.map((k) => of(outs, k).y);
     outs.set(n, await forwardAsync(layerOf(n), xs, breathe));
   }
   return outs;
@@ -66,14 +74,14 @@ export async function backwardFrom(
   for (const k of [...chain].reverse()) {
     if (k === 0 || !got.has(k)) continue;
     const { inputs } = net.nodes[k];
-    const xs = inputs.map((i) => outs.get(i).y);
+    const xs = inputs.map((i) => of(outs, i).y);
     const dz = k === id && before ? got.get(k) : undefined;
-    const passed = await backwardAsync(breathe, layerOf(k), xs, outs.get(k), got.get(k), dz);
+    const passed = await backwardAsync(breathe, layerOf(k), xs, of(outs, k), of(got, k), dz);
     inputs.forEach((i, j) => {
       const old = got.get(i);
       const dx = passed.dxs[j];
-      const sum = (v, o) => v + old.data[o];
-      got.set(i, old ? array(dx.shape, Float64Array.from(dx.data, sum)) : dx);
+      const sum = old && Float64Array.from(dx.data, (v, o) => v + old.data[o]);
+      got.set(i, sum ? array(dx.shape, sum) : dx);
     });
     await breathe();
   }

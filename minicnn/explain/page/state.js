@@ -3,6 +3,7 @@
 import { unravel } from "page/engine/arrays.js";
 import { clampAt } from "page/views/spots.js";
 
+/** @returns {Record<string, any>} */
 export function newState() {
   return {
     view: "overview",
@@ -49,13 +50,19 @@ export function choose(state, at) {
   else state.at = at;
 }
 
-// The place with the largest number, in this channel or in all.
-// `kept`: the maps whose kernels are in the page.
-// `boxes`: where to look first, [first row, last row, first column, last column] or null; a place
-// at the border says more about the padding than about the image.
+/**
+ * The place with the largest number, in this channel or in all.
+ *
+ * @param {Tensor | null} a
+ * @param {boolean} signed
+ * @param {number | null} channel
+ * @param {number[] | null | undefined} kept the maps whose kernels are in the page
+ * @param {(number[] | null)[]} boxes where to look first, [first row, last row, first column, last
+ * column]; a place at the border says more about the padding than about the image
+ */
 function strongestCell(a, signed, channel = null, kept = null, boxes = []) {
   if (!a) return null;
-  const channels = a.shape.at(-1);
+  const channels = a.shape[a.shape.length - 1];
   const columns = a.shape[1];
 
   const here = kept && channel === null ? new Set(kept) : null;
@@ -83,7 +90,13 @@ function strongestCell(a, signed, channel = null, kept = null, boxes = []) {
   }
 }
 
-// Chooses a number to begin with, in the map `channel` if given.
+/**
+ * Chooses a number to begin with, in the map `channel` if given.
+ *
+ * @param {Net} net
+ * @param {any} state
+ * @param {number | null} channel
+ */
 export function settle(net, state, channel = null) {
   const node = net.nodes[state.node];
   if (state.which >= node.inputs.length) state.which = 0;

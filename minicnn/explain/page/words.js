@@ -54,7 +54,7 @@ export function said(what) {
   if (typeof what === "string") return what;
   if (Array.isArray(what)) {
     const parts = what.map(said);
-    const last = parts.pop();
+    const last = parts.pop() ?? "";
     return parts.length ? words("list.and", { first: parts.join(", "), last }) : last;
   }
   const { key, ...values } = what;

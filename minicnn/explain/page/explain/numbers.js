@@ -51,7 +51,7 @@ export function explain(net, id, at) {
   const x = xs[0];
   const y = net.y(id);
   const real = y ? y.data[offsetOf(y.shape, at)] : NaN;
-  const last = at.at(-1);
+  const last = at[at.length - 1];
   const given = { layer, node, xs, x, at, last, y, p: layer.params, c: layer.config };
   const w = layerWindow(layer, x.shape);
   const found = KINDS[node.type]?.explain?.({ ...given, w }) ?? {
@@ -144,7 +144,8 @@ function allScores(given) {
   const units = Array.from({ length: y.shape.at(-1) }, (_, k) => k);
   if (layer.type !== "Dense") {
     const ofMap = (k) => ({ ...given, at: [...at.slice(0, -1), k], last: k });
-    return units.map((k) => KINDS[layer.type].explain(ofMap(k)).z);
+    const ofKind = /** @type {(cell: any) => Record<string, any>} */ (KINDS[layer.type].explain);
+    return units.map((k) => ofKind(ofMap(k)).z);
   }
   const { kernel } = layer.params;
   const start = offsetOf(x.shape, [...at.slice(0, -1), 0]);

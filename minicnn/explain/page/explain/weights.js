@@ -43,9 +43,9 @@ export function explainWeight(net, id, name, at) {
     width,
     add,
   };
-  /** @type {(given: any) => unknown} */
-  const addTerms = name === "bias" ? biasTerms : KINDS[node.type].weights[name];
-  if (addTerms(given) === false) return null;
+  /** @type {((given: any) => unknown) | undefined} */
+  const addTerms = name === "bias" ? biasTerms : KINDS[node.type].weights?.[name];
+  if (!addTerms || addTerms(given) === false) return null;
   const total = sumOf(terms);
   const stored = net.storedWeightGradient(id, name);
   const shape = net.nodes[id].params[name].shape;

@@ -105,7 +105,7 @@ function partPlace(c, at, shape) {
       axis += 1;
       return [];
     }
-    return [part.n === undefined ? part.first : part.first + part.step * at[axis++]];
+    return [part.n === undefined ? part.first : part.first + (part.step ?? 1) * at[axis++]];
   });
 }
 

@@ -79,6 +79,8 @@ function start(net, out, target, n) {
 /**
  * The loss of a batch, the probability of each example's class, and the gradients by weight:
  * `grads`. `watch`, {key, name, offset}: a weight for which `shares` gets each example's part.
+ *
+ * @param {any} given
  */
 export function trainOn({ net, weights, xs, targets, random, watch = null }) {
   const n = xs.length;

@@ -39,7 +39,8 @@ export function bundle(entry, imports) {
 
 // A worker that runs this module of the page.
 export function workerOf(entry) {
-  const { imports } = JSON.parse(document.querySelector('script[type="importmap"]').textContent);
+  const map = /** @type {Element} */ (document.querySelector('script[type="importmap"]'));
+  const { imports } = JSON.parse(map.textContent);
   const source = new Blob([bundle(entry, imports)], { type: "text/javascript" });
   return new Worker(URL.createObjectURL(source));
 }

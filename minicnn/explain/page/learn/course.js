@@ -35,10 +35,15 @@ export class Course {
     this.plays = 0;
     this.waiting = new Map();
     this.number = 0;
+    /** @type {any} */
     this.worker = null;
   }
 
-  // The first weight that learns; `at` is null until a step shows where its gradient is largest.
+  /**
+   * The first weight that learns; `at` is null until a step shows where its gradient is largest.
+   *
+   * @returns {{id: number, name: string, at: number[] | null}}
+   */
   firstWeight() {
     const id = this.facts.nodes.findIndex((node) => node.learns.length > 0);
     const name = this.facts.nodes[id].learns[0];

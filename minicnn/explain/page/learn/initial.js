@@ -17,7 +17,7 @@ export function newWeights(initial, seed) {
     if (value !== null) data.fill(value);
     else if (draw === "identity") diagonal(limits[0], shape, data);
     else if (draw === "orthogonal") orthogonal(own ?? common, limits[0], shape, data);
-    else if (own !== null) fillFromSeed(draw, own, limits, data);
+    else if (own !== null && draw) fillFromSeed(draw, own, limits, data);
     else fill(draw, common, limits, data);
     made.set(key, { shape, data });
   }

@@ -49,8 +49,12 @@ export class Learner {
     }
     this.state = copyOf(this.state);
     this.history = []; // of each step: {loss, accuracy, rate, examples, chances}
-    this.watched = null;
+    /** @type {any} */
+    this.watched = null; // {key, name, offset, node}
+    /** @type {any} */
     this.last = null; // what is known of the last step
+    /** @type {any} */
+    this.before = null; // the state before it
     this.every = 1;
     this.snapshots = [copyOf(this.state)];
     this.most = Math.max(4, Math.floor(ROOM / Math.max(1, bytesOf(this.state))));

@@ -4,9 +4,11 @@
 import { Learner } from "page/learn/learner.js";
 import { setWords } from "page/words.js";
 
-let learner = null;
+/** @type {Learner} */
+let learner;
 let images = [];
-let shown = null; // {id, x}: the maps of which layer are shown, and for which image
+/** @type {{id: number, x: Tensor} | null} */
+let shown = null; // the maps of which layer are shown, and for which image
 
 function report(started) {
   const { history, step, state } = learner;

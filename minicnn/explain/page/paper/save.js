@@ -1,7 +1,7 @@
 // @ts-check
 // The view for slides and paper: as SVG, as PNG, or printed; and a link to it.
 import { openDialog } from "page/dialogs.js";
-import { h } from "page/draw.js";
+import { h, penOf } from "page/draw.js";
 import { svgOf } from "page/paper/svg.js";
 import { notice } from "page/photos/arriving.js";
 import { words } from "page/words.js";
@@ -28,9 +28,9 @@ async function pngOf({ text, width, height }) {
   const canvas = document.createElement("canvas");
   canvas.width = width * SHARPNESS;
   canvas.height = height * SHARPNESS;
-  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+  penOf(canvas).drawImage(image, 0, 0, canvas.width, canvas.height);
   return new Promise((resolve) => {
-    canvas.toBlob(resolve, "image/png");
+    canvas.toBlob((blob) => resolve(/** @type {Blob} */ (blob)), "image/png");
   });
 }
 

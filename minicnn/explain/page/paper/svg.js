@@ -1,6 +1,6 @@
 // @ts-check
 // A part of the page as an SVG picture: boxes, images, lines and text that any program shows.
-import { h } from "page/draw.js";
+import { h, penOf } from "page/draw.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -43,7 +43,7 @@ class Picture {
     this.top = box.top;
     this.width = Math.ceil(Math.max(box.width, element.scrollWidth));
     this.height = Math.ceil(Math.max(box.height, element.scrollHeight));
-    this.pen = document.createElement("canvas").getContext("2d");
+    this.pen = penOf(document.createElement("canvas"));
     this.names = 0;
   }
 
@@ -116,7 +116,17 @@ class Picture {
     }
   }
 
-  // A frame whose middle is `out` pixels outside the box.
+  /**
+   * Adds a frame whose middle is `out` pixels outside the box.
+   *
+   * @param {any} box
+   * @param {number} radius
+   * @param {number} out
+   * @param {number} thick
+   * @param {string} stroke
+   * @param {Element} into
+   * @param {string | null} dashes
+   */
   addFrame({ x, y, width, height }, radius, out, thick, stroke, into, dashes = null) {
     into.append(
       make("rect", {
@@ -148,7 +158,7 @@ class Picture {
       style.backgroundImage,
     );
     if (!given) return null;
-    const colours = given[1].match(/rgb\([^)]*\)/g);
+    const colours = given[1].match(/rgb\([^)]*\)/g) ?? [];
     const id = `gradient-${this.names++}`;
     const gradient = make("linearGradient", { id });
     colours.forEach((colour, k) => {

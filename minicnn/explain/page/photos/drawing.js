@@ -1,7 +1,7 @@
 // @ts-check
 // A picture that the reader draws, with a pointer or with keys.
 import { openDialog } from "page/dialogs.js";
-import { h } from "page/draw.js";
+import { h, penOf } from "page/draw.js";
 import { addPicture, notice } from "page/photos/arriving.js";
 import { pixelsOf } from "page/photos/read.js";
 import { words } from "page/words.js";
@@ -29,7 +29,7 @@ export function drawPicture(app) {
   const [widthLabel, width] = choice(words("draw.width"), "range", 0, { min: 2, max: 60 });
   // Wide enough for what the network sees: it takes only some of the pixels, unsmoothed.
   width.value = String(Math.max(10, Math.round((1.5 * SIZE) / Math.min(...shape))));
-  const g = canvas.getContext("2d");
+  const g = penOf(canvas);
   const clear = () => {
     g.fillStyle = paper.value;
     g.fillRect(0, 0, SIZE, SIZE);
@@ -94,12 +94,12 @@ class Pen {
   }
 
   lineTo(to) {
-    const g = this.canvas.getContext("2d");
+    const g = penOf(this.canvas);
     const { colour, width } = this.style();
     Object.assign(g, { strokeStyle: colour, lineWidth: width, lineCap: "round" });
     g.beginPath();
-    g.moveTo(...this.at);
-    g.lineTo(...to);
+    g.moveTo(this.at[0], this.at[1]);
+    g.lineTo(to[0], to[1]);
     g.stroke();
     this.at = to;
   }

@@ -1,6 +1,7 @@
 // @ts-check
 // From a picture to the numbers that the model sees, as `minicnn.images.files.read_photo` makes
 // them.
+import { penOf } from "page/draw.js";
 import { array } from "page/engine/arrays.js";
 import { resized } from "page/engine/sampling.js";
 import { withoutRotation } from "page/photos/rotation.js";
@@ -56,7 +57,7 @@ const nameOf = (file) => /** @type {File} */ (file).name || words("photos.pictur
 export function pixelsOf(source, width, height) {
   const canvas = document.createElement("canvas");
   Object.assign(canvas, { width, height });
-  const context = canvas.getContext("2d", { willReadFrequently: true });
+  const context = penOf(canvas, { willReadFrequently: true });
   context.drawImage(source, 0, 0, width, height);
   return { width, height, data: context.getImageData(0, 0, width, height).data, canvas };
 }
@@ -96,6 +97,6 @@ export function thumbnail({ canvas, width, height }, most = 640) {
   const small = document.createElement("canvas");
   small.width = Math.max(1, Math.round(width * scale));
   small.height = Math.max(1, Math.round(height * scale));
-  small.getContext("2d").drawImage(canvas, 0, 0, small.width, small.height);
+  penOf(small).drawImage(canvas, 0, 0, small.width, small.height);
   return small.toDataURL("image/jpeg", 0.85);
 }

@@ -5,6 +5,7 @@ import {
   colourPicture,
   h,
   mapPicture,
+  penOf,
   screen_,
   topOf,
   vectorPicture,
@@ -68,7 +69,7 @@ export function lazyPicture(make, attributes = {}) {
     if (!source) return;
     canvas.width = source.width;
     canvas.height = source.height;
-    canvas.getContext("2d").drawImage(source, 0, 0);
+    penOf(canvas).drawImage(source, 0, 0);
   };
   if (screen_.printing) canvas.paint();
   else watcher.observe(canvas);

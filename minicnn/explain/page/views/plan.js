@@ -32,7 +32,7 @@ export function planOf(net, items) {
     ? Array(lanes).fill(lanes > 1 ? 2 : 4)
     : mapsOfLanes(net, items, { lanes, columns, rows });
   const tops = [0];
-  for (const n of many) tops.push(tops.at(-1) + n * (wide + 4) + AROUND - 2);
+  for (const n of many) tops.push(tops[tops.length - 1] + n * (wide + 4) + AROUND - 2);
   const middle = (lane) => tops[lane] + 44 + (many[lane] * (wide + 4)) / 2;
   return { lanes, columns, room, scrolls, gap, wide, many, stepX: wide + gap, tops, middle };
 }

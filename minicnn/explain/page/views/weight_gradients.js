@@ -142,7 +142,7 @@ function kernelGradient(app, name, shape, at) {
   const entry = (i, j) => [i, j, at[2], at[3]];
   const values = Array.from(
     { length: kh * kw },
-    (_, k) => explainWeight(net, state.node, name, entry(Math.floor(k / kw), k % kw)).total,
+    (_, k) => explainWeight(net, state.node, name, entry(Math.floor(k / kw), k % kw))?.total ?? NaN,
   );
   const most = Math.max(1e-12, ...values.map(Math.abs));
   const cell = (i, j) => ({

@@ -1,6 +1,6 @@
 // @ts-check
 // Where a map looks: its strongest places in the photo, and what it responds to most.
-import { colourPicture, fmt, h } from "page/draw.js";
+import { colourPicture, fmt, h, penOf } from "page/draw.js";
 import { dreamPanel } from "page/dream.js";
 import { offsetOf } from "page/engine/arrays.js";
 import { isPhoto, layout, lazyPicture } from "page/views/pictures.js";
@@ -97,7 +97,7 @@ function crop(app, whole, { row, col, value }, map_) {
     const canvas = document.createElement("canvas");
     canvas.width = width;
     canvas.height = height;
-    canvas.getContext("2d").drawImage(whole, left, top, width, height, 0, 0, width, height);
+    penOf(canvas).drawImage(whole, left, top, width, height, 0, 0, width, height);
     return canvas;
   });
   return h(
