@@ -52,6 +52,10 @@ def test_every_button_is_large_enough_for_a_finger(page, opened, size):
     tab.evaluate("page.compare({ view: 'compare' })")
     wait(tab, "document.querySelector('.comparison') !== null")
     seen += tab.evaluate(SEEN)
+    # No word is broken into letters below each other, and each share says of what it is.
+    cells = tab.locator(".compared th, .compared td")
+    assert max(cells.evaluate_all("(all) => all.map((e) => e.offsetHeight)")) <= 64
+    assert "apart" in tab.locator("[data-outputs]").first.inner_text()
     tab.evaluate("location.hash = '#:heat'")
     tab.locator("main .heat").wait_for()
     seen += tab.evaluate(SEEN)

@@ -128,6 +128,7 @@ const apartCell = (apart, what = "outputs") =>
     : h(
         "td.strong",
         { title: exact(apart), [`data-${what}`]: apart },
+        h("small.what", {}, words(what === "weights" ? "compare.weights_apart" : "compare.apart")),
         percent(apart),
         share(apart),
       );
