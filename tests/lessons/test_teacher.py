@@ -79,7 +79,7 @@ def paws(answer):
 
 def test_the_mistakes_are_those_that_the_check_knows():
     assert [tuple(mistake) for mistake in outline.mistakes(paws)] == [
-        ("", "a number, not …, …."),
+        ("", "a number, not …, …"),
         ("2", "look under the table."),
         ("3, 5", "nearly."),
         ("40", "ten cats!"),
@@ -189,6 +189,8 @@ def test_long_lines_of_a_result_are_wrapped_and_tables_are_not():
     assert lines[0].startswith("  word")
     assert lines[1].startswith("  word")
     assert lines[2:] == [table, "short"]
+    assert '<pre class=" wide">' in page
+    assert '<pre class=" short">' in pieces.shown(Result("short", ()))
 
 
 def text_of(page):

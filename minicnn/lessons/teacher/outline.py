@@ -166,7 +166,7 @@ def _sentence(value: ast.expr) -> str:
         return value.value
     if isinstance(value, ast.JoinedStr):
         texts = [v.value if isinstance(v, ast.Constant) else "…" for v in value.values]
-        return re.sub("…+", "…", "".join(map(str, texts)))
+        return re.sub(r"…+(\.$)?", "…", "".join(map(str, texts)))
     return ""
 
 

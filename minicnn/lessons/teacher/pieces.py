@@ -7,6 +7,7 @@ from minicnn.lessons.teacher.results import Result
 
 LONGEST_LINE = 110  # letters that a cell prints in a line; longer ones are wrapped
 SHORT_LINE, FEW_LINES = 64, 8  # text that fits into this stands in large letters on a slide
+WIDE_LINE = 90  # letters that a line of paper holds; longer ones are printed in small letters
 
 
 def markdown(text: str) -> str:
@@ -42,8 +43,11 @@ def shown(result: Result | None, lines: int | None = None) -> str:
 
 
 def _size(lines: list[str]) -> str:
-    """The class of a short text, " short", or ""."""
-    return " short" if len(lines) <= FEW_LINES and max(map(len, lines)) <= SHORT_LINE else ""
+    """The class of the text: " short" and " wide" have letters of another size."""
+    longest = max(map(len, lines))
+    if longest <= SHORT_LINE and len(lines) <= FEW_LINES:
+        return " short"
+    return " wide" if longest > WIDE_LINE else ""
 
 
 def _wrapped(line: str) -> list[str]:
