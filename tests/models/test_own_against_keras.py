@@ -97,6 +97,29 @@ def pair(make: Callable[[Any], Any] = network) -> tuple[Any, Any]:
     return theirs, ours
 
 
+# Names that Keras leaves to its users, and that they may use here, too: a layer without `call`
+# defines them, Keras has properties of these names, or nothing depends on them.
+FREE = {
+    *("activation", "activation_name", "compute", "compute_gradients", "differs_in_training"),
+    *("first_epoch", "given_input_shape", "inference_model", "inference_program", "input_rank"),
+    *("input_shape", "inputs", "keras_class_name", "keras_module", "metadata", "multiply_adds"),
+    *("optimizer", "output_shape", "outputs", "parameter_formula", "print_inference_plan"),
+    *("receptive_window", "stop_evaluating", "stop_predicting", "stop_training", "takes_integers"),
+    *("takes_list", "training_by_default", "training_model"),
+}
+
+
+@pytest.mark.parametrize("kind", ["Layer", "Model"])
+def test_a_name_of_minicnn_s_is_refused_or_free(kind: str) -> None:
+    """A new method would otherwise break classes that use its name for something of their own."""
+    ours, theirs = getattr(minicnn, kind), getattr(keras, kind, keras.layers.Layer)
+    own = type("Own", (ours,), {"call": lambda self, x: x})
+    names = {*dir(own), *vars(own())} - {*dir(theirs), *vars(theirs())}
+    for name in sorted(name for name in names - FREE if not name.startswith("_")):
+        with pytest.raises(AttributeError, match=f"cannot define {name} itself"):
+            type("Other", (ours,), {"call": lambda self, x: x, name: 3})
+
+
 @pytest.mark.parametrize("ending", [".keras", ".h5"])
 def test_files_of_a_registered_class_go_both_ways(ending: str, tmp_path: Path) -> None:
     """Neither class has an `__init__`, so the config is that of Keras's `Layer`."""
