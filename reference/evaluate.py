@@ -135,7 +135,7 @@ class Judged:
         """Precision, recall and F1 of each class, as scikit-learn prints them."""
         from sklearn.metrics import classification_report
 
-        names = self.photos.class_names
+        names = [printable(name) for name in self.photos.class_names]
         text: str = classification_report(
             self.photos.labels,
             self.predicted,

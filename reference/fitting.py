@@ -10,7 +10,7 @@ import csv
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -357,19 +357,32 @@ def write_state(
         np.savez(file, told=np.array(json.dumps(told)), **arrays)
 
 
+_CHECKSUMS = ("weights", "photos", "validation photos", "classes")  # of a run: what they are of
+
+
 def read_state(path: Path, about: Mapping[str, Any]) -> State:
     """Read the state of the run; `ValueError` if it is another run (settings, photos, base)."""
     try:
         with np.load(check_regular(path, "state of a run"), allow_pickle=False) as file:
             told = json.loads(str(file["told"]))
             values = [np.asarray(file[name]) for name in sorted(file.files) if name != "told"]
-        before, now = told["about"], dict(about)
+        now = dict(about)
+        # What is younger than the state was not there: it had what is its default now.
+        usual = {field.name: field.default for field in fields(Settings) if field.name in now}
+        before = usual | told["about"]
+        if "stages" not in told:  # an older form, of runs with one stage at most
+            since = told["fine_tuning_since"]
+            told["stages"] = [] if since is None else [since]
         state = State(told["history"], told["stages"], values)
     except Exception as error:  # reading a damaged archive may raise anything
         raise ValueError(f"{path} is damaged ({error}): start anew, without --resume.") from error
     other = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
     if other:
-        changes = "; ".join(f"{name} was {before.get(name)}, is {now.get(name)}" for name in other)
+        changes = "; ".join(
+            f"other {name}" if name in _CHECKSUMS
+            else f"{name} was {before.get(name)}, is {now.get(name)}"
+            for name in other
+        )  # fmt: skip
         raise ValueError(
             f"{path} is of another run ({changes}): the same command goes on with it, and without "
             "--resume a new run begins."

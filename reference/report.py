@@ -26,7 +26,8 @@ pre { overflow-x: auto; } .machine { opacity: .75; }
 
 
 def in_columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table as text, a line for each row."""
+    """A table as text, a line for each row, whatever names in it consist of."""
+    head, *rows = ([printable(cell) for cell in line] for line in [head, *rows])
     widths = [max(len(line[i]) for line in [head, *rows]) for i in range(len(head))]
     return "\n".join(
         "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width)

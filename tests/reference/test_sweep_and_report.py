@@ -198,6 +198,10 @@ def test_finished_sweeps_are_not_computed_again(tmp_path, monkeypatch):
     assert run(resume=True, drops=(0.3,))[0] == 1  # another question
 
 
+def test_a_table_in_columns_has_a_line_for_each_row():
+    assert report.in_columns(["a", "n"], [["x\ny", "10"]]) == "a      n\nx\\ny  10"
+
+
 def test_a_page_shows_text_as_text(tmp_path):
     page = report.Page("<b>title</b>", "a & b")
     page.table(["<i>"], [["1 < 2"]], best=0)

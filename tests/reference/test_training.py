@@ -450,6 +450,24 @@ def test_what_a_kill_left_half_written_is_removed(learn, quick):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("since", [None, 3])
+def test_a_run_of_an_older_version_goes_on(learn, quick, since):
+    """Its state lacks what is younger, and says otherwise where fine-tuning has begun."""
+    before = dict(np.load(quick / "state.npz"))
+    told = json.loads(str(before["told"]))
+    del told["stages"], told["about"]["block_decay"], told["about"]["schedule"]
+    told["fine_tuning_since"] = since
+    np.savez(quick / "state.npz", **(before | {"told": np.array(json.dumps(told))}))
+    now = json.loads(str(before["told"]))["about"]
+    assert fitting.read_state(quick / "state.npz", now).stages == ([] if since is None else [3])
+    with pytest.raises(ValueError, match=r"block_decay was 1\.0, is 0\.5"):
+        fitting.read_state(quick / "state.npz", now | {"block_decay": 0.5})
+    if since is None:
+        found = learn(replace(QUICK, epochs=4), resume=True).history
+        assert found["loss"][:3] == told["history"]["loss"]
+
+
+@pytest.mark.slow
 def test_a_run_does_not_go_on_with_the_model_of_another(learn, quick, monkeypatch):
     """A new run in the folder of an old one is killed after its first model: neither is whole."""
     save = models.save
@@ -494,7 +512,7 @@ def test_a_resumed_run_has_the_same_classes(splits, tiny_base, quick, machine, c
         )
 
     go_on(splits.train)
-    with pytest.raises(ValueError, match="classes was"):
+    with pytest.raises(ValueError, match=r"another run \(other classes\)"):
         go_on(replace(splits.train, labels=splits.train.labels[::-1].copy()))
-    with pytest.raises(ValueError, match="classes was"):
+    with pytest.raises(ValueError, match=r"another run \(other classes\)"):
         go_on(replace(splits.train, class_names=tuple("abcdefghij")))
