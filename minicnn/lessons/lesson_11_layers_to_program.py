@@ -110,7 +110,7 @@ print(f"{1e6 * milliseconds(lambda: relu(number), 1000):,.0f} nanoseconds")
 # %% [markdown]
 # All of that is preparation. Before its first multiplication, a convolution
 #
-# 1. checks its input: is it an array, of which shape and type?
+# 1. checks its input: is it an array, and what are its shape and type?
 # 2. chooses an algorithm (lesson 10),
 # 3. puts its weights into the order in which the algorithm reads them,
 # 4. gets memory for the result,
@@ -183,8 +183,8 @@ print("largest difference:", np.abs(folded(x) - one_by_one(x)).max())
 # convolution, which have the same name). Which ones, on which arrays, depends on the shapes alone.
 #
 # So minicnn calls each layer once, with an array whose numbers are *not known yet*. The layer
-# checks its shape, chooses its algorithm and asks for its kernels, as always. But nobody computes:
-# minicnn writes every request down. The list is the *program*.
+# checks its shape, chooses its algorithm and asks for its kernels, as always. But nothing is
+# computed: minicnn writes every request down. The list is the *program*.
 #
 # **Before you run this:** one step for each folded layer would be a good guess. Will there be more
 # steps, or fewer?
@@ -217,7 +217,7 @@ print("bit for bit what the folded layers compute:", np.array_equal(y, folded(x)
 #
 # * **The border of zeros.** `ZeroPadding2D` copies the image into a larger one, only for the
 #   convolution to read it again. But the convolution's kernel can act as if it saw zeros outside
-#   of the image. So nobody writes them.
+#   of the image. So no step writes them.
 # * **Depthwise into pointwise.** The pointwise convolution is a matrix product: pixels times
 #   weights. It needs only a few rows of pixels at a time.
 #

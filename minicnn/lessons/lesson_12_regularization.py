@@ -98,8 +98,8 @@ lesson.show(draw.lines(curves, title="Loss on images seen and not seen", y_label
 
 # %% [markdown]
 # At first the two losses fall together: what the head learns holds for all images. Then they part:
-# what it learns from there on holds for the 200 training images alone. The more units, the sooner
-# it gets to that point, and the higher the validation loss rises afterwards.
+# what it learns from there on holds only for the 200 training images. The more units it has, the
+# sooner the losses part, and the higher the validation loss rises.
 #
 # The accuracy does not show much of this. It asks only which class comes first. The loss also asks
 # how sure the head is, and it is hard on a head that is sure of something wrong.
@@ -113,7 +113,7 @@ lesson.show(draw.lines(curves, title="Loss on images seen and not seen", y_label
 # * **the images.** A head that gets a share p of all images in the world right gets about p of our
 #   200 right, give or take the *standard error*: √(p · (1 − p) / 200).
 #
-# **Before you run this:** five heads, equal but for their random start. How far apart are the best
+# **Before you run this:** five heads differ only in their random start. How far apart are the best
 # and the worst? And how many percent is the standard error if p is 0.82?
 
 
@@ -137,9 +137,9 @@ print("five starts:", np.sort(accuracies), f"standard deviation: {accuracies.std
 print(f"standard error from 200 images: {np.sqrt(0.82 * 0.18 / 200):.3f}")
 
 # %% [markdown]
-# The random start matters less than the images: with 200 others, the accuracy could easily be three
-# percent higher or lower. All our heads see the *same* validation images, so this luck strikes them
-# alike, and comparisons are less blurred. Still, one percent is just two images.
+# The random start matters less than the images: with another 200, the accuracy could easily be
+# three percent higher or lower. All our heads see the *same* validation images, so this luck
+# strikes them alike, and comparisons are less blurred. Still, one percent is just two images.
 #
 # A mean over n random starts has a standard error, too: s / √n, where s is the standard deviation.
 # The difference of two means has the error √(s₁²/n + s₂²/n). As usual, we call two settings
@@ -147,11 +147,11 @@ print(f"standard error from 200 images: {np.sqrt(0.82 * 0.18 / 200):.3f}")
 #
 # ## Dropout
 #
-# *Dropout* sets a random share of the numbers to zero, a different one for each image in each step
-# of training. The share is called the `rate`.
+# *Dropout* sets a share of the numbers to zero. It picks them at random, anew for each image in
+# each step of training. The share is called the `rate`.
 #
 # **Before you run this:** 10,000 ones go through a `Dropout` layer with the rates of the course, 0,
-# 0.2, 0.5 and 0.8. Which share becomes zero? What becomes of the other ones? And of the mean?
+# 0.2, 0.5 and 0.8. Which share becomes zero? What happens to the others? And to the mean?
 
 # %%
 ones = np.ones((1, 10_000), dtype=np.float32)
@@ -322,8 +322,8 @@ print("of the regularizer: ", keras.regularizers.L2(l2).gradient(w))
 # The gradient is 2 · l2 · w: the larger a weight, the harder it is pulled towards zero. The biases
 # have no penalty: they shift the scores, and do not make the head more sensitive to its inputs.
 #
-# Beware: `loss` and `val_loss` now contain the penalty. Do not compare a head with a penalty and
-# one without by them. That is what the metric `cross_entropy` is for.
+# Beware: `loss` and `val_loss` now contain the penalty. Do not use them to compare a head that has
+# a penalty with one that has none. The metric `cross_entropy` is for that.
 #
 # ### Weight decay
 #

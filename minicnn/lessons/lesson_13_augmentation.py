@@ -47,8 +47,8 @@ for name, layer in changes.items():
 lesson.show(draw.images(shown, names, "One image, changed by each layer four times"))
 
 # %% [markdown]
-# 0.05 of a turn is 18 degrees. Beyond the border the layers mirror the image
-# (`fill_mode="reflect"`); they have to invent something there, and this looks most natural.
+# 0.05 of a turn is 18 degrees. Beyond the border the layers have to invent something. They mirror
+# the image (`fill_mode="reflect"`), which looks most natural.
 #
 # Together they make a different image each time. Nobody stores these images: the layers make them
 # while the network trains, and other ones in the next epoch.

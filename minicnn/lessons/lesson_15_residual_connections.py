@@ -324,8 +324,8 @@ lesson.check(2, weights)
 
 # %% [markdown]
 # **3.** Write `residual_block(x, filters, strides)` for a symbol `x`: two 3×3 convolutions with
-# `padding="same"`, of which the first one has the strides, a ReLU between them, the shortcut, and a
-# ReLU after the sum. Where shapes differ, the shortcut gets a projection; otherwise it gets none.
+# `padding="same"` (the first one has the strides), a ReLU between them, the shortcut, and a ReLU
+# after the sum. Where shapes differ, the shortcut gets a projection; otherwise it gets none.
 
 
 # %%

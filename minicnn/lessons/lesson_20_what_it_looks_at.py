@@ -231,9 +231,9 @@ lesson.show(plots.sanity_check(checks["gradient_x_input"], "Gradient × input, w
 # %% [markdown]
 # Grad-CAM's map has nothing to do with the true one any more, as it should be. In gradient × input
 # many signs have turned around, but look at the last column, which compares only the *sizes*: the
-# same pixels stand out as before, though nobody could say any more for which class. Pixels at edges
-# have large gradients whatever the last layer wants. Such maps are mostly shown as sizes, without
-# signs. They look convincing, and some of that is just the photo.
+# same pixels stand out as before, though the network no longer knows which class they speak for.
+# Pixels at edges have large gradients whatever the last layer wants. Such maps are mostly shown as
+# sizes, without signs. They look convincing, and some of that is just the photo.
 #
 # ## What would it like best?
 #
