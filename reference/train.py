@@ -86,7 +86,8 @@ def parser() -> argparse.ArgumentParser:
         "default: 0")  # fmt: skip
     add("--fine-tune", metavar="LAYER,…",
         help="then also train the base, from this layer or block on, such as block14; several are "
-        "stages, as in block14,block13")  # fmt: skip
+        "stages, as in block14,block13; auto: the last layers, with a fifth of the "
+        "weights")  # fmt: skip
     add("--fine-tune-epochs", type=positive, default=5, metavar="N",
         help="of each stage; default: 5")  # fmt: skip
     add("--fine-tune-rate", type=rate, default=1e-5, metavar="LR", help="default: 0.00001")

@@ -1,6 +1,7 @@
 """Let the last blocks of the base learn, too: which blocks, in what order, and how fast.
 
     --fine-tune block14,block13      a stage for each: first from block14 on, then from block13 on
+    --fine-tune auto                 the last layers that have a fifth of the base's weights
     --block-decay 0.5                a block learns half as fast as the one behind it
 
 What comes before the first block that ever learns (the cut) gives the same maps for a photo in
@@ -26,9 +27,12 @@ from reference.model import Base
 def first_of(network: keras.Model, name: str) -> keras.Layer:
     """The first layer of this name, or of the block of this name: "block14", "conv_dw_13".
 
-    "conv" names no block in MobileNet, where everything from conv1 to conv_dw_13 begins like this:
-    it would be the whole base.
+    "auto" is the last layer that has, with all behind it, a fifth of the network's weights: where
+    the last block of Xception or MobileNet begins. "conv" names no block in MobileNet, where
+    everything from conv1 to conv_dw_13 begins like this: it would be the whole base.
     """
+    if name == "auto":
+        return _last_fifth(network)
     for layer in network.layers:
         block = _block(layer.name)
         inside = block is None or name.startswith(block)
@@ -40,6 +44,15 @@ def first_of(network: keras.Model, name: str) -> keras.Layer:
         f"--fine-tune names the first layer or block of the base that learns, such as "
         f"{blocks[-1]}. {network.name} has none called {name!r}. It has: {', '.join(blocks)}."
     )
+
+
+def _last_fifth(network: keras.Model) -> keras.Layer:
+    weights = 0
+    for layer in reversed(network.layers):
+        weights += layer.count_params()
+        if layer.weights and 5 * weights >= network.count_params():
+            return layer
+    raise ValueError(f"--fine-tune auto: {network.name} has no weights.")
 
 
 def _block(name: str) -> str | None:

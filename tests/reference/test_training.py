@@ -299,7 +299,7 @@ HEAD = replace(
 )  # fmt: skip
 FINE = replace(
     QUICK, epochs=2, augment=True, erasing=0.5, mixup=0.4, cutmix=1.0, fine_tune="block2",
-    fine_tune_epochs=2, fine_tune_rate=0.01,
+    fine_tune_epochs=2, fine_tune_rate=0.01, block_decay=0.5, ema=0.9, label_smoothing=0.1,
 )  # fmt: skip
 STAGES = replace(
     QUICK, epochs=1, fine_tune="block2,block1", fine_tune_epochs=1, fine_tune_rate=0.01,

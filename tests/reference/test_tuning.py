@@ -85,6 +85,12 @@ def test_a_later_stage_begins_below_the_earlier_ones(base):
             tuning.stages(base.network, names)
 
 
+def test_auto_is_the_last_layer_that_makes_a_fifth_of_the_weights_learn(base):
+    """Of 449 numbers (112, 16, 148, 148, 25) the last layer has 25, the last two have 173."""
+    found = tuning.stages(base.network, "auto")
+    assert found == tuning.stages(base.network, "block3_conv")
+
+
 def test_blocks_learn_slower_the_further_they_are_from_the_head(base):
     whole = models.make_model(base, 4)
     tuning.thaw(base.network, 1)
