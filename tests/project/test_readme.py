@@ -99,7 +99,7 @@ def test_commands_work_as_printed_one_after_the_other(tmp_path, monkeypatch, cap
     monkeypatch.setattr(datasets, "write_clothing_sample", draw_few)
     monkeypatch.setattr(lessons, "run", lambda number, *options: 0.0)
     monkeypatch.setattr(lessons, "check", lambda folder, *options: True)
-    monkeypatch.setattr(lessons, "write_pack", lambda folder, numbers, overwrite: [folder])
+    monkeypatch.setattr(lessons, "write_pack", lambda folder, *options: [folder])
     assert LINES.count(ACTIVATION) == 1
     active = False
     ran = []
