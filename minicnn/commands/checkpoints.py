@@ -29,8 +29,19 @@ def checkpoints_in(paths: Iterable[Path], model: Any) -> dict[str, Any]:
             twin.load_weights(path)
             found[name] = twin.get_weights()
         else:
-            found[name] = load_model(path, compile=False).get_weights()
+            other = load_model(path, compile=False)
+            _check_classes(path, other, model)
+            found[name] = other.get_weights()
     return found
+
+
+def _check_classes(path: Path, other: Any, model: Any) -> None:
+    own, theirs = (list(m.metadata.get("class_names") or []) for m in (model, other))
+    if own and theirs and own != theirs:
+        raise ValueError(
+            f"--checkpoints expects files of the classes {', '.join(own)}, in this order. "
+            f"{str(path)!r} has {', '.join(theirs)}."
+        )
 
 
 def _numbers_in_order(name: str) -> list[tuple[int, str]]:

@@ -144,6 +144,13 @@ def test_files_of_a_training_in_the_order_of_their_numbers(tmp_path, capsys):
     assert names == ["epoch_1", "epoch_2", "epoch_3", "epoch_10"]
     assert run(folder / "epoch_2.keras", folder / "epoch_1.keras") == 0
     assert len(facts_of(page)["checkpoints"]) == 2
+    for path, names in ((tmp_path / "model.keras", "a,b,c"), (folder / "epoch_2.keras", "b,a,c")):
+        model.metadata["class_names"] = names.split(",")
+        model.save(path)
+    assert run(folder / "epoch_1.keras") == 0
+    assert run(folder / "epoch_2.keras") == 2
+    assert "the classes a, b, c, in this order. " in (said := capsys.readouterr().err)
+    assert "epoch_2.keras' has b, a, c." in said
     (tmp_path / "empty").mkdir()
     assert run(tmp_path / "empty") == 2
     assert "there are no .keras or .h5 files in" in capsys.readouterr().err

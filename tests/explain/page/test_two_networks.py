@@ -286,6 +286,12 @@ def test_classes_in_another_order_are_compared_by_name(tmp_path, opened):
     ]
     tab = opened(path, address="#:compare/against=0")
     found = told(tab, "data-outputs"), told(tab, "data-weights")
+    open_layer(tab, "scores")
+    tab.get_by_role("tab", name="Two networks").click()
+    wait(tab, "page.state.tab === 'compare'")
+    unit = tab.evaluate("page.state.at[0]")
+    assert tab.locator(".sums-of-two h3").first.inner_text() == f"At {names[unit]}"
+    tab.evaluate("page.set({ view: 'compare' })")
     p = "document.querySelector(\"[aria-label='Classes of b']\").innerText"
     bars = tab.evaluate(p)
     tab.get_by_label("What to compare with").select_option("network same")

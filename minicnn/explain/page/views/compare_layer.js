@@ -75,9 +75,11 @@ function sums(app, a, b, at) {
   const { net, state } = app;
   const found = distancesOf(a, b);
   const [va, vb] = [a, b].map((x) => x.data[offsetOf(x.shape, at)]);
+  const word = net.unitWord(state.node);
+  const place = at.length === 1 ? nameOf(net, state.node, at[0]) : placeText(at, word);
   const line = (name, value) => [h("dt", {}, name), h("dd", { title: exact(value) }, fmt(value))];
   return [
-    h("h3", {}, words("compare.at", { place: placeText(at, net.unitWord(state.node)) })),
+    h("h3", {}, words("compare.at", { place })),
     h("dl.facts-of-two", {}, line("a", va), line("b", vb), line("b − a", vb - va)),
     h(
       "p.note",
