@@ -3,7 +3,7 @@
 import numpy as np
 from pages import changed, class_probabilities, go_backward, numbers, open_layer, photo, small_cnn
 
-from minicnn import Input, Sequential, functional, layers
+from minicnn import Input, Sequential, functional, layers, losses
 from minicnn.explain.page import build
 
 
@@ -80,3 +80,22 @@ def test_a_change_that_does_not_fit_the_next_layer_is_refused(tmp_path, opened):
     tab.get_by_role("tab", name="What if").click()
     changed(tab, lambda: tab.get_by_label("Stride").select_option("2"))
     assert "expects 72 features" in tab.locator(".results").inner_text()
+
+
+def test_a_kernel_of_one_pixel_has_no_edges_and_its_largest_gradient_is_shown_first(
+    tmp_path, opened
+):
+    ends = [layers.GlobalAveragePooling2D(), layers.Dense(3, name="scores")]
+    model = Sequential([Input((6, 6, 3)), layers.Conv2D(4, 1, name="point"), *ends])
+    rng = np.random.default_rng(1)
+    model.set_weights([rng.normal(size=w.shape) for w in model.weights])
+    x = photo((6, 6, 3)) / 255
+    tab = opened(build(model, x, tmp_path / "page.html", y=0))
+    open_layer(tab, "point")
+    tab.get_by_role("tab", name="What if").click()
+    assert tab.locator(".presets button").all_inner_texts() == ["zeros", "centre"]
+    go_backward(tab)
+    tab.get_by_role("tab", name="Weights’ gradients").click()
+    trace = model.trace(x, y=[0], loss=losses.SparseCategoricalCrossentropy(from_logits=True))
+    at = np.unravel_index(np.abs(trace["point"].grads["kernel"]).argmax(), (1, 1, 3, 4))
+    assert f"kernel[{', '.join(map(str, at))}]" in tab.locator(".arithmetic h3").first.inner_text()

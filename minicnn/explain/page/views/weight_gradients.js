@@ -3,6 +3,7 @@
 // output.
 import { numberGrid, sumLine, termTable, verdict } from "page/cells.js";
 import { h, screen_, unitFor } from "page/draw.js";
+import { size, unravel } from "page/engine/arrays.js";
 import { explainWeight } from "page/explain/weights.js";
 import { mapName } from "page/views/pictures.js";
 import { cellMark, side } from "page/views/side.js";
@@ -21,7 +22,7 @@ export function weightGradients(app) {
   if (!dz || !x || !p) {
     return h("p.void.wide", {}, net.gradientReason(id) || net.reason(node.inputs[0]));
   }
-  const at = entryOf(state.weight, name, p.shape);
+  const at = entryOf(state.weight, name, p.shape, net.pass(id)?.grads[name]?.data);
   const found = explainWeight(net, id, name, at);
   const head = pickers(app, names, name, p.shape, at, dz);
   if (!found) {
@@ -72,12 +73,12 @@ export function weightGradients(app) {
   ];
 }
 
-// The chosen entry of a weight; at first the middle of a kernel.
-function entryOf(chosen, name, shape) {
-  if (chosen?.name !== name) {
-    return shape.map((n, axis) => (axis < 2 && shape.length === 4 ? n >> 1 : 0));
-  }
-  return chosen.at.length === shape.length ? chosen.at : shape.map(() => 0);
+// The chosen entry of a weight; at first the one with the largest gradient.
+function entryOf(chosen, name, shape, gradient) {
+  if (chosen?.name === name && chosen.at.length === shape.length) return chosen.at;
+  if (gradient?.length !== size(shape)) return shape.map(() => 0);
+  const most = gradient.reduce((k, v, i) => (Math.abs(v) > Math.abs(gradient[k]) ? i : k), 0);
+  return unravel(shape, most);
 }
 
 // The keys of the names of a weight's axes.

@@ -17,6 +17,14 @@ const PRESETS = {
   centre: (i, j, kh, kw) => (i === kh >> 1 && j === kw >> 1 ? 1 : 0),
 };
 
+// Whether a preset means something for a kernel of this size.
+const fits = (preset, kh, kw) =>
+  preset === "blur"
+    ? kh * kw > 1
+    : preset === "vertical_edge"
+      ? kw > 1
+      : preset !== "horizontal_edge" || kh > 1;
+
 export function whatIf(app) {
   const { net, state } = app;
   const id = state.node;
@@ -158,13 +166,15 @@ function tapsEditor(app, name, p, column) {
     h(
       "div.presets",
       {},
-      Object.entries(PRESETS).map(([preset, f]) =>
-        h(
-          "button.quiet",
-          { "data-focus": `preset-${preset}`, onclick: () => fill(f) },
-          words(`whatif.preset.${preset}`),
+      Object.entries(PRESETS)
+        .filter(([preset]) => fits(preset, kh, kw))
+        .map(([preset, f]) =>
+          h(
+            "button.quiet",
+            { "data-focus": `preset-${preset}`, onclick: () => fill(f) },
+            words(`whatif.preset.${preset}`),
+          ),
         ),
-      ),
     ),
   );
 }
