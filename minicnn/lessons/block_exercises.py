@@ -165,7 +165,7 @@ def _residual_backward(answer: Any) -> str:
             same(found, dy + dy @ w.T),
             "the ReLU is a gate: nothing passes where x @ w was negative.",
         ),
-        (same(found, dy + (dy * gate) @ w), "nearly: the way back through x @ w goes with w.T."),
+        (same(found, dy + (dy * gate) @ w), "nearly: on the way back, multiply by w.T."),
         (
             same(found, dy * (x + np.maximum(x @ w, 0) > 0) + through)
             or same(found, dy + (dy * (x > 0)) @ w.T),

@@ -119,7 +119,7 @@ def _differ(answer: Any) -> str:
     far, near, hair = says(0.03), says(0.015), says(0.0001)
     few = bool(called(answer, a[::2], a[::2] + 0.03))  # of three starts: the error is 0.016
     return first_of(
-        (hair, "two means always differ a little: ask whether they do by more than luck explains."),
+        (hair, "two means always differ a little: ask whether luck alone explains it."),
         (
             far != says(0.03, turned=True),
             "it depends on which comes first: take the absolute value of the difference.",

@@ -382,7 +382,7 @@ WRONG = {
             ("(dy * (x @ w > 0)) @ w.T", "The shortcut brings dy"),
             ("dy", "what the shortcut brings"),
             ("dy + dy @ w.T", "the ReLU is a gate"),
-            ("dy + (dy * (x @ w > 0)) @ w", "goes with w.T"),
+            ("dy + (dy * (x @ w > 0)) @ w", "multiply by w.T"),
             ("dy + (dy * (x > 0)) @ w.T", "the gate belongs to x @ w"),
             (
                 "dy * (x + np.maximum(x @ w, 0) > 0) + (dy * (x @ w > 0)) @ w.T",
