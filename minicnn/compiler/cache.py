@@ -76,12 +76,9 @@ def folders() -> list[Path]:
     return found
 
 
-def _is_trusted(folder: Path, make: bool = False) -> bool:
+def _is_trusted(folder: Path) -> bool:
     """Return whether only the user can write in this folder; False without the folder."""
     try:
-        if make:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            folder.mkdir(mode=0o755, exist_ok=True)
         return trusted(folder.stat())
     except OSError:
         return False
@@ -111,13 +108,17 @@ class Entry:
         why: Exception | str = "others may write to every folder"
         for folder in folders():
             try:
-                if _is_trusted(folder, make=True):
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                folder.mkdir(mode=0o755, exist_ok=True)
+                if _is_trusted(folder):
                     write(folder / self.file_name, self.key, code)
                     if not _chosen():  # a folder of the user's own may serve other processors
                         _remove_old(folder, self.name)
                     return None
             except OSError as error:  # no room, no right to
                 why = error
+        if isinstance(why, FileExistsError):
+            why = f"{why.filename!r} is no folder"
         _warn_once(
             f"minicnn cannot keep its compiled kernels: {why}. Each process compiles them anew. "
             "MINICNN_CACHE_DIR names a folder for them."

@@ -27,6 +27,9 @@ def compile_as_saved(model: Any, config: dict[str, Any], source: str) -> bool:
     settings = config.get("compile_config")
     if not isinstance(settings, dict) or not settings:
         return False
+    if _has_own_compile(model):
+        _warn_of_no_loss(f"{type(model).__name__} has a compile of its own", source)
+        return False
     lost: list[str] = []
     names = model.target_names if model.built else []
     several = len(names) > 1
@@ -64,8 +67,8 @@ def compile_alike(model: Any, other: Any) -> None:
     optimizer can be made.
     """
     compiled = other.compiled_with
-    own = not type(model).compile.__module__.startswith("minicnn.")
-    if compiled is None or own or (len(compiled.outputs) > 1 and not model.built):
+    unknown = compiled is not None and len(compiled.outputs) > 1 and not model.built
+    if compiled is None or unknown or _has_own_compile(model):
         return
     optimizer = compiled.optimizer
     if not isinstance(optimizer, KeptOptimizer):
@@ -82,6 +85,11 @@ def compile_alike(model: Any, other: Any) -> None:
         for key in ("metric_identifiers", "weighted_identifiers")
     )
     model.compile(optimizer, loss, weights, watched, weighted, **compiled.flags)
+
+
+def _has_own_compile(model: Any) -> bool:
+    """Return whether the model's class defines `compile`, whose arguments nobody else knows."""
+    return not type(model).compile.__module__.startswith("minicnn.")
 
 
 def _warn_of_no_loss(reason: str, source: str) -> None:

@@ -229,6 +229,24 @@ def test_files(tmp_path: Path) -> None:
         Small().save(tmp_path / "m.keras")
 
 
+def test_a_compile_of_one_s_own_is_left_to_its_author(tmp_path: Path) -> None:
+    """Nobody else knows its arguments, neither when a file is read nor when a model is cloned."""
+
+    class Own(Small):
+        def compile(self, rate: float) -> None:  # type: ignore[override]
+            super().compile(minicnn.optimizers.SGD(rate), "mse")
+
+    model = Own()
+    model.build(X.shape)
+    model.compile(0.1)
+    model.save(tmp_path / "m.keras")
+    with pytest.warns(UserWarning, match=r"not compiled: Own has a compile of its own\. Call"):
+        again = models.load_model(tmp_path / "m.keras", custom_objects={"Own": Own})
+    assert not again.compiled
+    assert not models.clone_model(model).compiled
+    np.testing.assert_array_equal(again.predict(X, verbose=0), model.predict(X, verbose=0))
+
+
 def test_names_of_groups_are_keras(tmp_path: Path) -> None:
     """Keras goes through attributes by name, and meets its list `layers` on the way."""
     h5py = pytest.importorskip("h5py")
