@@ -53,16 +53,16 @@ def test_text_from_files_stays_text(tmp_path, opened):
 
 def test_what_does_not_fit_is_left_out_and_listed(tmp_path, opened):
     """As the limit shrinks, each page still opens, says what is missing, and is right."""
-    inputs = Input((24, 24, 3))
+    inputs = Input((12, 12, 3))
     x = layers.Conv2D(64, 3, name="block1_conv")(inputs)
     x = layers.BatchNormalization(name="block1_bn")(x)
     x = layers.Activation("relu", name="block1_relu")(x)
     x = layers.SeparableConv2D(128, 3, name="block2_sepconv")(x)
     x = layers.GlobalAveragePooling2D()(x)
-    model, picture = Model(inputs, layers.Dense(4)(x)), photo((24, 24, 3)) / 255
+    model, picture = Model(inputs, layers.Dense(4)(x)), photo((12, 12, 3)) / 255
     _, tape = model.forward(picture)
     sizes, told, tab = [], set(), None
-    for limit in (4_000_000, 900_000, 500_000, 330_000, 200_000):
+    for limit in (900_000, 160_000, 120_000, 100_000, 35_000):
         path = build(model, picture, tmp_path / f"{limit}.html", limit=limit)
         sizes.append(path.stat().st_size)
         tab = opened(path, tab=tab)
@@ -88,7 +88,7 @@ def test_what_does_not_fit_is_left_out_and_listed(tmp_path, opened):
         assert tab.get_by_label("The class of the loss").is_enabled() == whole
     assert sizes == sorted(sizes, reverse=True)
     assert len(set(sizes)) > 2
-    assert len(told) > 1
+    assert len(told) > 4
 
 
 def test_softmax_of_scores_that_are_left_out(tmp_path, opened):
