@@ -173,6 +173,12 @@ class Variable(Operators):
             value = self.value
         return np.array(value, dtype=dtype, copy=True if copy is None else copy)
 
+    def __float__(self) -> float:
+        return float(np.asarray(self))
+
+    def __int__(self) -> int:
+        return int(np.asarray(self))
+
     def __repr__(self) -> str:
         return f"<Variable path={printable(self.path)}, shape={self.shape}, dtype={self.dtype}>"
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import shapes
-from minicnn._support.settings import Configurable, snake_case
+from minicnn import config, initializers, shapes
+from minicnn._support.settings import Configurable, is_ours, snake_case
 from minicnn._support.values import protected
+from minicnn._support.variable import Variable
 
 Array = np.ndarray
 
@@ -20,22 +21,64 @@ class Metric(Configurable):
     examples, (batch, rows, columns) each pixel, a single number all of them.
 
     `rises` says whether higher is better (None: unknown); callbacks with `mode="auto"` use it.
+
+    A metric of your own may define `values` alone or, as in Keras, keep variables:
+
+        class Positives(Metric):
+            def __init__(self, name="positives", **kwargs):
+                super().__init__(name=name, **kwargs)
+                self.found = self.add_weight(name="found", initializer="zeros")
+
+            def update_state(self, y_true, y_pred, sample_weight=None):
+                self.found.assign_add(ops.sum(ops.cast(y_pred > 0.5, self.dtype)))
+
+            def result(self):
+                return self.found
+
+    `dtype` is that of these variables; what minicnn's own metrics add up is in float64, anyway.
     """
 
     rises: bool | None = None
     _ignored_keys = ("dtype",)
 
-    def __init__(self, name: str | None = None) -> None:
+    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
         self.name = self._default_name() if name is None else name
         shapes.check_name(self.name, type(self).__name__)
-        self.reset_state()
+        self.dtype = config.standardize_dtype(dtype)
+        self.variables: list[Variable] = []
+        # A user's own reset_state may need what the rest of a constructor makes.
+        kind: Any = next(c for c in type(self).__mro__ if is_ours(c) and "reset_state" in vars(c))
+        kind.reset_state(self)
 
     @classmethod
     def _default_name(cls) -> str:
         return snake_case(cls.__name__)
 
+    def add_variable(
+        self, shape: Any, initializer: Any, dtype: Any = None, name: str | None = None
+    ) -> Variable:
+        """Return a new variable, which `reset_state` sets to zeros."""
+        kind = np.dtype(self.dtype if dtype is None else dtype)
+        made = initializers.get(initializer)(tuple(shape), self.dtype).astype(kind)
+        variable = Variable(made, name or "variable", self.name, trainable=False)
+        self.variables.append(variable)
+        return variable
+
+    def add_weight(
+        self,
+        shape: Any = (),
+        initializer: Any = "zeros",
+        dtype: Any = None,
+        name: str | None = None,
+    ) -> Variable:
+        """Return a new variable: Keras's other name for `add_variable`."""
+        return self.add_variable(shape, initializer, dtype, name)
+
     def reset_state(self) -> None:
+        """Begin again: what was counted is forgotten, and variables are zeros."""
         self._total, self._count = 0.0, 0.0
+        for variable in self.variables:
+            variable.assign(np.zeros(variable.shape))
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         self._add(self.values(np.asarray(y_true), np.asarray(y_pred)), sample_weight)
@@ -59,7 +102,15 @@ class Metric(Configurable):
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
         self.update_state(y_true, y_pred, sample_weight)
-        return self.result()
+        return self.number()
+
+    def number(self) -> float:
+        """Return the result as logs have it: a number, or an array if there are several."""
+        found: Any = self.result()
+        if isinstance(found, float):
+            return found
+        array = np.asarray(found)
+        return array if array.ndim else float(array)  # type: ignore[return-value]
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
         raise NotImplementedError

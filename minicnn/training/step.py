@@ -301,7 +301,7 @@ class Stepping(Compiling):
 
     def _logs(self) -> dict[str, float]:
         """Return losses and metrics so far, sorted by name, as in Keras's logs."""
-        return {name: m.result() for name, m in sorted(self.metrics_by_name.items())}
+        return {name: m.number() for name, m in sorted(self.metrics_by_name.items())}
 
     def reset_metrics(self) -> None:
         """Restart the means of the loss and the metrics."""

@@ -97,6 +97,57 @@ def pair(make: Callable[[Any], Any] = network) -> tuple[Any, Any]:
     return theirs, ours
 
 
+def positives(k: Any) -> Any:
+    """Keras's way to write a metric: it keeps variables; `reset_state` may know them by name."""
+
+    class Positives(k.metrics.Metric):  # type: ignore[misc]
+        def __init__(self, name: str = "positives", **kwargs: Any) -> None:
+            super().__init__(name=name, **kwargs)
+            self.found = self.add_weight(name="found", initializer="zeros")
+            self.batches = self.add_variable((2,), "ones", dtype="int32", name="batches")
+
+        def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+            right = k.ops.logical_and(k.ops.equal(y_true, 1), y_pred[:, 1] > 0.5)
+            self.found.assign(self.found + k.ops.sum(k.ops.cast(right, self.dtype)))
+            self.batches.assign_add(np.array([1, 2], "int32"))
+
+        def result(self) -> Any:
+            return self.found
+
+    class Knows(Positives):
+        def reset_state(self) -> None:
+            self.found.assign(0.0)
+            self.batches.assign(np.zeros(2, "int32"))
+
+    return Positives, Knows
+
+
+def test_a_metric_with_variables() -> None:
+    y, y_pred = np.array([0, 1, 1, 0]), np.array([[0.1, 0.9], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]])
+    for ours, theirs in zip(positives(minicnn), positives(keras), strict=True):
+        for metric in (mine := ours(), other := theirs()):
+            metric.update_state(y, y_pred)
+            metric.update_state(y, y_pred)
+        assert float(mine.result()) == float(other.result()) == 2.0
+        assert [v.numpy().tolist() for v in mine.variables] == [2.0, [3, 5]]
+        assert [v.numpy().tolist() for v in other.variables] == [2.0, [3, 5]]
+        mine.reset_state()
+        assert [v.numpy().tolist() for v in mine.variables] == [0.0, [0, 0]]
+        assert mine(y, y_pred) == 1.0
+
+
+def test_training_watches_a_metric_with_variables(tmp_path: Path) -> None:
+    kind, _ = positives(minicnn)
+    model = minicnn.Sequential([minicnn.Input((4, 4, 2)), minicnn.layers.Flatten()])
+    model.add(minicnn.layers.Dense(3, activation="softmax"))
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=[kind()])
+    logs = model.fit(X, Y, epochs=2, verbose=0).history["positives"]
+    assert all(type(found) is float and 0 <= found <= (Y == 1).sum() for found in logs)
+    model.save(tmp_path / "m.keras")
+    again = minicnn.models.load_model(tmp_path / "m.keras", custom_objects={"Positives": kind})
+    assert again.evaluate(X, Y, verbose=0) == model.evaluate(X, Y, verbose=0)
+
+
 # Names that Keras leaves to its users, and that they may use here, too: a layer without `call`
 # defines them, Keras has properties of these names, or nothing depends on them.
 FREE = {
