@@ -70,7 +70,7 @@ def test_a_redirection_is_followed(server: Server) -> None:
         ("to/x?http://127.0.0.1:99999/", {}, ValueError, "to/x.*99999.*not an address: Port out"),
         ("to/x?ftp://127.0.0.1/x", {}, ValueError, "to/x.*Only HTTPS .*ftp://127.0.0.1/x"),
         ("loop/x", {}, ConnectionError, "loop/x cannot be downloaded: .*redirect.*loop"),
-        ("status/204", {}, ConnectionError, "status/204 .*answers 204 No Content, which is no"),
+        ("status/204", {}, ConnectionError, "status/204 .*answers 204 No Content"),
         ("status/206", {}, ConnectionError, "status/206 .*answers 206 Partial Content"),
         ("status/304", {}, ConnectionError, "status/304 cannot be downloaded: .*304"),
         ("status/500", {}, ConnectionError, "status/500 cannot be downloaded: .*500"),
