@@ -13,6 +13,7 @@ import numpy as np
 
 from minicnn.explain import show
 from minicnn.explain.class_order import in_order
+from minicnn.explain.classes import kind_of
 from minicnn.explain.matching import Place, matched, weight_pairs
 from minicnn.explain.trace import Trace
 from minicnn.layers import Layer
@@ -91,9 +92,10 @@ def compare_networks(first: Model, second: Model, x: Any) -> NetworkComparison:
     """Return in which layers two networks differ when they look at the same batch.
 
     Layers are matched by name, kind and shape, wherever the numbers in automatic names begin, or by
-    their places if the networks differ only in names. Outputs are compared over the whole batch,
-    and all weights of a layer together. If both models name the same classes (`class_names` of
-    their `metadata`) in another order, the last layers are compared class by class.
+    their places if the networks differ only in names, and the last ones of two classifiers by shape
+    alone. Outputs are compared over the whole batch, and all weights of a layer together. If both
+    models name the same classes (`class_names` of their `metadata`) in another order, the last
+    layers are compared class by class.
 
     Args:
         first, second: models that take the same input, such as before and after a training.
@@ -113,7 +115,8 @@ def compare_networks(first: Model, second: Model, x: Any) -> NetworkComparison:
         raise ValueError("compare_networks expects a batch of one or more. Received 0 examples.")
     turned = in_order(second, own, wanted, x)
     traces.append(Trace(turned, x))
-    pairs = matched(*map(_places, traces))
+    (kind, places), (other, others) = ((_kind(trace), _places(trace)) for trace in traces)
+    pairs = matched(places, others, same_ends=kind == other != "")
     entries = [(traces[0].entries[i], traces[1].entries[j]) for i, j in pairs]
     layers = [
         LayerComparison(
@@ -140,6 +143,11 @@ def _classes_of(name: str, own: list[str], wanted: list[str], by_name: bool) -> 
     if by_name:
         return f"{listed}: its last layers are compared class by class."
     return f"{listed}: its last layers are compared number by number, not class by class."
+
+
+def _kind(trace: Trace) -> str:
+    """Return what the output says about classes, "" for nothing or several outputs."""
+    return "" if isinstance(trace.y, list) else kind_of(trace.model, trace.y)
 
 
 def _places(trace: Trace) -> list[Place]:

@@ -22,12 +22,15 @@ class Place(NamedTuple):
     inputs: tuple[int, ...] = ()
 
 
-def matched(first: Sequence[Place], second: Sequence[Place]) -> list[tuple[int, int]]:
+def matched(
+    first: Sequence[Place], second: Sequence[Place], same_ends: bool = False
+) -> list[tuple[int, int]]:
     """Return the pairs of corresponding layers, as numbers in both networks, in order.
 
     These are layers of the same name, kind and shape. The numbers in automatic names, which count
     the layers of a process, are counted within each network if that matches more layers. Networks
-    that differ only in names that a user gave are matched by place.
+    that differ only in names that a user gave are matched by place. With `same_ends`, the last
+    layers correspond whatever their names are, if they have the same shape.
     """
     exact = _pairs(first, second)
     counted = _pairs(_counted(first), _counted(second))
@@ -35,6 +38,9 @@ def matched(first: Sequence[Place], second: Sequence[Place]) -> list[tuple[int, 
     alike = [place[1:] for place in first] == [place[1:] for place in second]
     if alike and len(pairs) < len(first):
         return [(number, number) for number in range(len(first))]
+    ends = len(first) - 1, len(second) - 1
+    if same_ends and first[-1].shape == second[-1].shape:
+        pairs = [pair for pair in pairs if pair[0] != ends[0] and pair[1] != ends[1]] + [ends]
     return pairs
 
 

@@ -62,6 +62,22 @@ def test_layers_without_a_match_stand_alone():
     assert found.layers[1].outputs == pytest.approx(4 / 8)  # 1 + 1, and 3·(1 + 1)
 
 
+def test_the_last_layers_of_two_classifiers_match_whatever_their_names_are():
+    one = Sequential([Input((2,)), layers.Dense(2, name="scores")])
+    other = Sequential(
+        [Input((2,)), layers.Dense(5, name="more"), layers.Dense(2, name="other")], name="b"
+    )
+    one.set_weights([np.eye(2), [0, 0]])
+    other.set_weights([np.ones((2, 5)), np.zeros(5), np.ones((5, 2)), [0, 0]])
+    found = explain.compare_networks(one, other, [[1.0, 3.0]])
+    assert [layer.name for layer in found.layers] == ["scores"]
+    apart = np.hypot(19, 17) / (np.hypot(1, 3) + np.hypot(20, 20))  # (1, 3) and (20, 20)
+    assert found.layers[0].outputs == pytest.approx(apart)
+    assert found.alone == ([], ["more"])
+    other = Sequential([*other.layers[:-1], layers.Dense(2, activation="softmax", name="sure")])
+    assert explain.compare_networks(one, other, [[1.0, 3.0]]).layers == []  # no scores
+
+
 def test_zeros_and_a_batch_that_does_not_fit():
     zeros = [np.zeros_like(w, float) for w in KERNELS]
     found = explain.compare_networks(network(zeros, "a"), network(zeros, "b"), np.ones((1, 2)))

@@ -84,7 +84,8 @@ def build(
             slides between them and the model.
         against: another model, or {name: model}: the page shows each photo in both networks side by
             side, and in which layers and weights they differ. Layers are matched by name, kind and
-            shape. A model that takes other numbers: {name: (model, images)}.
+            shape, the last ones of two classifiers by shape alone, and classes by their names. A
+            model that takes other numbers: {name: (model, images)}.
         name: what the page calls the model beside others; by default its own name.
         language: "en" or "de", in which the page begins; a button on the page switches.
         limit: how many characters the page's numbers may take; the page leaves out what does not
@@ -136,7 +137,7 @@ def build(
         given = learning.examples(data, model, count if kind else 2**31)
         facts["learning"] = learning.facts_of(model, uses, kind, *given)
     others = Others(images[1:])
-    rivals = rivals_of(against, uses, images, names, output)
+    rivals = rivals_of(against, uses, images, kind, names, output)
     past = Past(whole, before, uses)
     try:
         found = _planned(model, uses, limit - past.characters, others, rivals)

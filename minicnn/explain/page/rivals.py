@@ -104,17 +104,25 @@ class Rival:
 
 
 def rivals_of(
-    against: Any, uses: list[Use], images: Array, names: list[str], output: Any
+    against: Any, uses: list[Use], images: Array, kind: str, names: list[str], output: Any
 ) -> list[Rival]:
-    """Return the networks to compare that of `uses` with; see `build`."""
+    """Return the networks to compare that of `uses` with, of this kind of output; see `build`."""
     if against is None:
         return []
     named = against if isinstance(against, Mapping) else {getattr(against, "name", ""): against}
-    return [_rival(str(name), given, uses, images, names, output) for name, given in named.items()]
+    return [
+        _rival(str(name), given, uses, images, kind, names, output) for name, given in named.items()
+    ]
 
 
 def _rival(
-    name: str, given: Any, uses: list[Use], images: Array, names: list[str], output: Any
+    name: str,
+    given: Any,
+    uses: list[Use],
+    images: Array,
+    page_kind: str,
+    names: list[str],
+    output: Any,
 ) -> Rival:
     own = isinstance(given, (tuple, list)) and len(given) == 2 and not isinstance(given[1], Model)
     model, x = given if own else (given, images)
@@ -145,8 +153,8 @@ def _rival(
                 f"A page computes the outputs of {name!r}, and has no formula for "
                 f"{type(use.layer).__name__} {use.name!r} there."
             )
-    pairs = matched(_places(uses), _places(theirs))
     kind = kind_of(model, scores)
+    pairs = matched(_places(uses), _places(theirs), same_ends=kind == page_kind != "")
     classes = 2 if kind == "sigmoid" else scores.shape[-1]
     if kind and told and len(told) != classes:
         raise ValueError(

@@ -77,6 +77,7 @@ function mostApart(app) {
       ? words(`compare.${what}_differ`, { where: said(told) })
       : words(`compare.${what}_equal`);
   };
+  if (!pairs.size) return shared;
   return shared + most("outputs", (id) => apartOf(app, id)) + most("weights", weightsApart(app));
 }
 
