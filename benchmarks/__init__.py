@@ -1,4 +1,4 @@
-"""Measure how fast minicnn and the reference are on your own machine.
+"""Measures how fast minicnn and the reference are on your own machine.
 
 python -m benchmarks                                    minicnn beside its peers, on a CPU
 KERAS_BACKEND=jax python -m benchmarks.accelerator      the reference on a GPU (or on a CPU)

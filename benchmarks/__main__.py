@@ -1,4 +1,4 @@
-"""Measure how fast minicnn is beside its peers on the same cores of this machine.
+"""Measures how fast minicnn and its peers are on the same cores of this machine.
 
     python -m benchmarks                      all subjects, a quarter of an hour or more
     python -m benchmarks layers --quick       one of them, in under a minute

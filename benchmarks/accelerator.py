@@ -1,4 +1,4 @@
-"""Measure the reference on an accelerator: photos per second, share of the peak, the bottleneck.
+"""Measures the reference on an accelerator: photos per second, share of the peak, the bottleneck.
 
     KERAS_BACKEND=jax python -m benchmarks.accelerator --image-size 150,299 --json accelerator.json
     KERAS_BACKEND=jax python -m benchmarks.accelerator --base mobilenet.keras --data photos
@@ -6,7 +6,7 @@
 Three rates for the pass of the frozen base show what limits it: with photos already on the device
 (arithmetic), with photos in this machine's memory (transfer to the device), with photos in files
 (decoding). A training step of the whole network follows. Each is measured in float32 and bfloat16;
-the peak is that of a chain of large matrix products in the same run. Each row is the median of
+the peak is the rate of a chain of large matrix products in the same run. Each row is the median of
 several rounds, after one that compiles.
 """
 
@@ -56,7 +56,7 @@ class Row:
 
 
 def seconds(run: Callable[[], Any], rounds: int = ROUNDS) -> float:
-    """The median time of a round, after one that does not count; `run` returns a result."""
+    """Return the median time of a round, after a warm-up round; `run` returns a result."""
     _wait(run())
     times = []
     for _ in range(rounds):
@@ -75,7 +75,7 @@ def _wait(result: Any) -> None:
 def peak_flops(precision: str, size: int = 8192, products: int = 16) -> float:
     """Operations per second in a chain of `products` products of size × size matrices.
 
-    For mixed precision this uses matrices of the lower one, which need no conversion.
+    For mixed precision this uses matrices of the lower precision, which need no conversion.
     """
     keras.config.set_dtype_policy(precision.removeprefix("mixed_"))
     try:
@@ -93,7 +93,7 @@ def peak_flops(precision: str, size: int = 8192, products: int = 16) -> float:
 
 
 def _inference(model: keras.Model) -> Callable[[Any], Any]:
-    """The compiled model as a function of a tensor that is already on the device."""
+    """Return the compiled model as a function of a tensor that is already on the device."""
     if keras.backend.backend() == "jax":
         from reference import on_jax
 
@@ -134,7 +134,7 @@ def measure(
     photos: data.Photos | None,
     peak: float,
 ) -> list[Row]:
-    """All rows of one image size and precision."""
+    """Return all rows of one image size and precision."""
     keras.config.set_dtype_policy(precision)
     try:
         base = models.load_base(name, size, weights)

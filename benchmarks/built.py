@@ -25,7 +25,7 @@ def small_cnn(library: Any, size: int) -> Any:
 
 
 def homework(library: Any, size: int) -> Any:
-    """The course's homework on images: curly or straight."""
+    """Return the course's homework on images: curly or straight."""
     layers = library.layers
     return library.Sequential(
         [
@@ -42,7 +42,7 @@ def homework(library: Any, size: int) -> Any:
 def mobilenet(library: Any, size: int) -> Any:
     """MobileNet with random weights; it ends in scores, since all probabilities would be alike.
 
-    Without its dropout of a thousandth, so that all libraries learn the same.
+    Its dropout of 0.001 is left out, so that all libraries learn the same.
     """
     return library.applications.MobileNet(
         input_shape=(size, size, 3), weights=None, classifier_activation=None, dropout=0.0

@@ -1,7 +1,8 @@
-"""How a row is measured: compare the results first, then time the sides in turns.
+"""Measures a row: compares the results first, then times the sides in turns.
 
-A *side* is what computes (minicnn, TensorFlow, PyTorch, one of minicnn's algorithms); a *way* is
-how to call it (`tf.function`, the same compiled by XLA). A row goes like this:
+A *side* is a library or algorithm that computes (minicnn, TensorFlow, PyTorch, one of minicnn's
+algorithms); a *way* is a way to call it (`tf.function`, the same compiled by XLA). The steps of a
+row:
 
 1. Each way of each side runs once. That first call traces and compiles; its time is kept apart.
 2. The harness compares the result with the judge's: the largest difference over the largest value,
@@ -17,15 +18,14 @@ how to call it (`tf.function`, the same compiled by XLA). A row goes like this:
 5. The row reports the median, the best, and the quartiles of all these samples. A ratio is the
    ratio of the medians.
 
-The sides run in one process and share its cores, so none may spin while another one computes. By
-default OpenMP's threads (PyTorch's) would do so for milliseconds after a loop;
+The sides run in one process and share its cores, so no threads may spin while another side
+computes. By default OpenMP's threads (PyTorch's) would spin for milliseconds after a loop;
 `threads.environment` makes them sleep; minicnn's sleep after a fifth of a millisecond. Taking turns
 costs TensorFlow nothing. To measure this, it had its turn right after one of its own and right
 after one of minicnn's, 24 to 60 times each, in alternation, on two busy cores. Medians: convolution
 3×3 of 56×56×64, one photo, 2.89 and 2.91 ms, 32 photos 99.6 and 100.8 ms; depthwise 7.12 and 6.77
 ms; ReLU 2.21 and 2.35 ms. These differences are as small as those between repeated measurements.
-`--sides TensorFlow` measures it without the
-others in the process.
+`--sides TensorFlow` measures it without the others in the process.
 """
 
 import math
@@ -40,7 +40,7 @@ import numpy as np
 Array = np.ndarray
 
 OURS, THEIRS = "minicnn", "TensorFlow"
-PEERS = (THEIRS, "ONNX Runtime")  # the fastest of them is what a ratio compares with
+PEERS = (THEIRS, "ONNX Runtime")  # ratios compare with the fastest of these
 
 _GROUP = 1e-3  # seconds: shorter calls are timed in groups
 _SLOW = 0.25  # seconds: a call this long needs no warm-up call
@@ -49,7 +49,7 @@ _CLEARLY = 1.3  # a way that takes this many times as long may be left out of th
 _TRIES = 3  # how many calls decide between the ways of a side
 
 
-class Unavailable(Exception):  # noqa: N818 - no error: a "—" in the table
+class Unavailable(Exception):  # noqa: N818 - not an error: a "—" in the table
     """This side cannot do this work."""
 
 
@@ -109,7 +109,7 @@ class Times:
         return (high - low) / 2 / self.median if self.median else 0.0
 
     def lost(self, way: str) -> bool:
-        """Whether this way was clearly slower than another, or was not tried at all."""
+        """Return whether this way was clearly slower than another, or was not tried at all."""
         return self.tried.get(way, math.inf) > _CLEARLY * min(self.tried.values(), default=0.0)
 
 
@@ -130,7 +130,7 @@ class Row:
     judge: str = ""
     tolerance: float = 1e-4
     photos: float = 0.0  # of one call
-    grows: float = 0.0  # what `scaling` makes larger from row to row
+    grows: float = 0.0  # the quantity that `scaling` increases from row to row
 
     @property
     def disagreeing(self) -> dict[str, float]:
@@ -199,7 +199,7 @@ class Job:
 
 
 def difference(found: Sequence[Array], expected: Sequence[Array]) -> float:
-    """The largest |found - expected| over the largest |expected|, the worst of all arrays.
+    """Return the largest |found - expected| over the largest |expected|, the worst of all arrays.
 
     It is infinite if the number of arrays or the shapes differ, or if one has NaN or infinity.
     """
@@ -221,7 +221,7 @@ def difference(found: Sequence[Array], expected: Sequence[Array]) -> float:
 
 
 def timed(run: Callable[[], Any], calls: int = 1) -> float:
-    """Seconds of one call, the mean of `calls`; each result is dropped before the next call."""
+    """Return the mean seconds of `calls` calls; each result is dropped before the next call."""
     start = time.perf_counter()
     for _ in range(calls):
         run()

@@ -1,4 +1,4 @@
-"""Each operation alone: loops, im2col, minicnn's kernels, TensorFlow, PyTorch; forward and back.
+"""Measures single operations: loops, im2col, minicnn's kernels, TensorFlow, PyTorch.
 
 The times include the call from Python, on all sides. A layer inside a TensorFlow graph does not pay
 for it, but a layer inside minicnn's `fit` does. So a "*" marks rows so short that an empty call of
@@ -29,7 +29,7 @@ def _job(session: Session, case: Case, work: str) -> Job:
 
 
 def row_of(case: Case, work: str) -> Row:
-    """The row, still empty."""
+    """Return the row, still empty."""
     return Row(
         SUBJECT,
         operations.group_of(case),
@@ -42,7 +42,7 @@ def row_of(case: Case, work: str) -> Row:
 
 
 def sides(case: Case, work: str, session: Session) -> list[Side]:
-    """All sides that can do this and are wanted, with the same data."""
+    """Return all sides that can do this and are wanted, with the same data."""
     data = operations.data_of(case)
     found = ours.sides(case, work, data)
     if session.wants(on_torch.NAME) and on_torch.installed():

@@ -1,4 +1,4 @@
-"""Measure the limits of this machine: the lines in the plot that nothing should cross.
+"""Measures the limits of this machine: the lines in the plot that nothing should cross.
 
 The peak is the speed of a large matrix product in float32, the best that any library reaches. The
 bandwidth is that of copying an array that fits into no cache, counting bytes read and written.
@@ -23,15 +23,15 @@ class Limits:
 
     flops: float
     bandwidth: float
-    by: str = ""  # who reached the peak
+    by: str = ""  # the side that reached the peak
     call: float = 0.0
 
     def seconds(self, flops: float, size: float) -> float:
-        """The least time that this many operations and bytes can take."""
+        """Return the least time that this many operations and bytes can take."""
         return max(flops / self.flops, size / self.bandwidth)
 
     def or_better(self, other: "Limits") -> "Limits":
-        """The best of two measurements, since the machine may have been busy during one."""
+        """Return the best of two measurements, since the machine may have been busy during one."""
         best = max(self, other, key=lambda each: each.flops)
         bandwidth = max(self.bandwidth, other.bandwidth)
         return Limits(best.flops, bandwidth, best.by, min(self.call, other.call))

@@ -1,4 +1,4 @@
-"""Measure reading photos that memory need not hold: time and peak memory of an epoch.
+"""Measures reading photos that need not fit into memory: time and peak memory of an epoch.
 
 `image_dataset_from_directory` reads a folder of drawn JPEG photos, shuffled, in batches of 32, with
 all threads, and nothing is done with the batches. Each round is a fresh process for each side, in
@@ -66,7 +66,7 @@ def _work(side: int, drawn: int = _SIDE) -> str:
 
 
 def rows(session: Session, count: int, side: int, drawn: int = _SIDE) -> list[Row]:
-    """Return the time and the memory it takes to read so many photos, drawn in one size."""
+    """Return the time and the memory that it takes to read `count` photos, drawn in one size."""
     name, work = f"{count} photos {drawn}×{drawn}", _work(side, drawn)
     by_key = {
         "time": Row(SUBJECT, "read photos", name, work, _BATCH, photos=count),
@@ -99,7 +99,7 @@ def rows(session: Session, count: int, side: int, drawn: int = _SIDE) -> list[Ro
 
 
 def write(folder: Path, count: int, side: int = _SIDE) -> None:
-    """Draw a few photos, and link them as often as is asked for, in a folder for each class."""
+    """Draw a few photos, and link them `count` times in all, in a folder for each class."""
     rng = np.random.default_rng(0)
     paths: list[Path] = []
     for number in range(count):

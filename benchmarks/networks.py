@@ -1,4 +1,4 @@
-"""Measure whole networks: photos per second, latency and peak memory of `predict`.
+"""Measures whole networks: photos per second, latency and peak memory of `predict`.
 
 All sides have the same weights. minicnn takes and returns NumPy arrays, as a user of `predict`
 does, and so does ONNX Runtime; TensorFlow takes tensors that exist already. TensorFlow may use
@@ -24,7 +24,7 @@ SUBJECT = "networks"
 
 
 def jobs(session: Session) -> list[Job]:
-    """Each network, size and batch; then the memory."""
+    """Return each network, size and batch; then the memory."""
     shared: dict[Any, Any] = {}
     found = [_job(session, name, size, batch, shared) for name, size, batch in cases(session.quick)]
     for name in ["small CNN"] if session.quick else built.NETWORKS:
@@ -42,7 +42,7 @@ def cases(quick: bool) -> list[tuple[str, int, int]]:
 
 
 def networks() -> dict[str, Callable[[Any, int], Any]]:
-    """All networks that can be built here: some only Keras makes, and minicnn reads."""
+    """Return all networks that can be built here; some need Keras, and minicnn reads them."""
     return built.NETWORKS | (built.KERAS_NETWORKS if on_tensorflow.installed() else {})
 
 
@@ -77,7 +77,7 @@ def _job(session: Session, name: str, size: int, batch: int, shared: dict[Any, A
 
 
 def pair(build: Callable[[Any, int], Any], size: int, session: Session) -> tuple[Any, Any]:
-    """The network of minicnn and that of Keras (None without it), with the same weights."""
+    """Return the network of minicnn and that of Keras (None without it), with the same weights."""
     if not session.wants(THEIRS) or not on_tensorflow.installed():
         return build(minicnn, size), None
     import keras
@@ -87,7 +87,7 @@ def pair(build: Callable[[Any, int], Any], size: int, session: Session) -> tuple
 
 
 def ways(model: Any, x: Any) -> list[Way]:
-    """The way of a user of minicnn."""
+    """Return the ways in which a user of minicnn predicts."""
     return [
         Way(
             "predict",
@@ -98,7 +98,7 @@ def ways(model: Any, x: Any) -> list[Way]:
 
 
 def their_ways(model: Any, x: Any, xla: bool) -> list[Way]:
-    """The usual way of a user of Keras, and the ways to be faster."""
+    """Return the usual way of a user of Keras, and the ways to be faster."""
     import tensorflow as tf
 
     tensor = tf.constant(x)

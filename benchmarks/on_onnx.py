@@ -1,8 +1,8 @@
-"""The side of ONNX Runtime, if it is installed: what one uses to predict without a framework.
+"""The side of ONNX Runtime, if it is installed, which predicts without a framework.
 
 The model is Keras's, exported to ONNX by Keras. The session optimizes its graph as far as it can
 and has as many threads as the other sides. Its threads do not spin between calls, because they
-would take the cores from the side whose turn it is.
+would take cores from the side that is being measured.
 """
 
 import importlib.util
@@ -20,12 +20,12 @@ NAME = "ONNX Runtime"
 
 
 def installed() -> bool:
-    """Whether ONNX Runtime is there, and what Keras needs to write its files."""
+    """Return whether ONNX Runtime, and what Keras needs to write its files, are installed."""
     return all(importlib.util.find_spec(name) for name in ("onnxruntime", "onnx", "tf2onnx"))
 
 
 def session_of(model: Any, threads: int) -> Any:
-    """A session of ONNX Runtime for a built model of Keras's."""
+    """Return a session of ONNX Runtime for a built model of Keras's."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -40,6 +40,6 @@ def session_of(model: Any, threads: int) -> Any:
 
 
 def side(session: Any, x: Array) -> Side:
-    """The predictions for x."""
+    """Return the predictions for x."""
     name = session.get_inputs()[0].name
     return Side(NAME, [Way("session", lambda: session.run(None, {name: x}), list)])

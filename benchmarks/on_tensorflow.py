@@ -29,14 +29,14 @@ def installed() -> bool:
 
 
 def start(threads: int) -> None:
-    """Threads for one operation; one operation at a time, as each wants all of them."""
+    """Set the threads of an operation; one operation runs at a time, since each uses all."""
     import tensorflow as tf
 
     tf.get_logger().setLevel("ERROR")  # it warns about every graph traced
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
-    except RuntimeError:  # it has computed something already; then the count must be right
+    except RuntimeError:  # it has already computed something; then the count must be right
         if tf.config.threading.get_intra_op_parallelism_threads() not in (0, threads):
             raise ValueError(
                 f"TensorFlow was started with another number of threads than {threads}."

@@ -30,7 +30,7 @@ def start(threads: int) -> None:
 
 
 def side(case: Case, work: str, data: Data) -> Side | None:
-    """The operation, or None if PyTorch lacks it, such as "same" padding with strides."""
+    """Return the operation, or None if PyTorch lacks it, such as "same" padding with strides."""
     if case.kind not in _WORK or (case.padding == "same" and case.strides != (1, 1)):
         return None
     return Side(NAME, [Way("eager", _WORK[case.kind](case, work, data), _arrays)])

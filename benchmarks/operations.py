@@ -75,7 +75,7 @@ class Case:
         return 0.0
 
     def bytes(self, work: str) -> float:
-        """The bytes read and written once; see the module's docstring."""
+        """Return the bytes read and written once; see the module's docstring."""
         data = self.shapes()
         x, y = math.prod(data["x"]), math.prod(data.get("dy", data["x"]))
         if self.kind == "adam":
@@ -88,7 +88,7 @@ class Case:
         return 4.0 * (2 * x + x if self.kind == "cross-entropy" else forward)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shapes of the arrays that this case needs, x and dy first."""
+        """Return the shapes of the arrays that this case needs, x and dy first."""
         x = (self.batch, self.height, self.width, self.channels)
         if self.kind == "dense":
             matrix = (self.channels, self.filters)
@@ -165,7 +165,7 @@ def _each(kind: str, size: int, channels: int, batch: int, **more: Any) -> Case:
 
 
 def cases() -> list[Case]:
-    """All cases, in the order of the table."""
+    """Return all cases, in the order of the table."""
     found: list[Case] = []
     for batch in (32, 8, 1):
         big = batch != 8

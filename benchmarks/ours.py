@@ -44,7 +44,7 @@ def _as_in_a_network(array: Array) -> Array:
 
 
 def algorithms(case: Case) -> list[str]:
-    """All algorithms; the plain loops only if they take less than about a second."""
+    """Return all algorithms; the plain loops only if they take less than about a second."""
     if case.kind == "depthwise":
         return ["auto"] + ["naive"] * (case.flops / 2 < _LOOPS)
     return [name for name in functional.ALGORITHMS if name != "naive" or case.flops / 2 < _LOOPS]

@@ -1,4 +1,4 @@
-"""Measure the interactive page: its size, the time to the first view, and a step of learning there.
+"""Measures the interactive page: its size, the time to the first view, and a step of learning.
 
     python -m benchmarks.page
     python -m benchmarks.page --steps 40 --json page.json
@@ -35,7 +35,7 @@ SIZE, BATCH = 64, 8
 
 @dataclass
 class Measured:
-    """What was measured; times in milliseconds, each the median of several."""
+    """The measurements; times are in milliseconds, each the median of several."""
 
     megabytes: float
     first_view: float

@@ -42,7 +42,7 @@ def write(path: Path, rows: Sequence[Row], limits: Limits | None) -> list[Path]:
 
 
 def figure(subject: str, rows: Sequence[Row], limits: Limits | None) -> Any:
-    """The figure of one subject."""
+    """Return the figure of one subject."""
     from matplotlib.figure import Figure
 
     with_ratio = [row for row in rows if row.ratio is not None and not row.grows]

@@ -1,4 +1,4 @@
-"""Run code in fresh processes: for what a process can do only once, and for its peak memory."""
+"""Runs code in fresh processes, for what a process can do only once, and for its peak memory."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The measurements as tables and as JSON.
+"""Writes the measurements as tables and as JSON.
 
 A time is "median (best) ± half the distance between the quartiles, in percent". A ratio is the
 median of the fastest peer, TensorFlow or ONNX Runtime, over minicnn's: above 1, minicnn is faster.
@@ -33,7 +33,7 @@ _LIBRARIES = ("numpy", "llvmlite", "tensorflow", "keras", "onnxruntime", "torch"
 
 
 def machine(threads: int) -> dict[str, Any]:
-    """The machine in general terms, and the versions of the libraries."""
+    """Return the machine in general terms, and the versions of the libraries."""
     versions = {"python": platform.python_version()}
     for name in _LIBRARIES:
         try:
@@ -52,7 +52,7 @@ def machine(threads: int) -> dict[str, Any]:
 
 
 def _vectors() -> str:
-    """The widest vector instructions that LLVM finds."""
+    """Return the widest vector instructions that LLVM finds."""
     from llvmlite import binding
 
     features = binding.get_host_cpu_features()
@@ -68,7 +68,7 @@ def _memory() -> float | None:
 
 
 def sentence(told: dict[str, Any]) -> str:
-    """The machine in one sentence, for README."""
+    """Return the machine in one sentence, for README."""
     memory = "" if told["memory_gib"] is None else f", {told['memory_gib']:.0f} GiB of memory"
     threads = "1 thread" if told["threads"] == 1 else f"{told['threads']} threads"
     versions = told["versions"]
@@ -78,7 +78,7 @@ def sentence(told: dict[str, Any]) -> str:
 
 
 def machine_lines(told: dict[str, Any]) -> list[str]:
-    """The first block of the report."""
+    """Return the first block of the report."""
     memory = "" if told["memory_gib"] is None else f", {told['memory_gib']:.0f} GiB of memory"
     cores = "core" if told["cores"] == 1 else "cores"
     return [
@@ -89,7 +89,7 @@ def machine_lines(told: dict[str, Any]) -> list[str]:
 
 
 def limit_lines(limits: Limits) -> list[str]:
-    """The lines above the table of `layers`."""
+    """Return the lines above the table of `layers`."""
     lines = [
         f"limits    {limits.flops / 1e9:.0f} GFLOP/s (matrix product, reached by {limits.by}), "
         f"{limits.bandwidth / 1e9:.1f} GB/s (copying)"
@@ -108,7 +108,7 @@ def limit_lines(limits: Limits) -> list[str]:
 
 
 def aligned(head: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
-    """A table as plain text: words flush left, numbers flush right."""
+    """Return a table as plain text: words flush left, numbers flush right."""
     table = [list(head), *map(list, lines)]
     widths = [max(len(line[i]) for line in table) for i in range(len(head))]
     left = [all(not line[i][:1].isdigit() for line in table[1:]) for i in range(len(head))]
@@ -125,13 +125,13 @@ def aligned(head: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
 
 
 def markdown(head: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
-    """The table in Markdown, for README."""
+    """Return the table in Markdown, for README."""
     found = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     return found + ["| " + " | ".join(line) + " |" for line in lines]
 
 
 def _amount(value: float, unit: str) -> str:
-    """A value with three digits and a suitable unit: 0.0123 s is 12.3 ms."""
+    """Return a value with three digits and a suitable unit: 0.0123 s is 12.3 ms."""
     if unit == "bytes":
         return f"{value / 1e6:.0f} MB"
     for factor, name in ((1.0, "s"), (1e-3, "ms")):
@@ -155,14 +155,14 @@ def _cell(times: Times | None, unit: str) -> str:
 
 
 def side_names(rows: Iterable[Row]) -> list[str]:
-    """The columns: minicnn and its peers first, then the others as they come."""
+    """Return the columns: minicnn and its peers first, then the others as they come."""
     found = dict.fromkeys(name for row in rows for name in (*row.times, *row.differences))
     first = [name for name in (OURS, *PEERS) if name in found]
     return first + [name for name in found if name not in first]
 
 
 def table(rows: Sequence[Row], limits: Limits | None) -> tuple[list[str], list[list[str]]]:
-    """Head and lines of a subject's table."""
+    """Return head and lines of a subject's table."""
     names = side_names(rows)
     work = any(row.flops or row.bytes for row in rows)
     photos = any(row.subject in ("networks", "training", "loading") for row in rows)
@@ -255,7 +255,7 @@ def summary(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
 
 
 def slopes(rows: Sequence[Row]) -> list[str]:
-    """How time grows: the exponent k of time ~ what^k, fitted to the logarithms."""
+    """Return how time grows: the exponent k of time ~ what^k, fitted to the logarithms."""
     lines = []
     for group in dict.fromkeys(row.group for row in rows if row.grows):
         members = [row for row in rows if row.group == group and row.grows and row.times]
@@ -301,7 +301,7 @@ def write_json(
 
 
 def as_dict(row: Row) -> dict[str, Any]:
-    """The row, with the statistics of its samples."""
+    """Return the row, with the statistics of its samples."""
     found = asdict(row) | {"ratio": row.ratio, "agrees": not row.disagreeing}
     for side, times in row.times.items():
         found["times"][side] |= {
@@ -311,7 +311,7 @@ def as_dict(row: Row) -> dict[str, Any]:
 
 
 def from_dict(found: dict[str, Any]) -> Row:
-    """The row that `as_dict` described."""
+    """Return the row that `as_dict` described."""
     told = {key: value for key, value in found.items() if key not in ("ratio", "agrees", "times")}
     times = {
         side: Times(each["rounds"], each["way"], each["first"], each["tried"])

@@ -1,6 +1,6 @@
-"""Measure how time shrinks with threads, and how it grows with pixels, channels and batch.
+"""Measures how time shrinks with threads, and how it grows with pixels, channels and batch.
 
-TensorFlow takes its number of threads only once, so each number has a process of its own, which
+TensorFlow accepts its number of threads only once, so each number has its own process, which
 measures both sides in turns. Growth is measured in this process, with all requested threads; the
 report gives the exponent of the growth (1: twice as much takes twice as long).
 """

@@ -1,10 +1,10 @@
-"""Measure a fresh process: imports, first prediction, first epoch, peak memory.
+"""Measures a fresh process: imports, first prediction, first epoch, peak memory.
 
 Each round starts a new process for each side, in the opposite order every other round. Both run the
 same lines, since minicnn has Keras's names; they have the same weights, and their first predictions
 are compared. TensorFlow's import is only `import tensorflow`, and its first prediction is
 `model(x)`, its fastest, which traces no graph. minicnn is measured with the compiled code of an
-earlier process, and in other rounds with an empty `MINICNN_CACHE_DIR`, as right after the
+earlier process, and in other rounds with an empty `MINICNN_CACHE_DIR`, as directly after
 installation.
 """
 
@@ -63,7 +63,7 @@ _SIDES = {
 
 
 def jobs(session: Session) -> list[Job]:
-    """The warm start, the cold one, and memory."""
+    """Return the jobs: the warm start, the cold one, and memory."""
     return [
         Job("start of a second process", lambda: _warm(session)),
         Job("start of the first process", lambda: _cold(session)),

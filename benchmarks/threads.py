@@ -4,14 +4,14 @@ import os
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def environment(threads: int) -> dict[str, str]:
-    """The environment variables to set before the libraries load, including NumPy."""
+    """Return the environment variables to set before the libraries load, including NumPy."""
     return {
         # Waiting threads sleep after a tenth of a millisecond and leave their core to others.
         "OMP_WAIT_POLICY": "passive",

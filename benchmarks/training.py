@@ -1,17 +1,17 @@
-"""Measure training: the time of a step and of an epoch, with `fit` on arrays on both sides.
+"""Measures training: the time of a step and of an epoch, with `fit` on arrays on both sides.
 
 Each way of each side begins with its own model, all with the same weights, and gets the same
-batches in the same order. The comparison is of the loss: that of an epoch, or that after a step.
-(Weights would not do: Adam divides each gradient by its own size, and so treats the rounding error
-of a gradient near 0 like a real gradient.) Keras may take the arrays or a `tf.data` pipeline that
-keeps them as tensors, with and without XLA; the fastest counts. A step is `train_on_batch`; Keras's
-gets tensors. (Steps come first: if XLA was clearly slower there, whole epochs are not tried with
-it.)
+batches in the same order. The losses of an epoch, or after a step, are compared. (Weights cannot be
+compared: Adam divides each gradient by its own size, and so treats the rounding error of a gradient
+near 0 like a real gradient.) Keras may take the arrays or a `tf.data` pipeline that keeps them as
+tensors, with and without XLA; the fastest counts. A step is `train_on_batch`; Keras's gets tensors.
+(Steps come first: if XLA was clearly slower there, whole epochs are not tried with it.)
 
 Large networks whose layers all learn are measured by the step, which is all that `fit` does there.
 
 The frozen base is measured with a whole `fit` of several epochs, because minicnn computes its
-output once per photo, and Keras once per photo and epoch. The step shows both without that.
+output once per photo, and Keras once per photo and epoch. The step shows both without this
+advantage.
 """
 
 from collections.abc import Callable
@@ -43,11 +43,11 @@ class Course:
     loss: Callable[[Any], Any]
     epochs: int = 1
     quick: bool = False
-    needs_keras: bool = False  # which alone can build the network
+    needs_keras: bool = False  # only Keras can build the network
     steps_only: bool = False
 
     def compiled(self, library: Any) -> Any:
-        """A new, compiled model."""
+        """Return a new, compiled model."""
         model = self.build(library, self.size)
         model.compile(self.optimizer(library), self.loss(library))
         return model
@@ -102,7 +102,7 @@ COURSES = (
 
 
 def jobs(session: Session) -> list[Job]:
-    """An epoch (or a fit) and a step of each course."""
+    """Return an epoch (or a fit) and a step of each course."""
     slow: set[str] = set()  # courses where XLA was slower
     return [
         _job(session, course, work, slow)

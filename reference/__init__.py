@@ -6,19 +6,19 @@
 Rooms, lowest floor first; each imports only from those above it in this list:
 
     archives       photos in tar and Parquet files
-    calibration    how far probabilities can be believed
-    config         options in a file, to and from which a run reads and writes them
-    lists          which photo is in which split, if folders do not say it
-    served         what runs on a server, without this project
+    calibration    how reliable probabilities are
+    config         options in a file, which a run reads and writes
+    lists          which photo is in which split, if folders do not show it
+    served         the code that runs on a server, without this project
     sizes          a photo at several sizes, inside the model
-    schedules      the learning rate in the course of a run
+    schedules      the learning rate during a run
     console        what the commands share: options, progress bars, errors in one sentence
     on_tensorflow  the only file that imports tensorflow
     on_jax         the only file that imports jax: several processes, one training
     backend        which library computes (TensorFlow, JAX, torch), on which device, how precisely
     data           class folders, the download, checks, pixels
     loggers        MLflow and Weights & Biases, where they are installed
-    model          the frozen base, the head behind it, and the model file
+    model          the frozen base, the head after it, and the model file
     report         pages of text, tables and figures
     tuning         which blocks of the base learn, too, and how fast
     augmenting     training photos that are new in each epoch
@@ -27,24 +27,24 @@ Rooms, lowest floor first; each imports only from those above it in this list:
     features       the frozen base's output for each photo, computed once and kept
     serve          the folder for a server
     fitting        epochs, the best model so far, the state of an interrupted run
-    audit          what there is to say about the photos: the report of reference.data
+    audit          findings about the photos: the report of reference.data
     insight        the page of an evaluation: confused pairs, what the network looked at
     evaluate       accuracy with interval, and what else an evaluation writes
     running        one training run, from its features to its model file
-    starting       what commands start with, made from their options
+    starting       the objects that commands start with, made from their options
     predict        names for photos
     export         other kinds of model files
     sweep          settings compared, with several seeds
     find_rate      a learning rate from a short training
     folds          cross-validation
-    preset         what won on validation, and what each part gives
+    preset         the options that won on validation, and the gain of each part
     train          the command that trains one model
     compare        runs in one table
     course         all experiments of the course, and one report
 
 Those that are commands are functions to import, and have --help.
 
-Keras itself says which backend computes: `KERAS_BACKEND=jax python -m reference.train …`.
+Choose the backend as for Keras itself: `KERAS_BACKEND=jax python -m reference.train …`.
 """
 
 import importlib
@@ -60,7 +60,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def _command() -> str:
-    """The module that Python runs, if it is one of ours; otherwise an empty string."""
+    """Return the module that Python runs, if it is one of ours; otherwise an empty string."""
     told = sys.orig_argv
     name = told[told.index("-m") + 1] if "-m" in told[:-1] else ""
     return name if name.partition(".")[0] in ("reference", "benchmarks") else ""
@@ -78,11 +78,11 @@ def _interrupted(number: int, frame: FrameType | None) -> None:
 
 # TensorFlow logs these while it is imported, whatever TF_CPP_MIN_LOG_LEVEL says.
 _NOISE = re.compile(rb"(WARNING: All log messages before absl|[IW]\d{4} |[IW]0000 |To enable the )")
-_stderr = 2  # where it is while Keras is imported
+_stderr = 2  # the descriptor of stderr while Keras is imported
 
 
 def _import_keras() -> None:
-    """Import Keras, and the backend with it, and pass on all but the backend's noise."""
+    """Import Keras, and with it the backend, whose noise on stderr is filtered out."""
     global _stderr
     with tempfile.TemporaryFile() as log:
         _stderr = os.dup(2)
@@ -114,7 +114,7 @@ def _in_one_line(
     sys.__excepthook__(kind, error, traceback)
 
 
-# What each library is called where it is installed from: the extra "reference" of pyproject.toml.
+# The names under which pip installs each library: the extra "reference" of pyproject.toml.
 NEEDED = {
     "keras": "keras>=3.15.1",
     "tensorflow": "tensorflow>=2.20",
@@ -122,7 +122,7 @@ NEEDED = {
     "sklearn": "scikit-learn>=1.5",
     "scipy": "scipy>=1.12",
 }
-if _command():  # a program or a notebook that imports this has a way of its own
+if _command():  # a program or a notebook that imports this handles interrupts itself
     sys.excepthook = _in_one_line
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         _interrupted.until_run = True  # type: ignore[attr-defined]

@@ -43,7 +43,7 @@ _BLOCKS = 2**20  # bytes of a tar that are read at once
 class Entry(NamedTuple):
     """A photo in an archive: its split ("" if nothing says it), its class, and its name there.
 
-    `place` is where it would be in a folder: class/name.
+    `place` is its path in a folder: class/name.
     """
 
     split: str
@@ -53,25 +53,25 @@ class Entry(NamedTuple):
 
 
 class Passed(NamedTuple):
-    """A member that is no photo of a class, and why."""
+    """A member that is not a photo of a class, and why."""
 
     name: str
     why: str
 
 
 class Archive(Protocol):
-    """What both kinds of archives can do."""
+    """The methods that both kinds of archives have."""
 
     entries: list[Entry]
     passed_over: list[Passed]
 
     def read(self, name: str) -> bytes:
-        """The content of a photo's file; `KeyError` if there is none of this name."""
+        """Return the content of a photo's file; `KeyError` if there is none of this name."""
         ...
 
 
 def is_archive(path: Path) -> bool:
-    """Whether the path leads to a file with an archive's name.
+    """Return whether the path leads to a file with an archive's name.
 
     Raises `ValueError` for kinds in which no single photo can be reached.
     """
@@ -87,9 +87,9 @@ def is_archive(path: Path) -> bool:
 
 
 def opened(path: Path, endings: tuple[str, ...]) -> Archive:
-    """The archive at this path, whose index is kept in memory; photos have these `endings`.
+    """Return the archive at this path, whose index is kept in memory; photos have these `endings`.
 
-    Raises `ValueError` for a file that is damaged, no archive, or one without photos of classes.
+    Raises `ValueError` for a file that is damaged, is not an archive, or has no photos of classes.
     """
     check_regular(path, "archive of photos")
     found = path.stat()
@@ -122,7 +122,7 @@ _INSIDE = re.compile(r"\.(?:tar|parquet)(?=[/\\])", re.IGNORECASE)
 
 
 def content_of(path: str, endings: tuple[str, ...]) -> bytes | None:
-    """The bytes of a photo in an archive; None if the path leads into no archive."""
+    """Return the bytes of a photo in an archive; None if the path leads into no archive."""
     for found in _INSIDE.finditer(path):
         archive = path[: found.end()]
         if os.path.isfile(archive):  # noqa: PTH113 (for each photo)
@@ -135,7 +135,7 @@ def content_of(path: str, endings: tuple[str, ...]) -> bytes | None:
 
 
 def class_names(entries: Sequence[Entry]) -> list[str]:
-    """The classes in alphabetical order, as of folders; whole numbers in theirs."""
+    """Return the classes in alphabetical order, like folders; whole numbers in numerical order."""
     labels = {entry.label for entry in entries}
     if all(map(str.isdecimal, labels)):
         return sorted(labels, key=lambda label: (int(label), label))
@@ -148,7 +148,7 @@ def class_names(entries: Sequence[Entry]) -> list[str]:
 
 
 class Tar:
-    """An uncompressed tar file, of which only the list of members is kept in memory."""
+    """An uncompressed tar file; only its list of members is kept in memory."""
 
     def __init__(self, path: str, endings: tuple[str, ...]) -> None:
         self.path, self._endings = path, endings
@@ -166,7 +166,8 @@ class Tar:
                     place, count = archive.offset, len(archive.getmembers())
             except (tarfile.TarError, EOFError, OverflowError, OSError, RecursionError) as error:
                 raise ValueError(f"{path!r} is no tar file, or is damaged: {error}.") from None
-            # For tarfile a damaged or cut header is the end, too. The end is a block of zeros.
+            # tarfile also takes a damaged or cut header for the end. The real end is a block of
+            # zeros.
             file.seek(place)
             if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
                 raise ValueError(
@@ -203,7 +204,7 @@ class Tar:
             kind = "a link" if member.issym() or member.islnk() else "no plain file"
             self.passed_over.append(Passed(name, kind))
             return
-        self._places[name] = member.offset_data, member.size  # of one name, the last counts
+        self._places[name] = member.offset_data, member.size  # for equal names, the last counts
 
     def read(self, name: str) -> bytes:
         place, size = self._places[name]
@@ -217,7 +218,7 @@ class Tar:
             return file.read(size)
 
     def _photos(self) -> list[str]:
-        """The names of photos, folder by folder, each in order."""
+        """Return the names of photos, folder by folder, each in order."""
         found = []
         for name in self._places:
             if name.lower().endswith(self._endings):
@@ -275,7 +276,7 @@ class Tar:
             if size > _LARGEST_LABEL:
                 raise ValueError(f"{self.path!r}: {name!r} has {size:,} bytes, and is no label.")
             label = self.read(name).decode("utf-8", "surrogateescape").strip()
-            # A byte that is not UTF-8 is kept, so that two labels stay two.
+            # Bytes that are not UTF-8 are kept, so that different labels stay different.
             if _CONTROLS.search(label):
                 raise ValueError(
                     f"{self.path!r}: {name!r} should be one line that names a class. "
@@ -293,7 +294,7 @@ class Tar:
 
 
 def _nonzero_block(file: BinaryIO) -> int | None:
-    """The place of the next block of a tar that is not zeros; None if there is none."""
+    """Return the place of the next block of a tar that is not zeros; None if there is none."""
     while block := file.read(_BLOCKS):
         if block.count(0) < len(block):
             start = file.tell() - len(block.lstrip(b"\0"))
@@ -306,7 +307,7 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def _key(name: str) -> str:
-    """What the files of one sample have in common: the name up to its first dot."""
+    """Return the part of a name that a sample's files share: the name up to its first dot."""
     folder, slash, last = name.rpartition("/")
     return f"{folder}{slash}{last.partition('.')[0]}"
 
@@ -319,8 +320,8 @@ def _key(name: str) -> str:
 class Parquet:
     """A Parquet file with a column of images and one of labels.
 
-    Photos are stored in groups of rows. Those used last are kept in memory, as far as those of all
-    files fit, and a file is open only while it is read.
+    Photos are stored in groups of rows. The groups used last are kept in memory, up to a limit for
+    all files, and a file is open only while it is read.
     """
 
     _lock = threading.Lock()
@@ -345,7 +346,7 @@ class Parquet:
             raise ValueError(f"{path!r} is no Parquet file of photos: {error}.") from None
 
     def _columns(self) -> tuple[str, str, str | None]:
-        """The names of the columns: the image's bytes, the label, and the split if there is one."""
+        """Return the columns' names: the image's bytes, the label, and the split if it exists."""
         import pyarrow.types as kinds
 
         schema = self._file.schema_arrow
@@ -366,7 +367,7 @@ class Parquet:
         return images[0], labels[0], self._named("split")
 
     def _named(self, wanted: str) -> str | None:
-        """The column of this name, or else the only one whose letters differ in case alone."""
+        """Return the column of this name, or else the only one that differs only in case."""
         names = self._file.schema_arrow.names
         found = [name for name in names if name == wanted]
         found = found or [name for name in names if name.strip().lower() == wanted]
@@ -377,7 +378,7 @@ class Parquet:
         return found[0] if found else None
 
     def _index(self) -> tuple[list[Entry], dict[str, tuple[int, int]]]:
-        """All photos by class and name, and the row group and row of each name."""
+        """Return all photos by class and name, and the row group and row of each name."""
         column = self._image.removesuffix(".bytes")
         struct = self._image != column
         inner = self._file.schema_arrow.field(column).type if struct else ()
@@ -414,7 +415,7 @@ class Parquet:
         return found, dict(zip(names, places, strict=True))
 
     def _in_words(self, table: Any, column: str) -> list[str | None]:
-        """Labels as text: numbers by the names that Hugging Face keeps in the file."""
+        """Return labels as text: numbers by the names that Hugging Face keeps in the file."""
         values, names = table.column(column).to_pylist(), self._names(column)
         found: list[str | None] = []
         for value in values:
@@ -431,7 +432,7 @@ class Parquet:
         return found
 
     def _names(self, column: str) -> list[Any] | None:
-        """The classes' names that Hugging Face keeps in the file, if it does."""
+        """Return the classes' names that Hugging Face keeps in the file, if it does."""
         about = (self._file.schema_arrow.metadata or {}).get(b"huggingface", b"{}")
         found: Any = json.loads(about)
         for key in ("info", "features", column, "names"):
@@ -449,7 +450,7 @@ class Parquet:
         return content
 
     def _group(self, number: int) -> list[bytes | None]:
-        """The photos of a row group, which are kept from now on."""
+        """Return the photos of a row group, which are kept from now on."""
         kept = self._kept
         if (self, number) not in kept:
             size = self._sizes[number]
@@ -475,6 +476,6 @@ class Parquet:
         return kept[self, number]
 
     def _size_of(self, group: Any) -> int:
-        """The bytes of the photos in a row group."""
+        """Return the bytes of the photos in a row group."""
         columns = map(group.column, range(group.num_columns))
         return sum(c.total_uncompressed_size for c in columns if c.path_in_schema == self._image)

@@ -1,8 +1,8 @@
-"""What a data set consists of, and what is wrong with it: `python -m reference.data`.
+"""Reports what a data set consists of, and what is wrong with it: `python -m reference.data`.
 
 All splits are read at once. The report counts photos by class and names what was passed over, what
 cannot be read, near-duplicates (within a split, and across splits, where they flatter a model),
-and, with a base, photos whose label their neighbours among the features doubt.
+and, with a base, photos whose label disagrees with those of their neighbours among the features.
 """
 
 import argparse
@@ -36,7 +36,7 @@ _FLAT = 2  # standard deviation of gray levels, below which a photo has no patte
 
 
 class Seen(NamedTuple):
-    """What reading a photo shows; `problem` says why it cannot be read."""
+    """The result of reading a photo; `problem` says why it cannot be read."""
 
     width: int = 0
     height: int = 0
@@ -67,10 +67,10 @@ class Audit:
         return [finding for finding in self.findings if finding.kind == kind]
 
     def clean(self, kinds: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
-        """The class and path of each photo that has no finding of these kinds, by split.
+        """Return the class and path of each photo that has no finding of these kinds, by split.
 
-        Photos with a doubted label are dropped from training alone: a test without the photos that
-        are hard would praise every model.
+        Photos with a doubted label are dropped only from training: a test without hard photos would
+        flatter every model.
         """
         first = self.splits[0].name
         gone = {
@@ -125,7 +125,7 @@ def look(path: str) -> Seen:
 
 
 def passed_over(folder: Path, used: Sequence[str]) -> list[Finding]:
-    """The files in a data set's folder that no split uses, and why."""
+    """Return the files in a data set's folder that no split uses, and why."""
     packed = data.archives_in(folder)
     if packed:
         inside = [
@@ -170,8 +170,8 @@ def passed_over(folder: Path, used: Sequence[str]) -> list[Finding]:
 def duplicates(splits: Sequence[Photos], seen: dict[str, Seen]) -> list[Finding]:
     """Photos that look like an earlier one; test photos come first, and training photos last.
 
-    So the copy that is dropped is never a test photo if another split has it, too: the test stays
-    what it was, and says the truth about photos that the model has not seen.
+    So a test photo is never dropped if another split has the same photo: the test does not change,
+    and is true of photos that the model has not seen.
     """
     order, patterns = [], []
     for photos in reversed(splits):
@@ -183,7 +183,7 @@ def duplicates(splits: Sequence[Photos], seen: dict[str, Seen]) -> list[Finding]
     signs = np.array(patterns, np.float32)
     found: list[Finding] = []
     for first in range(0, len(order), 1024):
-        # Of two patterns the product is 256 less twice the bits in which they differ.
+        # The product of two patterns is 256 minus twice the number of bits in which they differ.
         product = signs[first : first + 1024] @ signs.T
         alike = product >= signs.shape[1] - 2 * ALIKE
         for row, column in zip(*np.nonzero(alike), strict=True):
@@ -199,11 +199,11 @@ def duplicates(splits: Sequence[Photos], seen: dict[str, Seen]) -> list[Finding]
 
 
 def doubted(splits: Sequence[Photos], vectors: Sequence[Array]) -> list[Finding]:
-    """Photos that have another label than nearly all photos with similar features.
+    """Return photos whose label differs from those of nearly all photos with similar features.
 
-    Features are compared by the angle between them. Of two wrong labels that support each other
-    this finds neither; and a rare kind of a class may be right, and lonely. Fewer photos than a
-    photo should have neighbours say too little to doubt any.
+    Features are compared by the angle between them. This finds neither of two wrong labels that
+    support each other; and a rare kind of a class may be labelled correctly, but have no similar
+    photos. With fewer photos than the required neighbours, no label is doubted.
     """
     if sum(map(len, splits)) <= NEIGHBOURS:
         return []
@@ -257,7 +257,7 @@ def table(made: Audit) -> tuple[list[str], list[list[str]]]:
 
 
 def sentences(made: Audit) -> list[str]:
-    """What the numbers say, without names."""
+    """Return sentences on the numbers, without names of photos."""
     counts = np.bincount(made.splits[0].labels, minlength=len(made.splits[0].class_names))
     told = [
         f"The largest class of train has {counts.max() / max(1, counts.min()):.1f} times as many "
@@ -284,7 +284,7 @@ def sentences(made: Audit) -> list[str]:
 
 
 def write_page(made: Audit, path: Path, title: str) -> None:
-    """Write the report, with a thumbnail of each photo that something is wrong with."""
+    """Write the report, with a thumbnail of each photo that has a finding."""
     page = Page(f"The photos of {title}", f"{len(made.seen)} photos, read with Pillow")
     page.table(*table(made))
     for sentence in sentences(made):

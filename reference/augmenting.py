@@ -1,14 +1,15 @@
-"""Change the training photos at random, so that no epoch sees the same ones as the one before.
+"""Changes the training photos at random, so that each epoch sees different ones.
 
-What changes each photo by itself are Keras's layers in front of the network: flips, shifts, zooms,
-RandAugment, random erasing. What mixes two photos mixes their targets, too, and so happens to a
-batch before it reaches the network:
+Keras's layers before the network change each photo by itself: flips, shifts, zooms, RandAugment,
+random erasing. Mixing two photos also mixes their targets, so it is applied to a batch before it
+reaches the network:
 
     mixup     x = w · x₁ + (1 − w) · x₂             w from the distribution Beta(alpha, alpha)
     cutmix    a square of x₂ is pasted into x₁      its share of the area is about 1 − w
     y = w · y₁ + (1 − w) · y₂                       after cutmix, w is exactly what is left of x₁
 
-The seed, the epoch and the number of the batch decide about the mixtures, on every backend alike.
+The seed, the epoch and the number of the batch determine the mixtures, in the same way on every
+backend.
 """
 
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ def augmented(
     randaugment: float = 0.0,
     erasing: float = 0.0,
 ) -> keras.Model:
-    """The model behind layers that change photos at random.
+    """Return the model with layers before it that change photos at random.
 
     `basic` flips, shifts by up to a tenth and zooms by up to a fifth; `randaugment` is the strength
     of two random operations (Cubuk et al. 2019), `erasing` the probability of noise in a rectangle
@@ -51,8 +52,8 @@ def augmented(
         factor = (erasing, erasing)
         layers.append(keras.layers.RandomErasing(factor, seed=seed + 4, name="erasing"))
     if keras.backend.backend() == "jax":
-        # Keras compiles no step of a model with these layers, since TensorFlow's XLA cannot shift
-        # and zoom. JAX's can, and without it takes several times as long.
+        # Keras does not compile steps of a model with these layers, since TensorFlow's XLA cannot
+        # shift and zoom. JAX's XLA can; without it, JAX takes several times as long.
         for layer in layers:
             for part in layer._flatten_layers():
                 part.supports_jit = True

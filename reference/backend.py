@@ -1,4 +1,4 @@
-"""Choose which library computes, on which device, how precisely, and from which seed.
+"""Chooses which library computes, on which device, how precisely, and from which seed.
 
 `start(options)` sets all of this up once, before the first model is made; `Machine.describe()` is
 the first line of every command and report.
@@ -22,7 +22,7 @@ OLDEST_KERAS, OLDEST_PILLOW = (3, 15, 1), (12, 2)
 
 @dataclass(frozen=True)
 class Machine:
-    """What computes. `processes` is None for one process, `strategy` None for one device."""
+    """The machine that computes; `processes` is None for one process, `strategy` for one device."""
 
     backend: str
     version: str
@@ -46,7 +46,7 @@ class Machine:
 
     @property
     def made_with(self) -> str:
-        """What numbers depend on besides the options: versions, and the device."""
+        """The things that numbers depend on besides the options: versions, and the device."""
         return (
             f"Keras {keras.__version__} on {self.version}, {self.device}, Pillow {PIL.__version__}"
         )
@@ -65,7 +65,7 @@ class Machine:
         return self.processes is None or self.processes.index == 0
 
     def scope(self) -> AbstractContextManager[Any]:
-        """The context in which to make models, so that each device gets its copy."""
+        """Return the context in which to make models, so that each device gets its copy."""
         if self.strategy is None:
             return nullcontext()
         from reference import on_tensorflow
@@ -73,7 +73,7 @@ class Machine:
         return on_tensorflow.scope(self.strategy)
 
     def steps_per_execution(self, steps: int) -> int:
-        """How many of an epoch's `steps` to take in one call, for a small model.
+        """Return how many of an epoch's `steps` to take in one call, for a small model.
 
         The overhead of a call is longer than such a step. torch, and several devices, take one step
         at a time.
@@ -83,7 +83,7 @@ class Machine:
         return max(1, steps)
 
     def jit_compile(self, small: bool) -> bool | str:
-        """Whether XLA compiles the training step.
+        """Return whether XLA compiles the training step.
 
         JAX is slow without XLA. TensorFlow on a CPU gains nothing from it (its oneDNN convolutions
         are faster than XLA's, and compiling takes seconds); on a GPU big networks gain from it.
@@ -111,7 +111,7 @@ def check_versions() -> None:
 
 
 def start(options: argparse.Namespace) -> Machine:
-    """Set up what the options of `console.add_backend_options` say, or raise `ValueError`."""
+    """Set up the backend by the options of `console.add_backend_options`, or raise `ValueError`."""
     check_versions()
     backend = keras.backend.backend()
     if options.strategy == "multiworker":
@@ -168,7 +168,7 @@ def _processes(options: argparse.Namespace, backend: str) -> Any:
 
 
 def make_exact() -> None:
-    """Let float32 mean float32 on a GPU, too.
+    """Let float32 also mean float32 on a GPU.
 
     By default a GPU multiplies in TF32, which keeps 10 of the 23 bits of each factor: its logits
     then differ in the third digit from a CPU's and from minicnn's.
@@ -189,7 +189,7 @@ def make_exact() -> None:
 
 
 def devices(backend: str, wanted: str, deterministic: bool) -> tuple[tuple[str, ...], str]:
-    """The GPUs in use, and the backend's name with its version."""
+    """Return the GPUs in use, and the backend's name with its version."""
     gpus: list[str] = []
     if backend == "tensorflow":
         from reference import on_tensorflow
@@ -230,7 +230,7 @@ def devices(backend: str, wanted: str, deterministic: bool) -> tuple[tuple[str, 
 
 
 def default(seed: int = 0) -> Machine:
-    """A machine with the default settings, in float32, for use from Python."""
+    """Return a machine with the default settings, in float32, for use from Python."""
     return start(
         argparse.Namespace(
             strategy="none", device="auto", deterministic=False, seed=seed, precision="float32",

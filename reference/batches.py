@@ -1,6 +1,6 @@
 """Batches for Keras's `fit`, in an order that depends only on the seed and the epoch's number.
 
-So an interrupted run goes on with exactly the batches that it would have seen. Call `fit` with
+So an interrupted run continues with exactly the batches that it would have seen. Call `fit` with
 `shuffle=False`, since this module makes the order.
 """
 
@@ -22,7 +22,7 @@ LARGEST_KEPT = 2 * 2**30  # bytes of decoded photos that are kept in memory
 
 
 def steps_of_epoch(photos: int, batch_size: int, processes: int = 1) -> int:
-    """The number of batches in an epoch; the processes share all but the last few photos."""
+    """Return the number of batches in an epoch; the processes share all but the last few photos."""
     return math.ceil(photos // processes * processes / batch_size)
 
 
@@ -30,10 +30,10 @@ class Batches(keras.utils.PyDataset):
     """Batches of `x` and `y`; with a seed, in a new order in each epoch.
 
     `x` is an array, or a function from row numbers to an array. If several processes train together
-    (`group`), each takes its own slice of every batch; the few photos of the last batch that do not
-    divide evenly among them wait for another epoch. `mix` changes the arrays of a whole batch.
-    With `weights`, one for each class, there is a third array: how much each photo counts, which is
-    the weights' mean where classes are mixed.
+    (`group`), each takes its own slice of every batch; the few photos of the last batch that cannot
+    be divided evenly are left out of the epoch. `mix` changes the arrays of a whole batch. With
+    `weights`, one for each class, there is a third array: how much each photo counts, which is the
+    weights' mean where classes are mixed.
     """
 
     def __init__(
@@ -63,13 +63,13 @@ class Batches(keras.utils.PyDataset):
         return steps_of_epoch(len(self.y), self.batch_size, count)
 
     def order(self, epoch: int) -> Array:
-        """The row numbers of an epoch, in training order."""
+        """Return the row numbers of an epoch, in training order."""
         if self.seed is None:
             return np.arange(len(self.y))
         return np.random.default_rng([self.seed, epoch]).permutation(len(self.y))
 
     def rows(self, batch: int) -> Array:
-        """The row numbers of a batch of the current epoch (this process's part of it)."""
+        """Return the row numbers of a batch of the current epoch (this process's part of it)."""
         rows = self._all_rows(batch)
         return rows if self.group is None else rows[self.group.share(len(rows))]
 
@@ -80,7 +80,7 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, batch: int) -> tuple[Array, ...]:
         x, y = self._mixed(batch)
-        # Keras's class_weight would take a photo of two classes for one of the larger part.
+        # Keras's class_weight would treat a photo of two classes as one of the larger class.
         return (x, y) if self.weights is None else (x, y, y @ self.weights)
 
     def _mixed(self, batch: int) -> tuple[Array, Array]:
@@ -114,7 +114,7 @@ class InOrder(keras.callbacks.Callback):
 
 
 def pixels(photos: Photos, reader: Reader, show: bool = True) -> Array | Callable[[Array], Array]:
-    """The photos' pixels, kept in memory if they fit, otherwise decoded on demand.
+    """Return the photos' pixels, kept in memory if they fit, otherwise decoded on demand.
 
     This decodes every photo once now, so that it names bad ones before training starts.
     """

@@ -1,10 +1,10 @@
-"""How far a model's probabilities can be believed: of photos named at 80 %, 80 % should be right.
+"""Measures how reliable probabilities are: of photos named at 80 %, 80 % should be right.
 
     ECE = Σ over bins of (photos in the bin / photos) · |accuracy − mean probability|
 
 The photos are put into bins by the probability of the class that the model names (Guo et al. 2017,
 "On calibration of modern neural networks"). Dividing all logits by a temperature changes no answer,
-and mends most of the error.
+and corrects most of the error.
 """
 
 from typing import Any, NamedTuple
@@ -42,15 +42,15 @@ def bins(p: Array, labels: Array, count: int = BINS) -> list[Bin]:
 
 
 def error(p: Array, labels: Array, count: int = BINS) -> float:
-    """The expected calibration error (ECE)."""
+    """Return the expected calibration error (ECE)."""
     parts = [b.photos * abs(b.accuracy - b.confidence) for b in bins(p, labels, count) if b.photos]
     return float(sum(parts) / len(labels))
 
 
 def temperature(logits: Array, labels: Array) -> float:
-    """The temperature that makes the mean cross-entropy of these photos the lowest.
+    """Return the temperature that makes the mean cross-entropy of these photos the lowest.
 
-    It is 1 if there is none: where all photos are right, it falls the further the colder it gets.
+    It is 1 if there is none: if all photos are right, the loss always falls with the temperature.
     """
     from scipy.optimize import minimize_scalar
 

@@ -1,8 +1,8 @@
-"""Compare runs in one table: what differs between them, how well each does, and whether it is luck.
+"""Compares runs in one table: how they differ, how well each does, and whether it could be luck.
 
     python -m reference.compare runs/first runs/second
 
-Runs of `reference.train` have all that is needed in their folders: options (config.toml),
+The folders of `reference.train`'s runs have all that is needed: options (config.toml),
 probabilities of the validation photos, epochs and time. The runs are compared with the first one,
 photo by photo: what both get right or wrong says nothing about their difference.
 """
@@ -35,7 +35,7 @@ _ABSENT = "–"
 
 @dataclass(frozen=True)
 class Run:
-    """What is in the folder of a run."""
+    """The content of a run's folder."""
 
     name: str
     photos: tuple[tuple[str, str], ...]  # name and class of each
@@ -61,7 +61,7 @@ def read(folder: Path, split: str) -> Run:
     """Read a run's folder; raises `FileNotFoundError` or `ValueError` for anything else."""
     rows, right = _judged(folder, split)
     options = folder / "config.toml"
-    # An option that is younger than the run was not there: it had what is its default now.
+    # An option that is newer than the run had what is now its default.
     found = {}
     if options.is_file():
         found = config.defaults(train.parser()) | config.read(options)
@@ -97,7 +97,7 @@ def _judged(folder: Path, split: str) -> tuple[tuple[tuple[str, str], ...], Arra
 
 
 def _history(path: Path) -> dict[str, list[float]]:
-    """The epochs of a run; nothing if there is no such file."""
+    """Return the epochs of a run; nothing if there is no such file."""
     if not path.is_file():
         return {}
     try:
@@ -123,7 +123,7 @@ def _time(folder: Path) -> str:
 
 
 def compare(first: Run, other: Run) -> Paired | None:
-    """How much better the other run is than the first; None if they judged other photos."""
+    """Return how much better the other run is than the first; None if they judged other photos."""
     if first.photos != other.photos:
         return None
     return Paired(
@@ -134,7 +134,7 @@ def compare(first: Run, other: Run) -> Paired | None:
 
 
 def differing(runs: Sequence[Run]) -> list[str]:
-    """The options that are not the same in all runs (of those that have a config.toml)."""
+    """Return the options that are not the same in all runs (of those that have a config.toml)."""
     known = [run.options for run in runs if run.options]
     # Where features are kept says nothing of what is computed.
     names = dict.fromkeys(name for options in known for name in options if name != "cache")
@@ -142,7 +142,7 @@ def differing(runs: Sequence[Run]) -> list[str]:
 
 
 def table(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
-    """Head and rows, as text: each run beside the first one."""
+    """Return head and rows, as text: each run beside the first one."""
     names = differing(runs)
     head = ["run", *names, "photos", "accuracy", "95 % interval", "difference", "95 % interval",
             "p", "best epoch", "time"]  # fmt: skip
@@ -174,7 +174,7 @@ def _shown(value: Any) -> str:
 
 
 def sentence(runs: Sequence[Run], split: str) -> str:
-    """What the table does and does not show."""
+    """Return sentences on what the table does and does not show."""
     first = runs[0]
     found = [(run, compare(first, run)) for run in runs[1:]]
     beyond = [

@@ -1,10 +1,10 @@
-"""Options in a TOML file: `--config run.toml`. Each run writes its own, with all of its options.
+"""Reads and writes options in a TOML file, `--config run.toml`; each run writes all of its own.
 
     learning-rate = 0.01          # as --learning-rate 0.01
     augment = true                # as --augment; --no-augment on the command line switches it off
     drop-rates = [0.0, 0.2]       # as --drop-rates 0,0.2
 
-Options on the command line count more than those of the file.
+Options on the command line override those of the file.
 """
 
 import argparse
@@ -23,8 +23,8 @@ from minicnn._support.terminal import printable, python, quoted, say
 
 _LARGEST = 2**20  # bytes
 _MADE_WITH = "made-with"  # not an option: the backend and the versions of the run
-# Where a run writes and goes on, whom it tells, and which of several processes it is: none of this
-# is what it computes.
+# Where a run writes and resumes, which loggers it tells, and which of several processes it is do
+# not affect what it computes.
 _NOT_WRITTEN = ("help", "config", "output", "resume", "logger", "tensorboard", "process_id")
 
 
@@ -34,17 +34,17 @@ def add_option(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="TOML",
         help="options by their names, as in the config.toml that each run writes; those on the "
-        "command line count more, and --no-NAME switches off what the file switches on",
+        "command line override them, and --no-NAME switches off what the file switches on",
     )
 
 
 def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse the arguments, and before them those of the file that `--config` names.
 
-    `given` of the result has the names of all options that one of them has, also with a default;
-    but a file that a run has written names all options, so that a default in it is not given.
-    Raises `ValueError` for a file that is no TOML, or has a key that is no option of the command;
-    what is wrong with a value the parser says.
+    `given` of the result has the names of all options that are in one of them, even with their
+    defaults; but a file that a run has written names all options, so a default in it does not count
+    as given. Raises `ValueError` for a file that is not TOML, or has a key that is not an option of
+    the command; the parser itself reports wrong values.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     actions = {_name(action): action for action in parser._actions if action.option_strings}
@@ -89,14 +89,14 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> a
 
 def _parsed(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
     options = parser.parse_args(words)
-    # The parser puts no default where there is something already.
+    # The parser does not overwrite present values with defaults.
     marked = parser.parse_args(words, argparse.Namespace(**dict.fromkeys(vars(options), parser)))
     options.given = {name for name, value in vars(marked).items() if value is not parser}
     return options
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The keys and values of a TOML file; `ValueError` if it is none."""
+    """Return the keys and values of a TOML file; `ValueError` if it is none."""
     try:
         return tomllib.loads(read_regular(path, "config file", _LARGEST).decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
@@ -108,7 +108,7 @@ def _name(action: argparse.Action) -> str:
 
 
 def _rivals(parser: argparse.ArgumentParser, action: argparse.Action) -> list[str]:
-    """The options that exclude this one: a file's must not exclude those of the command line."""
+    """Return the options that exclude this one: the command line's override a file's."""
     groups = [g._group_actions for g in parser._mutually_exclusive_groups]
     others = [one for group in groups if action in group for one in group if one is not action]
     return [text for one in others for text in one.option_strings]
@@ -119,7 +119,7 @@ def _is_given(names: Sequence[str], given: Sequence[str]) -> bool:
 
 
 def _words(path: Path, name: str, action: argparse.Action, value: Any) -> list[str]:
-    """The option with its value, as words of a command line."""
+    """Return the option with its value, as words of a command line."""
     switch = action.nargs == 0
     several = value if isinstance(value, list) else [value]
     if (
@@ -158,7 +158,7 @@ def write(parser: argparse.ArgumentParser, options: argparse.Namespace, made_wit
 def written(
     parser: argparse.ArgumentParser, options: argparse.Namespace
 ) -> Iterator[tuple[str, Any]]:
-    """The name and value of each option that says what a run computes."""
+    """Yield the name and value of each option that decides what a run computes."""
     for action in parser._actions:
         value = getattr(options, action.dest, None)
         if action.option_strings and action.dest not in _NOT_WRITTEN and value is not None:
@@ -166,7 +166,7 @@ def written(
 
 
 def defaults(parser: argparse.ArgumentParser) -> dict[str, Any]:
-    """The options of a run for which nothing was said, apart from those that have no value."""
+    """Return the options of a run without arguments, except those that have no value."""
     empty = argparse.Namespace(**{a.dest: a.default for a in parser._actions})
     return dict(written(parser, empty))
 

@@ -1,4 +1,4 @@
-"""What the commands share: options, progress bars, and errors of one sentence."""
+"""Commands share these options, progress bars, and errors of one sentence."""
 
 import argparse
 import re
@@ -21,7 +21,7 @@ Command = Callable[[argparse.Namespace], None]
 def progress(title: str, total: int, show: bool = True) -> Iterator[Callable[[int], None]]:
     """Show a progress bar with the time left in a terminal; yields `advance(count)`.
 
-    Elsewhere, as in a log, a line says now and then how far the work is.
+    Elsewhere, as in a log, a line occasionally reports the progress.
     """
     with Bar(show=None if show else False).open(title, total) as bar:
         yield bar.advance if bar.is_open or not show else _lines(title, total)
@@ -69,8 +69,8 @@ def main(parser: argparse.ArgumentParser, command: Command, arguments: list[str]
 def check_output(option: str, folder: Path | None) -> None:
     """Raise `NotADirectoryError` if the folder, or one above it, is a file.
 
-    Raises `ValueError` for a new folder that is named like a model file: that must be a mistake;
-    and an `OSError` if no file can be written there, before the work whose result would be lost.
+    Raises `ValueError` for a new folder that is named like a model file, which must be a mistake;
+    and an `OSError` if no file can be written there, before work whose result would be lost.
     """
     if folder is None:
         return
@@ -94,15 +94,15 @@ def check_output(option: str, folder: Path | None) -> None:
 
 
 def reason(error: Exception) -> str:
-    """The first line of what the error says, without its full stop, to end a sentence of ours."""
+    """Return the first line of the error's message, without its full stop, to end a sentence."""
     line = next(iter(str(error).strip().splitlines()), type(error).__name__)
     return line.partition(" Example error message")[0].rstrip(" .:")
 
 
 def out_of_memory(error: BaseException, batch_size: int | None) -> str | None:
-    """Advice for an error that says that memory ran out; None if it says something else.
+    """Return advice for an error that says that memory ran out; None for any other error.
 
-    Each backend has an error of its own (`ResourceExhaustedError`, `XlaRuntimeError`,
+    Each backend has its own error (`ResourceExhaustedError`, `XlaRuntimeError`,
     `OutOfMemoryError`); their messages have some words in common.
     """
     text = f"{type(error).__name__}: {error}"
@@ -184,7 +184,7 @@ def add_base_options(parser: argparse.ArgumentParser) -> None:
         default="xception",
         metavar="NAME",
         help="xception (default), another name of keras.applications, or a .keras file: a network "
-        "whose output is features, or a classifier, which is cut off behind its features",
+        "whose output is features, or a classifier, which is cut off after its features",
     )
     add(
         "--weights",

@@ -1,4 +1,4 @@
-"""The course's experiments in order, and one report.
+"""Runs the course's experiments in order, and writes one report.
 
     python -m reference.course --data clothing-dataset-small
 

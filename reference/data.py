@@ -53,7 +53,7 @@ SMALLEST, LARGEST = 16, 2048  # pixels per side
 
 @cache
 def endings() -> tuple[str, ...]:
-    """The endings of photos that are read: all usual ones that the installed Pillow decodes."""
+    """Return the endings of photos that are read: usual ones that the installed Pillow decodes."""
     Image.init()
     more = (".avif", ".jp2", ".jpe", ".pgm", ".pnm", ".qoi", ".tga")
     known = [ending for ending in more if Image.EXTENSION.get(ending) in Image.OPEN]
@@ -83,7 +83,7 @@ class Photos:
         )
 
     def sha256(self) -> str:
-        """A checksum of the files' contents, in order."""
+        """Return a checksum of the files' contents, in order."""
         whole = hashlib.sha256()
         with ThreadPoolExecutor(THREADS) as threads:
             for digest in threads.map(_file_sha256, self.paths):
@@ -91,7 +91,7 @@ class Photos:
         return whole.hexdigest()
 
     def classes_sha256(self) -> str:
-        """A checksum of the classes' names and of each photo's class."""
+        """Return a checksum of the classes' names and of each photo's class."""
         told = json.dumps([self.class_names, self.labels.tolist()])
         return hashlib.sha256(told.encode()).hexdigest()
 
@@ -118,7 +118,7 @@ class Reader:
 
     "bilinear" reads as `image_dataset_from_directory` does, "nearest" as `flow_from_directory`,
     and "antialias" as `load_img(interpolation="bilinear")`: Pillow smooths what it makes smaller.
-    Pillow is chosen for it, and not TensorFlow, since it computes with whole numbers and is there
+    Pillow does this rather than TensorFlow, because it computes with whole numbers and is available
     with every runtime: all get the same pixels, bit for bit.
     """
 
@@ -147,7 +147,7 @@ class Reader:
         )
 
     def read(self, paths: Sequence[str]) -> Array:
-        """These photos as one array. Raises `BadImageError` for the first bad one."""
+        """Return these photos as one array. Raises `BadImageError` for the first bad one."""
         pixels = np.empty((len(paths), self.image_size, self.image_size, 3), np.float32)
         for row, path in enumerate(paths):
             pixels[row] = self(path)
@@ -155,7 +155,7 @@ class Reader:
 
 
 def image_of(path: str) -> Image.Image:
-    """The photo as a Pillow image, from a file or an archive."""
+    """Return the photo as a Pillow image, from a file or an archive."""
     return archives.reading(path, load_img, endings())
 
 
@@ -197,7 +197,7 @@ def find(folder: str | Path) -> Splits:
     return _checked(Splits(train, validation, test))
 
 
-# Folders with one of these names are no class: a data set that has one is not a flat one.
+# Folders with one of these names are not classes: a data set with one of them has splits.
 _LIKE_SPLITS = {*SPLITS, "training", "valid", "val", "dev", "testing"}
 
 
@@ -229,7 +229,7 @@ def check_enough(photos: Photos, least: int, why: str) -> None:
 
 
 def _listed(path: Path) -> Splits:
-    """The splits in a list (see `reference.lists`); of each class in the list's order."""
+    """Return the splits in a list (see `reference.lists`), with each class in the list's order."""
     found = {}
     for split, rows in lists.read(path, SPLITS).items():
         photos = sorted(rows, key=lambda row: row[0])
@@ -244,7 +244,7 @@ def _listed(path: Path) -> Splits:
 
 
 def _splits(found: dict[str, Photos], path: Path) -> Splits:
-    """The splits by their names, checked."""
+    """Return the splits by their names, checked."""
     missing = [name for name in SPLITS[:2] if name not in found]
     if missing:
         raise ValueError(f"{str(path)!r} has no photos for {' and '.join(missing)}.")
@@ -252,7 +252,7 @@ def _splits(found: dict[str, Photos], path: Path) -> Splits:
 
 
 def archives_in(folder: Path) -> dict[str, list[Path]]:
-    """The archives of a data set by their split ("" if their names do not say it).
+    """Return the archives of a data set by their split ("" if their names do not say it).
 
     They are the file itself, or files in a folder that has no class folders: train-000.tar,
     train-001.tar, validation.tar and so on. Raises `ValueError` for one that is compressed.
@@ -275,7 +275,7 @@ def archives_in(folder: Path) -> dict[str, list[Path]]:
 
 
 def beside(packed: dict[str, list[Path]], folder: Path) -> list[Path]:
-    """The files beside the archives in a data set's folder."""
+    """Return the files beside the archives in a data set's folder."""
     if not folder.is_dir():
         return []
     used = {path for paths in packed.values() for path in paths}
@@ -284,7 +284,7 @@ def beside(packed: dict[str, list[Path]], folder: Path) -> list[Path]:
 
 
 def _packed(found: dict[str, list[Path]], folder: Path) -> Splits:
-    """The splits in archives, in the order that their photos would have in folders."""
+    """Return the splits in archives, in the order that their photos would have in folders."""
     rows: dict[str, list[tuple[archives.Entry, str]]] = {}
     for split, paths in found.items():
         for path in paths:
@@ -325,7 +325,7 @@ def _packed(found: dict[str, list[Path]], folder: Path) -> Splits:
 
 
 def find_one(folder: str | Path, name: str) -> Photos:
-    """The photos of one split alone: of a folder without looking into the others."""
+    """Return the photos of one split alone: of a folder without looking into the others."""
     folder = Path(folder)
     if (folder / name).is_dir():
         return find_split(folder / name, name)
@@ -442,7 +442,7 @@ def _why_unreadable(path: str) -> str | None:
 def decoded(
     photos: Photos, reader: Reader, batch_size: int, part: slice = slice(None)
 ) -> Iterator[Array]:
-    """The pixels of all photos (or of a `part`), batch by batch, decoded ahead in threads.
+    """Yield the pixels of all photos (or of a `part`), batch by batch, decoded ahead in threads.
 
     Raises one `BadImageError` that names all bad photos, after it has read the last one.
     """
@@ -493,10 +493,10 @@ def download(
 ) -> Path:
     """Download the course's photos from GitHub, at a pinned commit, into `folder`; returns it.
 
-    The list of files comes first, with the Git blob id (SHA-1 of length and content) of each. This
-    does not download a file again that is there with the right id, so an interrupted download goes
-    on where it stopped; it refuses a file that arrives with another id. It also computes Git's own
-    checksum of checksums, the commit's tree id, over the list and checks it.
+    The list of files comes first, with the Git blob id (SHA-1 of length and content) of each. A
+    file that is there with the right id is not downloaded again, so an interrupted download
+    continues where it stopped; a file that arrives with another id is refused. It also computes
+    Git's own checksum of checksums, the commit's tree id, over the list and checks it.
 
     Raises `ConnectionError` without a connection, and `ValueError` for unexpected content.
     """
@@ -554,7 +554,7 @@ def _wanted(entries: Sequence[dict[str, str]]) -> dict[str, str]:
 
 
 def _tree_ids(entries: Sequence[dict[str, str]]) -> dict[str, str]:
-    """The id of each folder ("" is the root), computed from its entries' as Git does."""
+    """Return the id of each folder ("" is the root), computed from its entries' as Git does."""
     children: dict[str, list[tuple[str, str, str]]] = {"": []}
     for entry in entries:
         parent, _, name = entry["path"].rpartition("/")
@@ -609,7 +609,7 @@ def _fetch(url: str, largest: int) -> bytes:
 
 
 def locate(data: str, cache: str | Path | None = None) -> Path:
-    """The folder that `--data` means: the folder itself, or that of "download" or "sample"."""
+    """Return the folder that `--data` names: itself, or that of "download" or "sample"."""
     home = Path(cache) if cache is not None else Path.home() / ".cache" / "minicnn"
     if data == "download":
         return download(home / "clothing-dataset-small")

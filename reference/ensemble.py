@@ -4,9 +4,9 @@
                                                    member 1 → logits ┼ average → / temperature
                                                    …                 ┘
 
-They share what no run has changed: a frozen base, or what is below the first block that learned.
-So five heads cost hardly more than one. Everything is a layer: an exported file, minicnn and a
-server compute the same.
+They share the layers that no run has changed: a frozen base, or the layers before the first block
+that learned. So five heads cost hardly more than one. Everything is a layer, so an exported file,
+minicnn and a server compute the same.
 """
 
 from collections.abc import Sequence

@@ -56,12 +56,13 @@ def interval(share: float, count: int) -> Interval:
 
 
 def mcnemar(right: Array, other: Array) -> float:
-    """How often luck alone makes two equally good models differ as much as these two did.
+    """Return how often luck alone makes two equally good models differ as much as these two.
 
     McNemar's exact test (McNemar 1947) on the photos that only one of them got right: if the models
-    are equally good, each of these is as likely to be the one's as the other's. `right` and `other`
-    are bools (photos,), or (runs, photos) for several runs of each model: then a photo's difference
-    is that of the shares of runs, and has either sign by chance (Fisher's permutation test).
+    are equally good, each of these photos is as likely to be one model's as the other's. `right`
+    and `other` are bools (photos,), or (runs, photos) for several runs of each model: then a
+    photo's difference is that of the shares of runs, and has either sign by chance (Fisher's
+    permutation test).
     """
     from scipy.signal import fftconvolve
     from scipy.stats import binom
@@ -69,7 +70,7 @@ def mcnemar(right: Array, other: Array) -> float:
     ours, theirs = np.atleast_2d(right).astype(int), np.atleast_2d(other).astype(int)
     differences = len(theirs) * ours.sum(axis=0) - len(ours) * theirs.sum(axis=0)
     sizes = np.abs(differences[differences != 0])
-    chances = np.ones(1)  # of each sum of differences, from the lowest one on
+    chances = np.ones(1)  # for each sum of differences, from the lowest
     for size, photos in zip(*np.unique(sizes, return_counts=True), strict=True):
         # The signs of n photos add up to -n, -n + 2, and so on.
         signs = np.zeros(2 * photos * size + 1)
@@ -80,7 +81,7 @@ def mcnemar(right: Array, other: Array) -> float:
 
 
 def difference(right: Array, other: Array) -> Interval:
-    """The 95 % interval of accuracy(right) - accuracy(other) on the same n photos.
+    """Return the 95 % interval of accuracy(right) - accuracy(other) on the same n photos.
 
         d ± 1.96 · √((g + l - d²) / (n + 2)),  d = g - l
 
@@ -156,13 +157,13 @@ class Judged:
         return found
 
     def mistakes(self) -> list[int]:
-        """The misclassified photos, the most confident mistakes first."""
+        """Return the misclassified photos, the most confident mistakes first."""
         wrong = np.flatnonzero(self.predicted != self.photos.labels)
         order = np.argsort(-self.p[wrong].max(axis=1), kind="stable")
         return [int(i) for i in wrong[order]]
 
     def summary(self) -> str:
-        """The results in a few sentences."""
+        """Return the results in a few sentences."""
         count = len(self.photos)
         lines = [
             f"{self.photos.name.capitalize()} accuracy: {self.accuracy:.3f} "
@@ -213,7 +214,7 @@ def probabilities(logits: Array) -> Array:
 
 
 def confusion_picture(judged: Judged) -> Any:
-    """A matplotlib `Figure` of the confusion matrix: rows are the truth."""
+    """Return a matplotlib `Figure` of the confusion matrix: rows are the truth."""
     from matplotlib.figure import Figure
 
     names, counts = [printable(name) for name in judged.photos.class_names], judged.confusion()
@@ -236,7 +237,7 @@ def confusion_picture(judged: Judged) -> Any:
 
 
 def contact_sheet(judged: Judged, shown: int = SHOWN_MISTAKES) -> Any:
-    """A matplotlib `Figure` of the most confident mistakes, each with truth and answer."""
+    """Return a matplotlib `Figure` of the most confident mistakes, each with truth and answer."""
     from matplotlib.figure import Figure
 
     chosen = judged.mistakes()[:shown]
@@ -282,7 +283,7 @@ def write(judged: Judged, folder: Path) -> list[str]:
     }
     for file, text in texts.items():
         with replacing(folder / file) as temporary:
-            # A byte of a class's name that is no text appears as in Python, "\\udce9".
+            # A byte of a class's name that is not text appears as in Python, "\\udce9".
             temporary.write_text(text + "\n", "utf-8", "backslashreplace")
     lists.write_table(folder / "confused.csv", *insight.pair_table(judged))
     insight.write_probabilities(judged, folder / f"probabilities-{name}.csv")

@@ -4,8 +4,8 @@
     python -m reference.export runs/reference/model.keras --format onnx --serve served
 
 Each file for another runtime gets a .json beside it with class names, image size and interpolation;
-pixels go in as float32, by default from 0 to 255, and logits come out. A file that gets pixels of
-another range answers with an error, where the pixels show it, and not with nonsense. If a file's
+pixels go in as float32, by default from 0 to 255, and logits come out. A file that gets pixels in
+another range answers with an error if the pixels show it, instead of with nonsense. If a file's
 runtime is installed, the export runs the file on some images and compares the result with the
 model's. `--serve` writes a folder that runs on a server (`reference.serve`).
 """
@@ -103,9 +103,9 @@ def export(
 
 
 def with_range(model: keras.Model, input_range: str, guard: bool = False) -> keras.Model:
-    """The model for pixels of this range.
+    """Return the model for pixels of this range.
 
-    With `guard`, pixels that are certainly of another one look for a number outside a table: an
+    With `guard`, pixels that are certainly in another range look up a number outside a table: an
     error in TFLite, which has no other way to stop.
     """
     scale, offset = INPUT_RANGES[input_range]
@@ -120,10 +120,10 @@ def with_range(model: keras.Model, input_range: str, guard: bool = False) -> ker
 
 
 def add_guard(path: Path, input_range: str) -> None:
-    """Let an ONNX file refuse pixels that are certainly of another range, by an error that says so.
+    """Let an ONNX file refuse pixels that are certainly in another range, and say so.
 
-    ONNX has no operation that raises an error; but one that looks for a number outside a table
-    does, and ONNX Runtime's message has its name.
+    ONNX has no operation that raises an error; but looking up a number outside a table does, and
+    ONNX Runtime's message contains the operation's name.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -159,7 +159,7 @@ def add_guard(path: Path, input_range: str) -> None:
 
 
 def _limits(input_range: str) -> tuple[float, float]:
-    """What no pixel of this range goes below or above, rounding aside."""
+    """Return the limits of pixels in this range, with a margin for rounding."""
     low, high = app.RANGES[input_range]
     margin = (high - low) / 1000
     return low - margin, high + margin

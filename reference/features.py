@@ -1,12 +1,12 @@
-"""The features that a frozen base computes for each photo: computed once, kept, used by all runs.
+"""Computes a frozen base's features of each photo once, keeps them, and uses them in all runs.
 
 While only the head learns, the base gives the same vector for a photo in every epoch, with every
-learning rate and every seed. So one pass over the photos replaces all of them. The file's name has
-a checksum of everything that the vectors depend on: the photos, how they are read, the base and its
+learning rate and every seed. So one pass over the photos replaces many. The file's name has a
+checksum of everything that the vectors depend on: the photos, how they are read, the base and its
 weights, the precision, the device (a GPU rounds differently from a CPU), and the versions of the
 libraries. If anything changes, so does the file's name.
 
-While the last blocks of the base learn, too, the same holds for the maps before them: `first` is
+If the last blocks of the base learn, too, the same holds for the maps before them: `first` is
 the number of the first layer that learns (see `reference.tuning`), None for a frozen base.
 """
 
@@ -88,7 +88,7 @@ def extract(
     batch_size: int = BATCH,
     first: int | None = None,
 ) -> Features:
-    """The vectors of all photos, from the cache if they are there, otherwise computed and kept.
+    """Return the vectors of all photos, from the cache, or else computed and kept.
 
     If there are several processes, each computes its share of the photos, and all get all vectors.
     Raises a `BadImageError` that names all bad photos, and `ValueError` if photos and base differ
@@ -110,7 +110,7 @@ def extract(
     path = None if cache is None else path_for(cache, about)
     x = None if path is None else _read(path, about, len(photos))
     if machine.processes is not None and not machine.processes.agree(x is not None):
-        x = None  # one process lacks them, and needs the others to compute them
+        x = None  # one process lacks the vectors, and needs the others to compute them
     computed = x is None
     if x is None:
         x = _compute(photos, reader, base, machine, show, batch_size, first)
@@ -131,7 +131,7 @@ def extract_both(
     batch_size: int = BATCH,
     first: int | None = None,
 ) -> tuple[Features, Features]:
-    """The vectors of training and validation photos (see `extract`).
+    """Return the vectors of training and validation photos (see `extract`).
 
     Raises one `BadImageError` that names the bad photos of all splits.
     """
@@ -147,7 +147,7 @@ def extract_both(
 
 
 def _read(path: Path, about: dict[str, Any], count: int) -> Array | None:
-    """The vectors in a file of the cache; None (and a sentence) if it is not whole."""
+    """Return the vectors in a file of the cache; None (and a sentence) if it is not whole."""
     if not path.is_file():
         return None
     try:
@@ -177,7 +177,7 @@ def _compute(
     extractor.compile(jit_compile=machine.jit_compile(small=False))
     group = machine.processes
     part = slice(None) if group is None else group.share(len(photos))
-    # Do not try a batch here that is too large for the memory in training.
+    # A batch that is too large for the memory in training would fail here first.
     size = min(BATCH, batch_size)
     title = f"{'Features' if first is None else 'Maps'} of {photos.name}"
     x = outputs(extractor, photos, reader, title, show, part, size)
@@ -198,7 +198,7 @@ def outputs(
     part: slice = slice(None),
     batch_size: int = BATCH,
 ) -> Array:
-    """The model's outputs for the photos (or a `part` of them): one float32 row each.
+    """Return the model's outputs for the photos (or a `part` of them): one float32 row each.
 
     Threads decode the next photos while the model computes the current ones. A batch that is not
     full is padded, so that nothing has to be compiled for another size.

@@ -1,4 +1,4 @@
-"""Find a learning rate for the head in one short training, which tries them all.
+"""Finds a learning rate for the head in one short training, which tries many.
 
     python -m reference.find_rate --data clothing-dataset-small
 
@@ -61,9 +61,9 @@ def find_rate(
 
 
 def advice(finder: LearningRateFinder) -> tuple[float | None, str]:
-    """The finder's suggestion, if the losses bear it out, and a sentence for the user.
+    """Return the finder's suggestion, if the losses bear it out, and a sentence for the user.
 
-    The rates of the first steps are too small to change the loss: what it does there is noise.
+    The rates of the first steps are too small to change the loss, so its changes there are noise.
     """
     smoothed = np.array(finder.smoothed)
     first = finder.losses[: max(5, len(finder.losses) // 10)]
@@ -89,7 +89,7 @@ def advice(finder: LearningRateFinder) -> tuple[float | None, str]:
 def parser() -> argparse.ArgumentParser:
     made = make_parser(
         "find_rate",
-        "Tries all learning rates in one short training of a head, and suggests one. Writes into\n"
+        "Tries many learning rates in one short training of a head, and suggests one. Writes into\n"
         "--output: rate.png, the loss over the learning rate, and rates.csv.",
         "example:\n  python -m reference.find_rate --data download --inner 100",
     )
@@ -122,7 +122,7 @@ def command(options: argparse.Namespace) -> None:
         options.lowest, options.highest,
     )  # fmt: skip
     options.output.mkdir(parents=True, exist_ok=True)
-    for name in ("rates.csv", "rate.png"):  # what was there is of other options
+    for name in ("rates.csv", "rate.png"):  # the old files belong to other options
         (options.output / name).unlink(missing_ok=True)
     config.write(parser(), options, machine.made_with)
     with replacing(options.output / "rates.csv") as temporary, temporary.open("w", newline="") as f:

@@ -1,9 +1,9 @@
-"""One training run: its epochs, its best model, and the state that it needs to resume.
+"""Runs one training: its epochs, its best model, and the state that it needs to resume.
 
 After each epoch `state.npz` has everything that the rest of the run depends on: weights, optimizer,
 the state of random layers, and the history. The run replaces it in one step, after it has written
 the best model; and since the seed and the epoch's number determine the epoch's batches, a run that
-was killed at any moment goes on to the same history and the same best model.
+was killed at any moment continues to the same history and the same best model.
 """
 
 import csv
@@ -47,13 +47,13 @@ class Settings:
     erasing: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
-    fine_tune: str | None = None  # from which block on the base learns; "block14,block13": stages
+    fine_tune: str | None = None  # the base's first block that learns; "block14,block13": stages
     fine_tune_epochs: int = 5  # of each stage
     fine_tune_rate: float = 1e-5
-    block_decay: float = 1.0  # how fast a block learns, relative to the one behind it
+    block_decay: float = 1.0  # how fast a block learns, relative to the next one
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
-    ema: float = 0.0  # momentum of a moving average of the weights, which is what is judged; 0: off
+    ema: float = 0.0  # momentum of a moving average of the weights, which is then evaluated; 0: off
     schedule: str = "constant"  # of the learning rate: see `reference.schedules`
     warmup: float = 0.0  # epochs in which the learning rate rises
     ensemble: int = 1  # runs with seeds from `seed` on, in one file
@@ -65,7 +65,7 @@ class Settings:
         schedules.check(self.schedule, self.warmup, min(stages))
 
     def varying(self, rate: float, epochs: int, steps: int) -> Any:
-        """The learning rate in the course of these epochs: a number, or Keras's schedule."""
+        """Return the learning rate during these epochs: a number, or Keras's schedule."""
         return schedules.of(self.schedule, rate, epochs, steps, self.warmup)
 
     @property
@@ -75,7 +75,7 @@ class Settings:
 
     @property
     def as_it_is(self) -> bool:
-        """Whether the best epoch of one run is the model, as it is."""
+        """Whether the best epoch of one run is the final model, unchanged."""
         return self.ensemble == 1 and not self.flips and not self.calibrate
 
     def __str__(self) -> str:
@@ -114,7 +114,7 @@ class Settings:
 
 
 def best_epoch(history: Mapping[str, Sequence[float]]) -> int:
-    """The first epoch with the highest validation accuracy, counted from 0."""
+    """Return the first epoch with the highest validation accuracy, counted from 0."""
     return int(np.argmax(history["val_accuracy"]))
 
 
@@ -143,8 +143,8 @@ def compile_learner(
 ) -> None:
     """Compile what `fit` trains, with the optimizer and the loss of the settings.
 
-    `steps` is the number of steps in an epoch of a small model, whose calls take longer than they
-    do; `factors` has one for each trainable variable, to multiply the learning rate with.
+    `steps` is the number of steps in an epoch of a small model, whose calls take longer than its
+    steps; `factors` has one for each trainable variable, to multiply the learning rate with.
     """
     more = {"use_ema": bool(settings.ema), "ema_momentum": settings.ema or 0.99}
     if set(factors) - {1.0}:
@@ -194,7 +194,7 @@ def averaged(model: keras.Model) -> Iterator[None]:
 
 
 class BestModel(keras.callbacks.ModelCheckpoint):
-    """Keras's checkpoint of the best epoch, `save_best_only`, with a function of ours that writes.
+    """Keras's checkpoint of the best epoch, `save_best_only`, with our own function to write it.
 
     `write(accuracy)` saves the whole model, although only its head is trained, and never half a
     file. `best` is the accuracy to beat in a resumed run.
@@ -266,7 +266,7 @@ class Record(keras.callbacks.Callback):
 
 
 def is_over(history: History, patience: int | None, since: int = 0) -> bool:
-    """Whether the last `patience` epochs (from epoch `since` on) brought nothing better."""
+    """Return whether the last `patience` epochs (from epoch `since` on) brought nothing better."""
     done = len(history["loss"])
     if patience is None or done <= since:
         return False
@@ -319,7 +319,7 @@ def empty_history() -> History:
 
 
 def learning_variables(model: keras.Model) -> list[Any]:
-    """All variables that training changes: weights, random layers, optimizer."""
+    """Return all variables that training changes: weights, random layers, optimizer."""
     optimizer = model.optimizer
     if not optimizer.built:
         optimizer.build(model.trainable_variables)
@@ -401,7 +401,7 @@ def restore(model: keras.Model, values: Sequence[Array]) -> None:
 
 
 def write_history(path: Path, history: Mapping[str, Sequence[float]]) -> None:
-    """The history as CSV, epochs counted from 1."""
+    """Write the history as CSV, with epochs counted from 1."""
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["epoch", *COLUMNS])

@@ -1,10 +1,10 @@
-"""Measure a setting by cross-validation: k folds, repeated, or random splits, with an interval.
+"""Measures a setting by cross-validation: k folds, repeated, or random splits, with an interval.
 
     python -m reference.folds --data photos --folds 5 --repeats 3
 
-A few hundred validation photos say little, and the choice of the best epoch flatters. Here each
-photo of train and validation is judged by heads that have not seen it, after the last epoch, and
-the test photos stay untouched. The base runs once; only heads are trained again.
+A few hundred validation photos say little, and choosing the best epoch flatters a model. Here heads
+that have not seen a photo of train or validation judge it, after their last epoch, and the test
+photos are not used. The base runs once; only heads are trained again.
 """
 
 import argparse
@@ -48,7 +48,7 @@ class Part(NamedTuple):
 
 
 def fold_parts(labels: Array, folds: int, repeats: int, seed: int = 0) -> list[Part]:
-    """Each fold judged by the others; each repeat with other folds."""
+    """Return each fold judged by the others; each repeat with other folds."""
     parts = []
     for repeat in range(repeats):
         found = lists.folds(labels, folds, seed + repeat)
@@ -81,13 +81,13 @@ class Estimate(NamedTuple):
 
 
 def estimate(accuracies: Sequence[float], parts: Sequence[Part]) -> Estimate:
-    """The mean accuracy and its interval (Nadeau and Bengio 2003, "corrected resampled t").
+    """Return the mean accuracy and its interval (Nadeau and Bengio 2003, "corrected resampled t").
 
         mean ± t · s · √(1/J + judged/trained)
 
     with the standard deviation s of J accuracies, and t of J - 1 degrees of freedom. Without the
-    second term the interval would be far too narrow: the parts share most of their training
-    photos, so that their accuracies are not independent.
+    second term the interval would be far too narrow: the parts share most of their training photos,
+    so their accuracies are not independent.
     """
     from scipy.stats import t
 
@@ -111,7 +111,7 @@ def measure(
     show: bool = True,
     logged: Trials | None = None,
 ) -> list[float]:
-    """The accuracy on each part's judged photos, after the last epoch of a head."""
+    """Return the accuracy on each part's judged photos, after the last epoch of a head."""
     accuracies = []
     logged = logged or Trials()
     with progress("Folds", len(parts), show) as advance:
@@ -204,7 +204,7 @@ def command(options: argparse.Namespace) -> None:
             table.writerow([part.name, len(part.train), len(part.judged), accuracy])
             say(f"  {part.name}: {accuracy:.3f} of {len(part.judged)} photos")
     told = estimate(accuracies, parts)
-    # A schedule names its epochs itself.
+    # A schedule's name includes its epochs.
     after = f" after {settings.epochs} epochs" if settings.schedule == "constant" else ""
     say(f"Accuracy of {settings}{after}: {told}.")
     low, high = told.naive

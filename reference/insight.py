@@ -1,4 +1,4 @@
-"""What a model confuses, and what it looked at: the page behind the numbers of an evaluation.
+"""Writes the page behind an evaluation's numbers: what a model confuses, and what it looked at.
 
 `write` makes `evaluation.html`: the pairs of classes that are confused most often, with their
 photos, and beside each of the most confident mistakes a heat map (Grad-CAM) for the answer and one
@@ -33,7 +33,7 @@ SHOWN_PAIRS, PHOTOS_OF_A_PAIR = 6, 6
 
 
 class Pair(NamedTuple):
-    """Two classes, and the photos of each that were taken for the other (most confident first)."""
+    """Two classes, and the photos of each taken for the other (most confident first)."""
 
     first: int
     second: int
@@ -46,7 +46,7 @@ class Pair(NamedTuple):
 
 
 def confused_pairs(judged: "Judged") -> list[Pair]:
-    """The pairs of classes that are confused at all, the most often confused ones first."""
+    """Return the pairs of classes that are confused at all, the most often confused ones first."""
     found: dict[tuple[int, int], Pair] = {}
     for index in judged.mistakes():
         truth, answer = int(judged.photos.labels[index]), int(judged.predicted[index])
@@ -57,7 +57,7 @@ def confused_pairs(judged: "Judged") -> list[Pair]:
 
 
 def pair_table(judged: "Judged") -> tuple[list[str], list[list[str]]]:
-    """Head and rows, as text: `share` is that of all photos of the two classes."""
+    """Return head and rows, as text: `share` is that of all photos of the two classes."""
     names, counts = judged.photos.class_names, judged.confusion().sum(axis=1)
     head = ["class", "other class", "taken for the other", "the other for it", "both", "share"]
     rows = []
@@ -95,8 +95,8 @@ class Heat:
 
     A are the maps of the last layer that has any, and the score is the class's logit. A model may
     have several such layers (trained networks in one, mirror images, several sizes): then the map
-    is the sum of theirs, and those of the mirror image are turned back. Raises `ValueError` for a
-    model that neither can look into.
+    is the sum of their maps, and those of the mirror image are flipped back. Raises `ValueError`
+    for a model that neither can explain.
     """
 
     def __init__(self, saved: Saved, path: Path) -> None:
@@ -111,7 +111,7 @@ class Heat:
             self._maps, self._layers = _parts(saved.model, lacking)
 
     def of(self, x: Array, label: int) -> Array:
-        """The map of a photo's pixels for a class, at the size of the photo."""
+        """Return the map of a photo's pixels for a class, at the size of the photo."""
         if self.by == "minicnn":
             pixels: Array = self._model.trace(x[None]).heatmap(class_index=label).pixels
             return pixels
@@ -122,7 +122,7 @@ class Heat:
 
 
 def _parts(model: keras.Model, lacking: str) -> tuple[keras.Model, list[keras.Layer]]:
-    """The model up to its last maps, and the layers behind their average."""
+    """Return the model up to its last maps, and the layers after their average."""
     try:
         vectors = model.get_layer("vectors")
         if not isinstance(vectors, keras.layers.GlobalAveragePooling2D):
@@ -140,7 +140,7 @@ def _parts(model: keras.Model, lacking: str) -> tuple[keras.Model, list[keras.La
 
 
 def slope_of(layers: Sequence[keras.Layer], v: Array, label: int) -> Array:
-    """The derivative of a class's logit by the vector `v` that the dense `layers` take."""
+    """Return the derivative of a class's logit by the vector `v` that the dense `layers` take."""
     steps: list[Array] = []
     for layer in layers:
         if isinstance(layer, keras.layers.Dense):
@@ -184,7 +184,7 @@ def check_explain(model: Path, photos: Sequence[str]) -> None:
 
 
 def explain_command(model: Path, photo: str, truth: str, page: Path) -> str:
-    """The command that writes the page with all numbers of this photo."""
+    """Return the command that writes the page with all numbers of this photo."""
     told = ["explain", model, photo, f"--class={truth}", "-o", page]
     return f"{this_program()} {quoted(*told)}"
 

@@ -1,4 +1,4 @@
-"""Which photo belongs to which split, if folders do not say it: a list in a file, or a division.
+"""Decides which photo belongs to which split, if folders do not: by a list, or by a division.
 
 A list is CSV with the columns split, class, path; a path is relative to the list's folder, and may
 contain bytes that are not UTF-8. A list without splits, or class folders without train/ and
@@ -53,7 +53,7 @@ def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[str]]) ->
         table.writerows(rows)
 
 
-# What a spreadsheet takes for a formula, which may run commands; no number, and no range of them.
+# Text that a spreadsheet takes for a formula, which may run commands; but no number or range.
 _FORMULA = re.compile(r"'*(?:[=@\t\r]|[-+](?![\d.]+(?:e[-+]?\d+)?(?: to [-+]?[\d.]+)?\Z))")
 
 
@@ -67,7 +67,7 @@ def _in_table(cells: Sequence[str]) -> list[str]:
 
 
 def from_table(cell: str) -> str:
-    """The text of a cell that `write_table` has written."""
+    """Return the text of a cell that `write_table` has written."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
@@ -77,10 +77,10 @@ def read(path: Path, splits: Sequence[str]) -> Rows:
     Columns may be in any order, others may be beside them, and class may be called label; without a
     column named split, all photos are under `NO_SPLIT`.
 
-    Raises `ValueError` for a file that is no such list, or names a photo twice.
+    Raises `ValueError` for a file that is not such a list, or names a photo twice.
     """
     try:
-        # Excel starts a file with a mark, which "utf-8-sig" takes away.
+        # Excel starts a file with a mark, which "utf-8-sig" removes.
         text = read_regular(path, "list of photos", _LARGEST).decode("utf-8-sig", "surrogateescape")
         # A name may contain any character at which Python would split lines: csv knows better.
         rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
@@ -114,7 +114,7 @@ def read(path: Path, splits: Sequence[str]) -> Rows:
 
 
 def _places(path: Path, head: Sequence[str]) -> dict[str, int]:
-    """The column of each of `COLUMNS` that the head names; `ValueError` if two do."""
+    """Return the column of each of `COLUMNS` that the head names; `ValueError` if two do."""
     found = {}
     for name, called in _CALLED.items():
         columns = [i for i, cell in enumerate(head) if cell.strip().lower() in called]
@@ -132,9 +132,9 @@ def divided_by_name(names: Sequence[str], labels: Array) -> dict[str, list[int]]
     """Divide photos among the splits by a hash of their names: the indices of each split, in order.
 
     A hash is a number from 0 to 1, and a photo is in test below 0.15, in validation below 0.3, else
-    in train (`SHARES`). So adding or deleting photos moves no other one, and a split's share of a
-    small class is not exact. The surprise: of a class that would be missing from a split, that
-    split takes the photo with the nearest hash, until a photo is added that belongs there.
+    in train (`SHARES`). So adding or deleting photos moves no other photo, and a split's share of a
+    small class is not exact. The surprise: a split without photos of a class takes the class's
+    photo with the nearest hash, until a photo is added that belongs there.
     """
     places = np.array([_place(name) for name in names])
     upwards = list(reversed(SHARES))
@@ -161,7 +161,7 @@ def _place(name: str) -> float:
 def divided(labels: Array, shares: Mapping[str, float], seed: int = 0) -> dict[str, list[int]]:
     """Divide photos at random, each class in these shares: the indices of each split, in order.
 
-    Each split gets at least one photo of each class; the first one takes what is left over.
+    Each split gets at least one photo of each class; the first split takes the remainder.
     """
     rng = np.random.default_rng(seed)
     found: dict[str, list[int]] = {name: [] for name in shares}

@@ -1,9 +1,10 @@
-"""Tell MLflow or Weights & Biases about a run, if they are installed: `--logger mlflow,wandb`.
+"""Tells MLflow or Weights & Biases about a run, if they are installed: `--logger mlflow,wandb`.
 
 They get the options, every epoch's numbers, the result, and the small files of the run; the model
-stays in --output. Where to is theirs to say: MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME,
-WANDB_PROJECT, WANDB_MODE=offline. With `--resume` the same run goes on there, too. Of a sweep, or
-of cross-validation, each training is a run there, and all of them are a group (`Trials`).
+stays in --output. Their own settings say where these go: MLFLOW_TRACKING_URI,
+MLFLOW_EXPERIMENT_NAME, WANDB_PROJECT, WANDB_MODE=offline. With `--resume` the same run continues
+there, too. Each training of a sweep, or of cross-validation, is a run there, and together they are
+a group (`Trials`).
 """
 
 import argparse
@@ -26,7 +27,7 @@ _KEPT = "loggers.json"  # the runs' ids, in --output
 class Logger(keras.callbacks.Callback):
     """A callback of `fit` that passes on each epoch's numbers.
 
-    Training goes on without a service that is lost on the way.
+    If a service is lost, training continues without it.
     """
 
     name = ""
@@ -45,7 +46,7 @@ class Logger(keras.callbacks.Callback):
         resume: bool = False,
         group: str = "",
     ) -> None:
-        """Begin a run there, one of a group, or go on with the one that `output` knows of."""
+        """Begin a run there, perhaps in a group, or continue the one that `output` names."""
         path = output / _KEPT
         known = _read(path)
         going_on = known.get(self.name) if resume else None
@@ -167,7 +168,7 @@ LOGGERS = {kind.name: kind for kind in (MLflow, WeightsAndBiases)}
 
 
 def chosen(text: str) -> list[str]:
-    """The names in an option such as `mlflow,wandb`."""
+    """Return the names in an option such as `mlflow,wandb`."""
     names = text.split(",")
     if not set(names) <= set(LOGGERS):
         raise argparse.ArgumentTypeError(
@@ -177,7 +178,7 @@ def chosen(text: str) -> list[str]:
 
 
 def make(names: Sequence[str] | None) -> list[Logger]:
-    """The loggers of these names. Raises `ImportError` if one is not installed."""
+    """Return the loggers of these names. Raises `ImportError` if one is not installed."""
     return [LOGGERS[name]() for name in names or ()]
 
 
@@ -187,9 +188,9 @@ def add_option(add: Callable[..., Any]) -> None:
 
 
 class Trials:
-    """The trainings of one command, of which the loggers of these names are told, if any.
+    """The trainings of one command, which the loggers of these names record, if any.
 
-    Raises `ImportError` if one is not installed. A service that is lost costs no training.
+    Raises `ImportError` if one is not installed. Losing a service costs no training.
     """
 
     def __init__(self, names: Sequence[str] | None = None, output: Path = Path()) -> None:
@@ -198,7 +199,7 @@ class Trials:
 
     @contextmanager
     def one(self, title: str, options: Mapping[str, Any]) -> Iterator[list[Logger]]:
-        """Begin a run there, and yield the loggers: callbacks of `fit`, to be told the `end`."""
+        """Begin a run there, and yield the loggers: callbacks of `fit` that need an `end`."""
         begun = []
         for logger in self._loggers:
             try:
@@ -218,7 +219,7 @@ class Trials:
 
 
 def _read(path: Path) -> dict[str, str]:
-    """The ids of the runs that were begun; none from a file that is damaged or not there."""
+    """Return the ids of the runs that were begun; none from a file that is damaged or not there."""
     try:
         found = json.loads(path.read_text("utf-8"))
         return {name: str(found[name]) for name in LOGGERS if name in found}

@@ -51,7 +51,7 @@ class Pixels(NamedTuple):
     offset: Array
 
     def layers(self) -> list[keras.Layer]:
-        """The preprocessing as layers, so that the model file contains it."""
+        """Return the preprocessing as layers, so that the model file contains it."""
         scale = np.diag(self.matrix)
         if not np.array_equal(self.matrix, np.diag(scale)):
             # The colours change order (VGG and ResNet were trained on blue, green, red).
@@ -89,7 +89,7 @@ class Base:
         return self.sizes or (self.image_size,)
 
     def sha256(self) -> str:
-        """A checksum of the weights, the layers, and the preprocessing."""
+        """Return a checksum of the weights, the layers, and the preprocessing."""
         whole = hashlib.sha256(np.concatenate([*self.pixels.matrix, self.pixels.offset]).tobytes())
         for layer in all_layers(self.network):
             # Leave out names: Keras goes on counting them from one model to the next.
@@ -103,7 +103,7 @@ class Base:
         return whole.hexdigest()
 
     def extractor(self) -> keras.Model:
-        """The part that stays the same while the head learns: a photo in, one vector out."""
+        """Return the part that stays the same while the head learns: a photo in, one vector out."""
         inputs = keras.Input((self.image_size, self.image_size, 3), name="photo")
         return keras.Model(inputs, self.vectors(inputs), name="extractor")
 
@@ -111,7 +111,7 @@ class Base:
         return self.pooled(self.maps(inputs, self.network))
 
     def maps(self, inputs: Any, network: keras.Model) -> list[Any]:
-        """What the network, or a part of it, makes of photos, for each of the sizes."""
+        """Return what the network, or a part of it, makes of photos, for each of the sizes."""
         x = through(self.pixels.layers(), inputs)
         smaller = [through(seen_sizes.shrinking(self.image_size, size), x) for size in self.seen]
         return [network(x, training=False) for x in smaller]
@@ -138,7 +138,7 @@ def applications() -> dict[str, tuple[Callable[..., keras.Model], ModuleType]]:
     found = {}
     for name, function in spaces.items():
         if callable(function):
-            # MobileNetV3Small lies beside the module with its preprocessing, not in it.
+            # MobileNetV3Small is beside the module with its preprocessing, not in it.
             home = spaces.get(function.__module__.rpartition(".")[2])
             if hasattr(home, "preprocess_input"):
                 found[name.lower()] = (function, home)
@@ -261,8 +261,8 @@ def _from_file(path: Path) -> keras.Model:
     check_regular(path, "model file")
     if not zipfile.is_zipfile(path):  # of an empty one Keras says that it does not exist
         raise ValueError(
-            f"{path} is no .keras file, or is damaged: its {path.stat().st_size:,} bytes are no "
-            "archive."
+            f"{path} is not a .keras file, or is damaged: its {path.stat().st_size:,} bytes are "
+            "not an archive."
         )
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -276,7 +276,7 @@ def _from_file(path: Path) -> keras.Model:
 
 
 def _quiet(network: keras.Model) -> keras.Model:
-    """Remove what is random in training (dropout, stochastic depth), so that the base stays fixed.
+    """Remove layers that are random in training (dropout, stochastic depth): the base stays fixed.
 
     `training=False` alone is not enough: Keras 3's fit overrides it (keras issue 20285).
     """
@@ -288,7 +288,7 @@ def _quiet(network: keras.Model) -> keras.Model:
 
 
 def _features_of(network: keras.Model, name: str) -> keras.Model:
-    """The network up to its last feature maps; a classifier behind them is cut off."""
+    """Return the network up to its last feature maps; a classifier after them is cut off."""
     if len(network.inputs) != 1:
         raise ValueError(f"{name} is no base: it has {len(network.inputs)} inputs, not one photo.")
     if [len(y.shape) for y in network.outputs] == [4]:
@@ -298,7 +298,7 @@ def _features_of(network: keras.Model, name: str) -> keras.Model:
         y = getattr(layer, "input", None)  # a layer that is used more than once has no `input`
         if y is None or isinstance(y, list) or y is network.inputs[0] or len(y.shape) != 4:
             continue
-        # Behind its pooling a classifier may go on with maps of one pixel.
+        # After its pooling, a classifier may continue with maps of one pixel.
         if isinstance(layer, pooling) or tuple(y.shape[1:3]) != (1, 1):
             last = y._keras_history.operation
             say(f"{name} ends in a classifier: cut off behind its layer {last.name}.")
@@ -338,7 +338,7 @@ def _check_size(network: keras.Model, image_size: int, name: str) -> None:
 
 
 def probed(preprocess: Callable[..., Any]) -> Pixels:
-    """Find the preprocessing's matrix by trying: all of Keras's are affine in the pixel.
+    """Find the preprocessing's matrix by trial: all of Keras's are affine in the pixel.
 
     Four photos, black and fully red, green and blue, are enough. The arrays are fresh, because
     Keras's functions overwrite their argument.
@@ -399,7 +399,7 @@ def _classifier(base: Base, classes: int, size_inner: int, droprate: float) -> k
 
 
 def head_of(model: keras.Model) -> keras.Model:
-    """The part of the model behind its vectors, as a model that shares its layers."""
+    """Return the part of the model after its vectors, as a model that shares its layers."""
     inputs = keras.Input(model.get_layer("vectors").output.shape[1:], name="features")
     return keras.Model(inputs, through(layers_of_head(model), inputs), name="head")
 
@@ -416,7 +416,7 @@ def compile_for(
     steps_per_execution: int = 1,
     label_smoothing: float = 0.0,
 ) -> None:
-    """Adam (with this rate, or another optimizer) and cross-entropy on logits, and accuracy."""
+    """Compile with Adam (at this rate) or another optimizer, and cross-entropy on logits."""
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         optimizer = keras.optimizers.Adam(learning_rate=optimizer)
     model.compile(
@@ -435,7 +435,7 @@ def compile_for(
 
 @dataclass
 class About:
-    """What the model file contains besides the weights."""
+    """The content of the model file besides the weights."""
 
     class_names: list[str]
     image_size: int
@@ -445,7 +445,7 @@ class About:
     size_inner: int = 0
     droprate: float = 0.0
     image_sizes: list[int] = field(default_factory=list)  # if the base sees a photo at several
-    training: dict[str, Any] = field(default_factory=dict)  # to read: rate, epochs, accuracy, …
+    training: dict[str, Any] = field(default_factory=dict)  # for people: rate, epochs, accuracy, …
     members: int = 0  # how many trained networks are in it together (`reference.ensemble`); 0: one
     first: int | None = None  # the first layer of the base that differs among them
     flips: bool = False
@@ -476,7 +476,7 @@ def save(model: keras.Model, path: str | Path, about: About) -> None:
 
 @contextmanager
 def plain(model: keras.Model) -> Iterator[keras.Model]:
-    """The model, or a copy without mixed precision and distribution, which opens everywhere."""
+    """Yield the model, or a copy without mixed precision and distribution: it opens everywhere."""
     in_float32 = all(layer.compute_dtype == "float32" for layer in all_layers(model))
     if keras.distribution.distribution() is None and in_float32:
         yield model
@@ -501,7 +501,7 @@ def of_this_process() -> Iterator[None]:
 
 
 def with_policy(model: keras.Model, policy: str) -> keras.Model:
-    """A copy of the model, with the same weights, that computes with this precision."""
+    """Return a copy of the model, with the same weights, that computes with this precision."""
 
     def changed(config: Any) -> Any:
         if isinstance(config, list):
@@ -539,7 +539,7 @@ def add_metadata(written: Path, target: Path, about: dict[str, Any]) -> None:
 
 
 def read_about(path: str | Path) -> About:
-    """Read the file's description; `ValueError` for a file that nothing here wrote."""
+    """Read the file's description; `ValueError` for a file that this project did not write."""
     path = Path(path)
     if path.suffix != ".keras":
         raise ValueError(

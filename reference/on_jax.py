@@ -1,4 +1,4 @@
-"""What only JAX needs, above all several processes that train one model; only this file imports it.
+"""Code for JAX, above all for several processes that train one model; only this file imports it.
 
 Every process runs the same program on its own photos. Keras's `DataParallel` keeps a copy of the
 weights in each and averages the gradients, so all copies stay equal, and equal to those of one
@@ -44,7 +44,7 @@ def make_deterministic() -> None:
     os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
 
 
-# Seconds without a sign of life after which a process counts as gone.
+# Seconds without a sign of life after which a process counts as lost.
 HEARTBEAT = 20
 MEETING = 120  # seconds within which all processes should have started
 
@@ -104,7 +104,7 @@ class Processes:
             os._exit(2)
 
     def _went_well(self) -> None:
-        """Tell the watcher that the work is done, or has ended in a sentence of its own."""
+        """Tell the watcher that the work is done, or has ended with its own message."""
         if self._watcher.poll() is None:
             self._watcher.communicate("done")
 
@@ -118,11 +118,11 @@ class Processes:
         )
 
     def agree(self, yes: bool) -> bool:
-        """Whether all processes say yes."""
+        """Return whether all processes say yes."""
         return bool(self.gather(np.array([yes]), self.count).all())
 
     def gather(self, own: Array, total: int) -> Array:
-        """The rows of all processes in order, in each; every process brings its `share`."""
+        """Return the rows of all processes in order, in each; every process brings its `share`."""
         from jax.experimental import multihost_utils
 
         longest = -(-total // self.count)
@@ -135,13 +135,13 @@ class Processes:
         )
 
     def share(self, total: int, index: int | None = None) -> slice:
-        """Which of `total` rows are this process's, or that of `index`."""
+        """Return which of `total` rows are this process's, or that of `index`."""
         index = self.index if index is None else index
         return slice(total * index // self.count, total * (index + 1) // self.count)
 
 
 def here(model: Any) -> Any:
-    """The model as a function of an array that this process alone computes from its weights."""
+    """Return the model as a function of an array, which this process computes alone."""
     run = jax.jit(lambda weights, x: model.stateless_call(*weights, x, training=False)[0])
 
     def outputs(x: Array) -> Array:
@@ -155,7 +155,7 @@ def here(model: Any) -> Any:
 
 
 def compiled(model: Any) -> Any:
-    """The model as a compiled function of an array that is already on the device."""
+    """Return the model as a compiled function of an array that is already on the device."""
     weights = [
         [variable.value for variable in variables]
         for variables in (model.trainable_variables, model.non_trainable_variables)

@@ -1,4 +1,4 @@
-"""What only TensorFlow needs; this is the only file here that imports tensorflow."""
+"""Code for TensorFlow; this is the only file here that imports tensorflow."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Name what a photo shows, with a model that `reference.train` wrote.
+"""Names what a photo shows, with a model that `reference.train` wrote.
 
     python -m reference.predict runs/reference/model.keras photo.jpg folder/ https://…/dress.jpg
 
@@ -56,7 +56,7 @@ def expand(sources: Sequence[str]) -> list[str]:
             if not photos:
                 raise FileNotFoundError(f"{source} has no photos ({', '.join(endings())}).")
             found += photos
-        elif Path(source).exists():  # reading it will tell if it is not a photo
+        elif Path(source).exists():  # reading it will show if it is not a photo
             found.append(source)
         else:
             raise FileNotFoundError(f"There is no photo, folder or http(s) address {source!r}.")

@@ -4,11 +4,11 @@
 
 A preset is a list of parts, each a few options. This trains with the first part, with the first
 two, and so on, each with several seeds, and prints what each adds (an ablation). `reference.train`
-then trains with those parts that were the best on the validation photos; nothing else is asked.
+then trains with the parts that were the best on the validation photos; nothing else is needed.
 
-Options of the command line, or of --config, count more than those of the preset; they are not
-compared, and this says so. A config.toml that a run wrote names all options: those that are
-defaults do not count.
+Options of the command line, or of --config, override those of the preset; they are not compared,
+and a message says so. A config.toml that a run wrote names all options: its defaults do not count
+as given.
 """
 
 import argparse
@@ -37,14 +37,14 @@ IMAGE_SIZES = (150, 192, 224)
 
 
 class Part(NamedTuple):
-    """What is added to the parts before it: its name (with options in it), and options by name."""
+    """An addition to the parts before it: its name (with options in it), and options by name."""
 
     label: str
     options: dict[str, Any]
 
 
 def parts(seen: Sequence[int], reading: str) -> list[Part]:
-    """The parts of the preset "best", for the sizes that the base sees and how photos are read."""
+    """Return the parts of the preset "best", for the base's sizes and the way of reading photos."""
     small, large = min(seen), max(seen)
     found = [
         Part(f"{small} pixels, {reading}", {"image_size": small, "image_sizes": None}),
@@ -56,7 +56,8 @@ def parts(seen: Sequence[int], reading: str) -> list[Part]:
             Part(f"{large} pixels instead", {"image_size": large}),
             Part(f"{sizes.told(seen)} side by side", both),
         ]
-    # Constant rates are still too high in the last epochs, and 10 epochs are too few for a wave.
+    # A constant rate is still too high in the last epochs, and 10 epochs are too few for a
+    # schedule.
     schedule = {"schedule": "one-cycle", "epochs": 40}
     found.append(Part("{schedule}, {epochs} epochs", schedule))
     return [*found, Part("{ensemble} seeds in one model", {"ensemble": SEEDS})]
@@ -92,7 +93,7 @@ def choose(options: argparse.Namespace) -> argparse.Namespace:
             "--randaugment, --erasing, --mixup, --cutmix."
         )
     candidates = with_parts(options)
-    # What is wrong with a later part, or with the training behind all, is said before the work.
+    # Errors in a later part, or in the final training, are reported before the work.
     for label, chosen in candidates:
         try:
             settings_from(chosen)
@@ -122,7 +123,7 @@ def _seen(options: argparse.Namespace) -> Sequence[int]:
 
 
 def as_given(options: argparse.Namespace) -> list[str]:
-    """The options that the preset would compare, if nothing had been said of them, as words."""
+    """Return the given options, as words, that the preset would otherwise compare."""
     compared = {name for part in parts(IMAGE_SIZES, "") for name in part.options}
     if options.image_sizes:  # each of them is compared
         compared.remove("image_sizes")
@@ -138,7 +139,7 @@ def as_given(options: argparse.Namespace) -> list[str]:
 
 
 def with_parts(options: argparse.Namespace) -> list[tuple[str, argparse.Namespace]]:
-    """The options with one part, with two, and so on, each with the name of the last part."""
+    """Return the options with one part, two, and so on, each with the last part's name."""
     given, seen = options.given - {"image_size", "image_sizes"}, _seen(options)
     reading = reader_of(options, seen).interpolation.replace("antialias", "antialiased")
     current = copy.copy(options)
@@ -184,7 +185,7 @@ def row_of(
 
 
 def together(row: Row, train: Features, validation: Features) -> Trial:
-    """The heads of a row as one: the average of their logits."""
+    """Return the heads of a row as one: the average of their logits."""
     head = sweeps.make_head(row.trials[0].settings, train)
     history, right = fitting.empty_history(), np.zeros(0, bool)
     for prefix, found in (("", train), ("val_", validation)):

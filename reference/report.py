@@ -1,4 +1,4 @@
-"""A report that can be mailed: text, tables and figures in one HTML file."""
+"""Writes reports that can be mailed: text, tables and figures in one HTML file."""
 
 import base64
 import html
@@ -26,7 +26,7 @@ pre { overflow-x: auto; } .machine { opacity: .75; }
 
 
 def in_columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table as text, a line for each row, whatever names in it consist of."""
+    """Return a table as text, a line for each row, whatever characters its names have."""
     head, *rows = ([printable(cell) for cell in line] for line in [head, *rows])
     widths = [max(len(line[i]) for line in [head, *rows]) for i in range(len(head))]
     return "\n".join(
@@ -107,5 +107,5 @@ class Page:
         )
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
-            # A byte of a file's name that is no text appears as in Python, "\\udce9".
+            # A byte of a file's name that is not text appears as in Python, "\\udce9".
             temporary.write_text(page, "utf-8", "backslashreplace")

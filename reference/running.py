@@ -1,4 +1,4 @@
-"""A training run: the best epoch in a file, and a state from which an interrupted run goes on.
+"""Runs a training: the best epoch is in a file, and a state lets an interrupted run continue.
 
 `train` is what `reference.train` and `reference.course` call. Several runs may become one model
 (`reference.ensemble`); each run is a `_Run`, which trains a head and then thaws blocks of the base.
@@ -47,7 +47,7 @@ class Result:
 
 @dataclass(frozen=True)
 class _Task:
-    """What a run trains, with what, and where it writes."""
+    """The model and data that a run trains, and where it writes."""
 
     splits: Splits
     base: Base
@@ -78,13 +78,13 @@ def train(
 ) -> Result:
     """Train, and write into `output`: model.keras (the best epoch), history.csv, state.npz.
 
-    With `resume` an interrupted run goes on after its last epoch, to the same result. `begun` is
-    called when everything has been checked, and `output` is there; callbacks that are `watching`
-    see each epoch. The first model.keras is written in the context that `describing` makes, which
-    removes what `output` says of another one, and then describes this one. Several runs that become
-    one model, or one that gets mirror images or a temperature, have folders of their own in
-    `output`; the first one's history is the result's.
-    Raises `ValueError` for settings that do not fit, or a state of another run.
+    With `resume` an interrupted run continues after its last epoch, to the same result. `begun` is
+    called when everything has been checked, and `output` exists; callbacks in `watching` see each
+    epoch. The first model.keras is written in the context that `describing` makes, which removes
+    the description of an earlier model from `output`, and then describes the new one. Several runs
+    that become one model, or one that gets mirror images or a temperature, have folders of their
+    own in `output`; the first one's history is the result's. Raises `ValueError` for settings that
+    do not fit, or a state of another run.
     """
     output = Path(output)
     task = _Task(
@@ -147,7 +147,7 @@ def _together(results: Sequence[Result], task: _Task) -> Result:
 
 
 def clear(folder: Path) -> None:
-    """Remove what a kill in the middle of writing left: half a file under a hidden name."""
+    """Remove half-written files that a killed run left under hidden names."""
     for name in ("model.keras", "state.npz", "history.csv"):
         for left in folder.glob(f".{name}[.-]????????"):
             if left.is_dir():
@@ -157,7 +157,7 @@ def clear(folder: Path) -> None:
 
 
 def _forget(folder: Path) -> None:
-    """Remove the epochs of another run, before its model is replaced: it could go on with ours."""
+    """Remove another run's epochs before its model is replaced: it must not resume with ours."""
     for name in ("state.npz", "history.csv"):
         (folder / name).unlink(missing_ok=True)
 
@@ -284,7 +284,7 @@ class _Run:
         return found[0].x, found[1].x
 
     def _maps(self, base: Base) -> _Rows | None:
-        """What the part of the base that never learns makes of all photos, if memory holds it."""
+        """Return the outputs of the base's part that never learns, if they fit into memory."""
         assert self.settings.fine_tune is not None
         first = tuning.stages(base.network, self.settings.fine_tune)[-1]
         size = 4 * tuning.extractor(base, first).output_shape[-1] * len(self.splits.train)
@@ -298,7 +298,7 @@ class _Run:
         return None
 
     def _fine_tune(self, number: int, firsts: list[int]) -> None:
-        """Go on from the best epoch so far, and let the base's last layers learn, too, slowly."""
+        """Continue from the best epoch so far, and let the base's last layers learn slowly."""
         settings = self.settings
         tuning.thaw(self.base.network, firsts[number])
         # The file has a fresh optimizer, for the weights that learn.
@@ -314,7 +314,7 @@ class _Run:
                 best = models.load(self.model_path).model.get_weights()
             self.whole.set_weights(best)
         learner = self._learner(settings.fine_tune_rate, self.maps, firsts[-1])
-        if begins:  # before the file holds anything else than the best one so far
+        if begins:  # before the file holds anything other than the best epoch so far
             self._after_epoch(learner)
         since = self.stages[number]
         self._epochs(learner, since + settings.fine_tune_epochs, since, self.maps)
@@ -322,7 +322,7 @@ class _Run:
     def _learner(
         self, learning_rate: float, rows: _Rows | None, cut: int | None = None
     ) -> keras.Model:
-        """The compiled part of the network that `fit` trains: on `rows`, or on pixels."""
+        """Return the compiled part of the network that `fit` trains: on `rows`, or on pixels."""
         settings = self.settings
         with self.machine.scope():
             if rows is None and settings.renews:
@@ -345,7 +345,7 @@ class _Run:
                 len(self.splits.train) // settings.batch_size if rows and cut is None else None,
                 tuning.factors(learner, self.base.network, settings.block_decay),
             )
-            # Now, by all processes and devices together: a state needs its variables.
+            # Do this now, in all processes and devices together: a state needs its variables.
             learner.optimizer.build(learner.trainable_variables)
         return learner
 

@@ -1,12 +1,12 @@
-"""The learning rate in the course of a run.
+"""Changes the learning rate during a run.
 
     constant    r
     cosine      from r down to 0, along half a wave: r · (1 + cos(π · t)) / 2
     one-cycle   up from r / 25 to r in the first 30 % of the steps, then down as cosine
 
 (Loshchilov and Hutter 2017, "SGDR"; Smith and Topin 2018, "Super-convergence".) A warm-up, which
-one-cycle has already, lets the rate of the others rise from 0 to r first. All are Keras's
-`CosineDecay`, which knows nothing of epochs, and which every Keras reads.
+one-cycle already includes, first raises the rate of the others from 0 to r. All are Keras's
+`CosineDecay`, which counts steps, not epochs, and which every Keras reads.
 """
 
 import keras
@@ -16,11 +16,11 @@ _START, _RISING = 1 / 25, 0.3  # of one-cycle: where the rate starts, and how lo
 
 
 def check(schedule: str, warmup: float, epochs: int) -> None:
-    """Raise a `ValueError` for a schedule that is none, or a warm-up that does not fit."""
+    """Raise a `ValueError` for an unknown schedule, or a warm-up that does not fit."""
     if schedule not in SCHEDULES:
         raise ValueError(f"The schedule is one of {', '.join(SCHEDULES)}. Received {schedule!r}.")
     if warmup and schedule == "one-cycle":
-        raise ValueError("one-cycle begins with a warm-up of its own: no other one beside it.")
+        raise ValueError("one-cycle begins with its own warm-up: leave out --warmup.")
     if not 0 <= warmup < epochs:
         raise ValueError(
             f"The warm-up should be shorter than the run. Received {warmup:g} of {epochs} epochs."

@@ -1,4 +1,4 @@
-"""Write a folder that runs a trained model: an HTTP service, a handler for AWS Lambda, a command.
+"""Writes a folder that runs a trained model: an HTTP service, a handler for AWS Lambda, a command.
 
 `reference.export --serve DIR` calls it. In the folder are the model's file, `model.json` (classes,
 image size, range), `app.py` (from `reference/served/`, where it is explained), `requirements.txt`
@@ -29,14 +29,14 @@ from reference.served import app
 
 Array = np.ndarray
 
-# What each file needs, and the version to install where it is not installed here.
+# The packages that each file needs, and the version to install if it is not installed here.
 NEEDED = {
     "keras": {"llvmlite": "0.46", "h5py": "3.11", "rich": "13"},
     "onnx": {"onnxruntime": "1.23.2"},
     "tflite": {"ai-edge-litert": "2.1.0"},
 }
 
-# What is in each folder, and what may be besides: the model, its runtime, what running it adds.
+# The files of each folder: the model, its runtime, and files that running it adds.
 ALWAYS = {
     "app.py", "model.json", "requirements.txt", "Dockerfile", ".dockerignore", "examples.npz",
 }  # fmt: skip
@@ -48,7 +48,7 @@ def write_folder(
 ) -> str | None:
     """Write a folder that serves `model_file`; return why its self-test did not run, if so.
 
-    Raises `FileExistsError` for a folder with other things in it, and `ValueError` if the self-test
+    Raises `FileExistsError` for a folder with other files in it, and `ValueError` if the self-test
     fails; then nothing is written.
     """
     check_free(folder)
@@ -84,7 +84,7 @@ def write_folder(
 
 
 def check_free(folder: Path) -> None:
-    """Raise `FileExistsError` if the folder has anything in it that this does not write."""
+    """Raise `FileExistsError` if the folder has files that this command does not write."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if names and not ALWAYS <= names <= OURS:
         raise FileExistsError(
@@ -139,7 +139,7 @@ def _self_test(folder: Path, kind: str) -> str | None:
 
 
 def requirements(kind: str) -> str:
-    """Name what the folder needs, and what that needs, in the versions that are installed here.
+    """Return all packages that the folder needs, in the versions that are installed here.
 
     Another Pillow may decode photos in another way, and another runtime may round differently.
     """
@@ -164,7 +164,7 @@ def _installed(name: str) -> str | None:
 
 
 def _required_by(name: str) -> Sequence[str]:
-    """The packages that an installed package always needs, without those of its extras."""
+    """Return the packages that an installed package always needs, without those of its extras."""
     from packaging.requirements import Requirement
 
     try:
@@ -185,7 +185,7 @@ def dockerfile(kind: str) -> str:
     # Lambda's images of Python 3.11 and older have glibc 2.26, which is too old for the wheels of
     # NumPy, Pillow and ONNX Runtime.
     on_lambda = f"3.{max(12, sys.version_info.minor)}"
-    # For every processor with AVX2; root's files are trusted, whoever runs the container.
+    # For every processor with AVX2; files of root are trusted by any user of the container.
     compiled = (
         "RUN python3 -m minicnn compile model.keras --output kernels --cpu x86-64-v3\n"
         if kind == "keras"

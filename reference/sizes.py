@@ -1,4 +1,4 @@
-"""One photo at several sizes: a network sees details in the large one and shapes in the small one.
+"""Shows a network one photo at several sizes: details in the large one, shapes in the small one.
 
 The model reads the photo once, at the largest size, and makes the smaller ones of it. Few runtimes
 resize as Keras does, but all multiply matrices, and resizing is two products: one for the columns,
@@ -6,7 +6,8 @@ one for the rows, with the same matrix, since photos are square.
 
     y[i, j, c] = sum over r, s of m[i, r] * m[j, s] * x[r, s, c]
 
-m has the weights of bilinear resizing with antialiasing: a new pixel is made of all that it covers.
+m has the weights of bilinear resizing with antialiasing: a new pixel is computed from all pixels
+that it covers.
 """
 
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ def matrix(large: int, small: int) -> Array:
 def shrinking(large: int, small: int) -> list[keras.Layer]:
     """Return the layers that make square photos smaller: (…, large, large, 3) to (…, small, 3).
 
-    They draw no random numbers, so that a head begins with the same ones behind any sizes.
+    They draw no random numbers, so a head begins with the same ones after any sizes.
     """
     if small == large:
         return []
@@ -54,5 +55,5 @@ def shrinking(large: int, small: int) -> list[keras.Layer]:
 
 
 def told(sizes: Sequence[int]) -> str:
-    """Return "150" or, of several side by side, "150 + 224"."""
+    """Return "150" or, for several side by side, "150 + 224"."""
     return " + ".join(map(str, sizes))

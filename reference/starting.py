@@ -1,4 +1,4 @@
-"""What commands start with, made from options: the machine, the photos, the base, settings."""
+"""Makes from options what commands start with: the machine, the photos, the base, settings."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -21,10 +21,10 @@ from reference.model import Base
 
 def add_schedule_options(add: Callable[..., Any]) -> None:
     add("--schedule", choices=schedules.SCHEDULES, default="constant",
-        help="how a learning rate changes in the course of a run: constant (default); cosine, down "
+        help="how the learning rate changes during a run: constant (default); cosine, down "
         "to 0; one-cycle, up and then down")  # fmt: skip
     add("--warmup", type=non_negative, default=0.0, metavar="EPOCHS",
-        help="let the learning rate rise from 0 at first; default: 0, not at all")  # fmt: skip
+        help="let the learning rate first rise from 0; default: 0, not at all")  # fmt: skip
 
 
 def settings_from(options: argparse.Namespace) -> Settings:
@@ -34,13 +34,13 @@ def settings_from(options: argparse.Namespace) -> Settings:
 
 
 def reader_of(options: argparse.Namespace, sizes: Sequence[int]) -> Reader:
-    """The reader of photos that the base sees at these sizes."""
+    """Return the reader of photos that the base sees at these sizes."""
     reading = "nearest" if options.course_compatible else "bilinear"
     return Reader(max(sizes), "antialias" if options.antialias else reading)
 
 
 def base_of(options: argparse.Namespace, sizes: Sequence[int], machine: Machine) -> Base:
-    """The options' base, for photos that it sees at these sizes."""
+    """Return the options' base, for photos that it sees at these sizes."""
     with machine.scope():
         return models.load_base(
             options.base, max(sizes), options.weights, options.input_range, sizes
@@ -53,7 +53,7 @@ def check_base_stays(options: argparse.Namespace) -> None:
     check_spares(options.output / "model.keras", files)
 
 
-# What the commands that train write into --output.
+# Files that training commands write into --output.
 _RESULTS = (
     "model.keras", "config.toml", "state.npz", "history.csv", "run.json", "curves.png",
     "probabilities-*.csv", "evaluation.json", "evaluation.html", "explained-*.html", "report.txt",
@@ -64,7 +64,7 @@ _RESULTS = (
 
 
 def remove_results(folder: Path, keep: Sequence[str] = ()) -> None:
-    """Remove the results of the run before, which would be read as those of this one."""
+    """Remove the results of the previous run, which could be mistaken for those of this one."""
     for name in _RESULTS:
         for path in folder.glob(name) if name not in keep else ():
             path.unlink()

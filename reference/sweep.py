@@ -1,4 +1,4 @@
-"""Compare image sizes, learning rates, sizes of an inner layer, and dropout rates.
+"""Compares image sizes, learning rates, sizes of an inner layer, and dropout rates.
 
     python -m reference.sweep --data clothing-dataset-small --seeds 3
     python -m reference.sweep --data photos --image-size 150 224 --image-sizes 150 224
@@ -136,7 +136,7 @@ class Sweep:
     title: str
     rows: list[Row]
     photos: int  # in the validation split
-    prefer_small: bool = False  # rows are sizes, smallest first, and a smaller one is worth having
+    prefer_small: bool = False  # rows are sizes, smallest first, and smaller ones are preferred
 
     @property
     def best_row(self) -> int:
@@ -176,7 +176,7 @@ class Sweep:
         return mcnemar(ours, theirs)
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Head and rows, as text."""
+        """Return head and rows, as text."""
         head = [self.title, "seeds", "mean", "spread", "lowest", "highest", "95 % interval", "p"]
         rows = []
         for row in self.rows:
@@ -198,7 +198,7 @@ class Sweep:
         return head, rows
 
     def sentence(self) -> str:
-        """What the table does and does not show."""
+        """Return sentences on what the table does and does not show."""
         best = self.rows[self.best_row]
         others = [row for row in self.rows if row is not best]
         unclear = [row.label for row in others if (self.p_value(row) or 0) >= 0.05]
@@ -225,7 +225,7 @@ class Sweep:
 
 
 def _labels(labels: Sequence[str]) -> str:
-    """A list of labels; one that has a comma of its own is in quotes."""
+    """Return a list of labels; a label that contains a comma is in quotes."""
     return ", ".join(f'"{label}"' if "," in label else label for label in labels)
 
 
@@ -280,7 +280,7 @@ def compare_sizes(
     cache: Path | None,
     logged: Trials | None = None,
 ) -> Sweep:
-    """Try the settings on the features of each of these bases, which see photos at other sizes."""
+    """Try the settings on the features of each of these bases, which see different sizes."""
     rows = []
     for base, reader in readings:
         train, validation = features.extract_both(
@@ -310,7 +310,7 @@ def write_trials(path: Path, sweeps: Sequence[Sweep]) -> None:
 def write_winner(
     path: Path, trial: Trial, base: Base, splits: Splits, reader: Reader, machine: Machine
 ) -> keras.Model:
-    """The trial's head behind its base, as one model file; returns the model."""
+    """Write the trial's head after its base as one model file, and return the model."""
     settings = trial.settings
     whole = models.make_model(
         base,
@@ -334,7 +334,7 @@ def naive_epoch_seconds(
 ) -> float:
     """Time one epoch without cached features: decode all photos and run the whole network.
 
-    A step before the clock starts takes tracing and compiling out of the time.
+    A step before the clock starts excludes tracing and compiling.
     """
     with machine.scope():
         whole = models.make_model(base, len(splits.train.class_names), settings.learning_rate)
@@ -471,8 +471,8 @@ def three_sweeps(
     """Compare learning rates, then inner sizes at the best rate, then dropout rates at that size.
 
     With `compare` this also times one epoch without cached features, in the same run. It calls
-    `told` with each sweep when it is done; by default that prints the table. The folder `kept` gets
-    a file of each finished sweep, and with `resume` those that are there are not computed again.
+    `told` with each finished sweep; by default that prints the table. The folder `kept` gets a file
+    for each finished sweep, and with `resume` sweeps with a file are not computed again.
     """
     start = time.perf_counter()
     train, validation = features.extract_both(
@@ -513,7 +513,7 @@ def three_sweeps(
 
 
 def print_sweep(found: Sweep) -> None:
-    """The table as text, and what it can say."""
+    """Print the table, and what it can show."""
     say("\n" + in_columns(*found.table()))
     say(found.sentence())
 

@@ -1,13 +1,12 @@
-"""Train one model: a frozen base, a head that learns, the best epoch in a file.
+"""Trains one model: a frozen base, a head that learns, the best epoch in a file.
 
     python -m reference.train --data clothing-dataset-small
     python -m reference.train --data sample --base base.keras --inner 100 --dropout 0.2
     python -m reference.train --data clothing-dataset-small --preset best
 
 Without augmentation the base runs once over the photos and the head learns from its features
-(`reference.features`); while the base's last blocks learn, too, that holds for the blocks before
-them (`reference.tuning`). Augmented photos are new in each epoch, so the whole network runs each
-time.
+(`reference.features`); if the base's last blocks learn, too, this applies to the blocks before them
+(`reference.tuning`). Augmented photos are new in each epoch, so the whole network runs each time.
 """
 
 import argparse
@@ -62,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     add("--output", type=Path, default=Path("runs/reference"), metavar="DIR",
         help="default: runs/reference")  # fmt: skip
     add("--preset", choices=("best",),
-        help="compare what is known to help on the validation photos, say what each part gives, "
+        help="compare known improvements on the validation photos, say what each adds, "
         "and train with the best: antialiasing, three sizes, a schedule, five seeds")  # fmt: skip
     add("--epochs", type=positive, default=10, metavar="N", help="default: 10")
     add("--batch-size", type=positive, default=32, metavar="N", help="default: 32")
@@ -92,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
         help="of each stage; default: 5")  # fmt: skip
     add("--fine-tune-rate", type=rate, default=1e-5, metavar="LR", help="default: 0.00001")
     add("--block-decay", type=rate, default=1.0, metavar="D",
-        help="let each block of the base learn D times as fast as the one behind it, and the last "
+        help="let each block of the base learn D times as fast as the next one, and the last "
         "one D times as fast as the head; default: 1")  # fmt: skip
     add("--weight-decay", type=share, default=0.0, metavar="D",
         help="of the kernels, as AdamW does; default: 0")  # fmt: skip
@@ -106,7 +105,7 @@ def parser() -> argparse.ArgumentParser:
     add("--flips", action="store_true",
         help="average over each photo and its mirror image, inside the model")  # fmt: skip
     add("--calibrate", action="store_true",
-        help="fit a temperature to the validation photos, which makes probabilities honest and "
+        help="fit a temperature to the validation photos, which makes probabilities reliable and "
         "changes no answer")  # fmt: skip
     add("--class-weights", action="store_true", help="let rare classes count as much as others")
     add("--patience", type=positive, metavar="N",
@@ -123,7 +122,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _check_fine_tuning(options: argparse.Namespace) -> None:
-    """Raise a `ValueError` for what says how to fine-tune, where nothing is fine-tuned."""
+    """Raise a `ValueError` for options of fine-tuning if nothing is fine-tuned."""
     if options.fine_tune is not None and not options.fine_tune.strip():
         raise ValueError(
             "--fine-tune names blocks of the base, such as block14. "
@@ -131,7 +130,7 @@ def _check_fine_tuning(options: argparse.Namespace) -> None:
         )
     for name in ("fine_tune_epochs", "fine_tune_rate", "block_decay"):
         value = getattr(options, name)
-        # A config.toml has all options, also those that say nothing.
+        # A config.toml has all options, also those without effect.
         if options.fine_tune is None and value != parser().get_default(name):
             raise ValueError(
                 f"--{name.replace('_', '-')} is for the blocks that --fine-tune names. Received "
@@ -159,7 +158,7 @@ def command(options: argparse.Namespace) -> None:
 
     @contextmanager
     def describing() -> Iterator[None]:
-        """Until there is another model, the folder describes the one of the run before."""
+        """Let the folder describe the previous run's model until there is a new one."""
         compared = ("ablation.html", "ablation.csv") if compares else ()
         keep = ("model.keras", "state.npz", "history.csv", *compared)
         remove_results(options.output, keep)
@@ -190,8 +189,8 @@ def command(options: argparse.Namespace) -> None:
 def _report(
     options: argparse.Namespace, machine: Machine, splits: Splits, result: Result, seconds: float
 ) -> dict[str, float]:
-    """Print and write what has come out of a run; return its accuracies by name."""
-    config.write(parser(), options, machine.made_with)  # also if no model is new since --resume
+    """Print and write a run's results; return its accuracies by name."""
+    config.write(parser(), options, machine.made_with)  # even if --resume made no new model
     plots.save(
         plots.curves(result.history, str(settings_from(options))), options.output / "curves.png"
     )

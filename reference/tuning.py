@@ -1,11 +1,11 @@
-"""Let the last blocks of the base learn, too: which blocks, in what order, and how fast.
+"""Lets the last blocks of the base learn, too: which blocks, in what order, and how fast.
 
     --fine-tune block14,block13      a stage for each: first from block14 on, then from block13 on
     --fine-tune auto                 the last layers that have a fifth of the base's weights
-    --block-decay 0.5                a block learns half as fast as the one behind it
+    --block-decay 0.5                a block learns half as fast as the next one
 
-What comes before the first block that ever learns (the cut) gives the same maps for a photo in
-every epoch. So, as with the features of a frozen base, it runs once over the photos.
+The layers before the first block that ever learns (the cut) give the same maps for a photo in every
+epoch. So, as with the features of a frozen base, they run once over the photos.
 """
 
 import itertools
@@ -25,11 +25,11 @@ from reference.model import Base
 
 
 def first_of(network: keras.Model, name: str) -> keras.Layer:
-    """The first layer of this name, or of the block of this name: "block14", "conv_dw_13".
+    """Return the first layer of this name, or of the block of this name: "block14", "conv_dw_13".
 
-    "auto" is the last layer that has, with all behind it, a fifth of the network's weights: where
-    the last block of Xception or MobileNet begins. "conv" names no block in MobileNet, where
-    everything from conv1 to conv_dw_13 begins like this: it would be the whole base.
+    "auto" is the last layer that has, with all layers after it, a fifth of the network's weights:
+    where the last block of Xception or MobileNet begins. "conv" is not a block's name in MobileNet,
+    where all names from conv1 to conv_dw_13 begin like this: it would be the whole base.
     """
     if name == "auto":
         return _last_fifth(network)
@@ -56,15 +56,16 @@ def _last_fifth(network: keras.Model) -> keras.Layer:
 
 
 def _block(name: str) -> str | None:
-    """The start of a layer's name up to its first whole number."""
+    """Return the start of a layer's name up to its first whole number."""
     found = re.match(r".*?\d+[a-z]?(?=_|$)", name)
     return found[0] if found else None
 
 
 def stages(network: keras.Model, names: str) -> list[int]:
-    """The number of the first layer that learns, for each stage in "block14,block13".
+    """Return the number of the first layer that learns, for each stage in "block14,block13".
 
-    Raises `ValueError` for an unknown name, and for a stage that does not begin below the others.
+    Raises `ValueError` for an unknown name, and for a stage that does not begin before the earlier
+    ones.
     """
     found = [network.layers.index(first_of(network, name.strip())) for name in names.split(",")]
     if any(later >= earlier for earlier, later in itertools.pairwise(found)):
@@ -76,7 +77,7 @@ def stages(network: keras.Model, names: str) -> list[int]:
 
 
 def thaw(network: keras.Model, first: int) -> None:
-    """Let the layers from number `first` on learn, but for their statistics."""
+    """Let the layers from number `first` on learn, except for their statistics."""
     network.trainable = True
     for number, layer in enumerate(network.layers):
         layer.trainable = number >= first
@@ -89,7 +90,7 @@ def thaw(network: keras.Model, first: int) -> None:
 
 
 def factors(learner: keras.Model, network: keras.Model, decay: float) -> list[float]:
-    """How fast each trainable variable learns, relative to the head.
+    """Return how fast each trainable variable learns, relative to the head.
 
     The last block of `network` learns `decay` times as fast as the head, the one before it
     decay² times, and so on (Howard and Ruder 2018, "Universal language model fine-tuning").
@@ -109,7 +110,8 @@ def factors(learner: keras.Model, network: keras.Model, decay: float) -> list[fl
 class AdamOfBlocks(keras.optimizers.AdamW):
     """Keras's AdamW, with a factor of the learning rate for each variable.
 
-    It decays all weights at the rate of the head, as Keras does. It trains, and is in no file.
+    It decays all weights at the rate of the head, as Keras does. It is used only in training, and
+    never saved.
     """
 
     def __init__(self, factors: Sequence[float], **settings: Any) -> None:
@@ -127,7 +129,7 @@ class AdamOfBlocks(keras.optimizers.AdamW):
 
 
 def extractor(base: Base, first: int) -> keras.Model:
-    """The part before layer number `first`: a photo in, all maps that cross the cut in one row."""
+    """Return the part before layer number `first`: from a photo to one row of all crossing maps."""
     below = lower(base, first)
     rows = [keras.layers.Flatten(dtype="float32")(y) for y in below.outputs]
     row = rows[0] if len(rows) == 1 else keras.layers.Concatenate(dtype="float32")(rows)
@@ -151,14 +153,14 @@ def behind(whole: keras.Model, base: Base, first: int) -> keras.Model:
 
 
 def lower(base: Base, first: int) -> keras.Model:
-    """The part before layer number `first`: a photo in, all maps that cross the cut out."""
+    """Return the part before layer number `first`: a photo in, all maps that cross the cut out."""
     photo = keras.Input((base.image_size, base.image_size, 3), name="photo")
     maps = _crossed(base, first, photo)
     return keras.Model(photo, maps if len(maps) > 1 else maps[0], name="lower")
 
 
 def upper(whole: keras.Model, base: Base, first: int) -> keras.Model:
-    """The part of `whole` from layer number `first` of its base on, for what `lower` gives."""
+    """Return the part of `whole` from layer number `first` of its base on, for `lower`'s maps."""
     crossing = _crossing(base.network, first)
     above = keras.Model(crossing, base.network.outputs[0], name="above")
     photo = keras.Input((base.image_size, base.image_size, 3))
@@ -170,20 +172,20 @@ def upper(whole: keras.Model, base: Base, first: int) -> keras.Model:
 
 
 def _crossed(base: Base, first: int, photo: Any) -> list[Any]:
-    """The maps that cross the cut, of each image size."""
+    """Return the maps that cross the cut, of each image size."""
     sizes = base.maps(photo, _below(base.network, first))
     return [y for maps in sizes for y in (maps if isinstance(maps, list) else [maps])]
 
 
 def _below(network: keras.Model, first: int) -> keras.Model:
-    """The part of the network before layer number `first`."""
-    # Keras makes no part of a model of a model that only has inputs.
+    """Return the part of the network before layer number `first`."""
+    # Keras cannot make a model that consists of inputs only.
     maps = [keras.layers.Identity(dtype="float32")(y) for y in _crossing(network, first)]
     return keras.Model(network.inputs, maps, name="below")
 
 
 def _crossing(network: keras.Model, first: int) -> list[Any]:
-    """The maps that layers from number `first` on take from those before it."""
+    """Return the maps that layers from number `first` on take from those before it."""
     operations = network.operations
     start = operations.index(network.layers[first])
     below = {id(operation) for operation in operations[:start]}

@@ -369,7 +369,7 @@ def _whole_numbers(count: int) -> ir.FunctionType:
 
 
 def separate_function(module: Module, function: Separate, element: Scalar) -> None:
-    """Return a module with a separate function for this kind of number."""
+    """Write a separate function for this kind of number into the module."""
     target = ir.Function(module.ir, _whole_numbers(function.count), module.ir.name)
     compiler = Compiler(module, None)
     compiler.begin(target)

@@ -1,1 +1,1 @@
-"""What `reference.export --serve` copies into a folder; it needs nothing else of this project."""
+"""The code that `reference.export --serve` copies into a folder; it needs nothing else."""

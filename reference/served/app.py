@@ -52,7 +52,7 @@ TOLERANCE = 1e-4  # of a probability in the self-test: processors round in diffe
 
 
 class BadPhotoError(ValueError):
-    """What was sent is no photo that can be read."""
+    """The request does not contain a photo that can be read."""
 
 
 class BusyError(RuntimeError):
@@ -76,8 +76,8 @@ def opened(data: bytes) -> Image.Image:
                 "read."
             )
         image.load()
-        if image.im.size != image.size:  # never compared by some of Pillow's plugins
-            raise BadPhotoError("The photo is damaged: it has not the size that its header says.")
+        if image.im.size != image.size:  # some of Pillow's plugins never compare these
+            raise BadPhotoError("The photo is damaged: its size is not that of its header.")
     except (Image.DecompressionBombError, Image.UnidentifiedImageError):
         raise BadPhotoError("This is not an image that can be read.") from None
     except (BadPhotoError, MemoryError):
@@ -89,10 +89,10 @@ def opened(data: bytes) -> Image.Image:
 
 @cache
 def formats() -> list[str]:
-    """The formats of photos, as far as this Pillow has them.
+    """Return the formats of photos, as far as this Pillow has them.
 
-    Pillow knows more: PostScript is a program that may never end, and there are files with another
-    file inside, which Pillow opens whatever it is.
+    Pillow knows others, but PostScript is a program that may never end, and some files contain
+    another file, which Pillow opens whatever it is.
     """
     Image.init()
     photos = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "PPM")
@@ -103,8 +103,8 @@ def pixels_of(data: bytes, size: int, interpolation: str) -> Array:
     """Return a photo's pixels, float32 (size, size, 3), red green blue from 0 to 255.
 
     "bilinear" is TensorFlow's, between the four neighbours and without smoothing; "antialias" is
-    Pillow's bilinear, which smooths what it makes smaller; "nearest" is Pillow's, too. EXIF's
-    rotation is ignored, as in training.
+    Pillow's bilinear, which smooths when it makes images smaller; "nearest" is Pillow's, too.
+    EXIF's rotation is ignored, as in training.
     """
     image = opened(data)
     if interpolation in _PILLOWS:
@@ -146,7 +146,7 @@ def _between(new: int, old: int) -> tuple[Array, Array, Array]:
 # The model
 # ---------------------------------------------------------------------------------------------
 
-# Which numbers stand for black and white in the model's input.
+# The numbers of black and white in the model's input.
 RANGES = {"pixels": (0.0, 255.0), "signed": (-1.0, 1.0), "unit": (0.0, 1.0)}
 
 
@@ -220,7 +220,7 @@ class Model:
         self.run = RUNTIMES[self.file](folder / self.file)
 
     def pixels(self, data: bytes) -> Array:
-        """A photo's pixels as the model expects them."""
+        """Return a photo's pixels as the model expects them."""
         return scaled(pixels_of(data, self.size, self.interpolation), self.input_range)
 
     def logits(self, x: Array) -> Array:
@@ -267,7 +267,7 @@ class Service:
         threading.Thread(target=self._work, daemon=True, name="model").start()
 
     def answer(self, data: bytes) -> dict[str, Any]:
-        """The class, and the probability of each, highest first.
+        """Return the class, and the probability of each, highest first.
 
         Raises `BadPhotoError`, and `BusyError` if too many photos are waiting.
         """
@@ -293,7 +293,7 @@ class Service:
                 rows = self.model.logits(np.stack([x for x, _ in taken]))
                 for row, (_, coming) in zip(rows, taken, strict=True):
                     coming.set_result(row)
-            except Exception as error:  # whoever waits must be told, and the others served
+            except Exception as error:  # waiting requests must get an answer, and others be served
                 for _, coming in taken:
                     if not coming.done():
                         coming.set_exception(error)
@@ -303,7 +303,7 @@ _one_at_a_time = threading.Lock()
 
 
 def service() -> Service:
-    """The service of this folder, made once, after the self-test, whoever asks at that time."""
+    """Return the service of this folder, made once, after the self-test, for all requests."""
     with _one_at_a_time:  # `cache` alone would let each of the first requests load the model
         return _made()
 
@@ -331,7 +331,7 @@ _USE = "POST a photo to /predict: curl --data-binary @photo.jpg ADDRESS/predict"
 
 
 def reply(method: str, path: str, kind: str, body: bytes) -> Reply:
-    """Answer one request, whoever received it."""
+    """Answer one request, from any kind of server."""
     if path == "/health" and method in ("GET", "HEAD"):
         return Reply("200 OK", {"status": "ok", "model": service().model.file})
     if path != "/predict":
@@ -350,7 +350,7 @@ def reply(method: str, path: str, kind: str, body: bytes) -> Reply:
 
 
 def _photo_in(body: bytes, kind: str) -> bytes:
-    """The bytes of the photo in a request: the body itself, or {"photo": "base64"}."""
+    """Return the bytes of the photo in a request: the body itself, or {"photo": "base64"}."""
     if len(body) > MAX_BYTES * (2 if kind.startswith("application/json") else 1):
         raise BadPhotoError(f"A photo has at most {MAX_BYTES:,} bytes.")
     if not body:
@@ -360,7 +360,7 @@ def _photo_in(body: bytes, kind: str) -> bytes:
     if not kind.startswith("application/json"):
         return body
     try:
-        if sum(map(body.count, (b"[", b"{", b","))) > PARTS:  # each takes far more than its byte
+        if sum(map(body.count, (b"[", b"{", b","))) > PARTS:  # each takes much more than its byte
             raise ValueError
         photo = base64.b64decode(json.loads(body)["photo"], validate=True)
     except (ValueError, TypeError, KeyError, RecursionError, binascii.Error):
@@ -393,7 +393,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
 
 
 def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-    """The WSGI application."""
+    """Return the WSGI application."""
     try:
         found = _received(environ)
     except Exception as error:  # a defect: its traceback is in the log, not in the answer
@@ -418,7 +418,7 @@ def _received(environ: dict[str, Any]) -> Reply:
     count = int(length or 0)
     kind = environ.get("CONTENT_TYPE", "")
     if count > 2 * MAX_BYTES or (count > MAX_BYTES and not kind.startswith("application/json")):
-        for _ in range(0, min(count, 8 * MAX_BYTES), 2**16):  # or the client misses the answer
+        for _ in range(0, min(count, 8 * MAX_BYTES), 2**16):  # else the client misses the answer
             if not environ["wsgi.input"].read(2**16):
                 break
         return Reply("413 Content Too Large", {"error": f"At most {MAX_BYTES:,} bytes."})
@@ -470,7 +470,7 @@ class Server(ThreadingMixIn, WSGIServer):
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that has gone is no error."""
+        """Ignore errors of a client that has gone."""
         if not isinstance(sys.exception(), (OSError, ValueError)):
             super().handle_error(request, client_address)
 

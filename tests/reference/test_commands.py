@@ -201,7 +201,7 @@ def test_fine_tuning_does_not_take_half_a_name_for_the_whole_base(name):
 
 def test_an_empty_or_damaged_base_is_not_called_missing(tmp_path):
     (tmp_path / "base.keras").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"is no \.keras file, or is damaged: its 0 bytes"):
+    with pytest.raises(ValueError, match=r"is not a \.keras file, or is damaged: its 0 bytes"):
         models.load_base(str(tmp_path / "base.keras"), 48)
 
 

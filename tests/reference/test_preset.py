@@ -116,7 +116,10 @@ def test_the_defaults_in_a_file_that_a_run_wrote_are_not_given(tmp_path):
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        (["--warmup", "1"], "--preset best, one-cycle, 40 epochs: one-cycle begins with a warm-up"),
+        (
+            ["--warmup", "1"],
+            "--preset best, one-cycle, 40 epochs: one-cycle begins with its own warm-up",
+        ),
         (["--image-sizes", "48", "48"], "sizes of a photo should differ"),
         (["--fine-tune", "block9"], "has none called 'block9'"),
     ],

@@ -43,7 +43,7 @@ def test_a_warm_up_may_be_nearly_as_long_as_the_run():
     ("options", "words"),
     [
         ({"schedule": "step"}, r"one of constant, cosine, one-cycle. Received 'step'"),
-        ({"schedule": "one-cycle", "warmup": 1}, "warm-up of its own"),
+        ({"schedule": "one-cycle", "warmup": 1}, "its own warm-up"),
         ({"warmup": 10}, "Received 10 of 10 epochs"),
         ({"warmup": -1}, "Received -1 of 10 epochs"),
         ({"warmup": 5, "fine_tune": "block2"}, "Received 5 of 5 epochs"),

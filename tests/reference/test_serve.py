@@ -92,7 +92,7 @@ def test_what_is_no_photo_is_refused(data, words, monkeypatch):
 def test_a_size_that_is_not_that_of_the_pixels_is_refused(monkeypatch):
     monkeypatch.setattr(app, "formats", lambda: ["IPTC"])
     file = in_iptc(photo("L", size=(4, 4)), (12, 12), gray=True)
-    with pytest.raises(app.BadPhotoError, match="not the size"):
+    with pytest.raises(app.BadPhotoError, match="its size is not that of its header"):
         app.pixels_of(file, 32, "bilinear")
 
 
