@@ -26,7 +26,8 @@ _IN_TRAINING = (
     *("AlphaDropout", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "BatchNormalization"),
     *("RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom", "RandomShear"),
     *("RandomCrop", "RandomContrast", "RandomBrightness", "RandomGrayscale", "RandomInvert"),
-    *("RandomColorDegeneration", "RandomErasing", "GaussianNoise", "GaussianDropout"),
+    *("RandomColorDegeneration", "RandomErasing", "RandomSharpness", "RandomGaussianBlur"),
+    *("GaussianNoise", "GaussianDropout"),
 )
 _OPTIMIZERS = (optimizers.SGD, optimizers.RMSprop, optimizers.Adam, optimizers.AdamW)
 _DRAWS = {"uniform": "uniform", "untruncated_normal": "normal", "truncated_normal": "truncated"}

@@ -152,6 +152,8 @@ def augmenting():
     x = layers.RandomGrayscale(0.4, name="gray")(x)
     x = layers.RandomColorDegeneration((-1, 1), (-0.9, 0.9), name="degeneration")(x)
     x = layers.RandomErasing(1, (0.1, 0.4), (0.5, -0.5, 0.1), (-1, 1), name="erasing")(x)
+    x = layers.RandomSharpness(1, (-1, 1), name="sharp")(x)
+    x = layers.RandomGaussianBlur(0.8, (5, 3), (0.4, 0.9), (-0.8, 0.9), name="blur")(x)
     x = layers.RandomRotation(0.5, "wrap", "nearest", name="turn_far")(x)
     x = layers.RandomFlip("horizontal", seed=5, name="flip")(x)
     x = layers.RandomRotation(0.2, "constant", fill_value=0.5, name="turn")(x)

@@ -189,7 +189,84 @@ const RandomErasing = {
   }),
 };
 
+// -- sharper, or blurred --------------------------------------------------------------------------
+
+// The same window over each channel, and zeros around the image; the gradient of x is that of y,
+// filtered: the windows here are their own mirror images.
+function filtered(x, [kh, kw], window) {
+  const [height, width, channels] = x.shape;
+  const y = array(x.shape, new Float64Array(x.data.length));
+  const from = (i, j) => (i * width + j) * channels;
+  for (let k = 0; k < window.length; k++) {
+    const [down, right] = [Math.floor(k / kw) - (kh >> 1), (k % kw) - (kw >> 1)];
+    for (let i = Math.max(0, -down); i < Math.min(height, height - down); i++) {
+      for (let j = Math.max(0, -right); j < Math.min(width, width - right); j++) {
+        const [to, start] = [from(i, j), from(i + down, j + right)];
+        for (let c = 0; c < channels; c++) y.data[to + c] += window[k] * x.data[start + c];
+      }
+    }
+  }
+  return y;
+}
+
+const AROUND = [1, 1, 1, 1, 5, 1, 1, 1, 1].map((v) => fround(v / 13));
+
+// x and, to a part, what its filter makes of it.
+const mixed = (x, other, part) =>
+  array(
+    x.shape,
+    Float64Array.from(x.data, (v, i) => v + part * (other.data[i] - v)),
+  );
+
+const RandomSharpness = {
+  forward({ layer, xs, random }) {
+    const { factor, value_range: range } = layer.config;
+    const parts = uniforms(xs, random, factor).map((f) => fround(1 - fround(2 * f)));
+    const zs = xs.map((x, n) => mixed(x, filtered(x, [3, 3], AROUND), parts[n]));
+    return { ys: zs.map((z) => clipped(z, range)), kept: { parts, zs } };
+  },
+  backward({ layer, dys, kept: { parts, zs } }) {
+    const dxs = dys.map((dy, n) => {
+      const dz = inside(dy, zs[n], layer.config.value_range);
+      return mixed(dz, filtered(dz, [3, 3], AROUND), parts[n]);
+    });
+    return { dxs, grads: {} };
+  },
+};
+
+// The weights of a line of a Gaussian, whose sum is 1.
+function bell(length, sigma) {
+  const g = Array.from({ length }, (_, i) =>
+    Math.exp(-0.5 * ((i - (length - 1) / 2) / sigma) ** 2),
+  );
+  const sum = g.reduce((a, b) => a + b);
+  return g.map((v) => v / sum);
+}
+
+const RandomGaussianBlur = {
+  forward({ layer, xs, random }) {
+    const { factor, sigma, kernel_size: sizes, value_range: range } = layer.config;
+    const blurs = chosen(xs, random, factor);
+    const [along, down] = uniforms([0, 1], random, sigma).map((s, k) =>
+      bell(sizes[k], fround(s + fround(1e-6))),
+    );
+    const window = down.flatMap((a) => along.map((b) => fround(a * b)));
+    const zs = xs.map((x, n) => (blurs[n] ? filtered(x, sizes, window) : x));
+    return { ys: zs.map((z) => clipped(z, range)), kept: { blurs, window, zs } };
+  },
+  backward({ layer, dys, kept: { blurs, window, zs } }) {
+    const { kernel_size: sizes, value_range: range } = layer.config;
+    const dxs = dys.map((dy, n) => {
+      const dz = inside(dy, zs[n], range);
+      return blurs[n] ? filtered(dz, sizes, window) : dz;
+    });
+    return { dxs, grads: {} };
+  },
+};
+
 export const COLOURING = {
+  RandomSharpness,
+  RandomGaussianBlur,
   RandomContrast,
   RandomBrightness,
   RandomGrayscale,

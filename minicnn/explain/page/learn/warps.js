@@ -5,7 +5,7 @@ const { fround } = Math;
 const several = (v) => Array.isArray(v);
 
 // A number between the limits for each image.
-/** @type {(xs: Tensor[], random: any, limits: number[]) => number[]} */
+/** @type {(xs: any[], random: any, limits: number[]) => number[]} */
 export const uniforms = (xs, random, [low, high]) =>
   xs.map(() => fround(random.uniform(low, high)));
 
