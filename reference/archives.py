@@ -165,7 +165,7 @@ class Tar:
                         self._add(member)
                     place, count = archive.offset, len(archive.getmembers())
             except (tarfile.TarError, EOFError, OverflowError, OSError, RecursionError) as error:
-                raise ValueError(f"{path!r} is no tar file, or is damaged: {error}.") from None
+                raise ValueError(f"{path!r} is not a tar file, or is damaged: {error}.") from None
             # tarfile also takes a damaged or cut header for the end. The real end is a block of
             # zeros.
             file.seek(place)
@@ -343,7 +343,7 @@ class Parquet:
             groups = map(self._about.row_group, range(self._about.num_row_groups))
             self._sizes = [self._size_of(group) for group in groups]
         except Exception as error:  # Arrow's are of many kinds
-            raise ValueError(f"{path!r} is no Parquet file of photos: {error}.") from None
+            raise ValueError(f"{path!r} is not a Parquet file of photos: {error}.") from None
 
     def _columns(self) -> tuple[str, str, str | None]:
         """Return the columns' names: the image's bytes, the label, and the split if it exists."""
@@ -446,7 +446,7 @@ class Parquet:
         content = photos[row] if row < len(photos) else None  # a damaged file may have fewer
         if not content or len(content) > MAX_BYTES:
             told = f"has {len(content):,} bytes" if content else "has no bytes in the file"
-            raise BadImageError(f"{name!r} in {self.path!r} {told}: it is no photo.")
+            raise BadImageError(f"{name!r} in {self.path!r} {told}: it is not a photo.")
         return content
 
     def _group(self, number: int) -> list[bytes | None]:

@@ -92,7 +92,7 @@ def _judged(folder: Path, split: str) -> tuple[tuple[tuple[str, str], ...], Arra
         if not right:
             raise ValueError("there is no photo in it")
     except (csv.Error, ValueError, StopIteration) as error:
-        raise ValueError(f"{str(path)!r} is no table of probabilities: {error}.") from None
+        raise ValueError(f"{str(path)!r} is not a table of probabilities: {error}.") from None
     return tuple(photos), np.array(right)
 
 

@@ -100,7 +100,7 @@ def read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(read_regular(path, "config file", _LARGEST).decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ValueError(f"{str(path)!r} is no TOML file: {error}.") from None
+        raise ValueError(f"{str(path)!r} is not a TOML file: {error}.") from None
 
 
 def _name(action: argparse.Action) -> str:

@@ -85,13 +85,13 @@ def read(path: Path, splits: Sequence[str]) -> Rows:
         # A name may contain any character at which Python would split lines: csv knows better.
         rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
-        raise ValueError(f"{str(path)!r} is no list of photos: {error}.") from None
+        raise ValueError(f"{str(path)!r} is not a list of photos: {error}.") from None
     places = _places(path, rows[0]) if rows else {}
     if not {"class", "path"} <= places.keys():
         first = ",".join(rows[0])[:200] if rows else ""
         raise ValueError(
-            f"{str(path)!r} is no list of photos: its first line should be {','.join(COLUMNS)}, or "
-            f"name the columns path and label. Received {first!r}."
+            f"{str(path)!r} is not a list of photos: its first line should be {','.join(COLUMNS)}, "
+            f"or name the columns path and label. Received {first!r}."
         )
     found: Rows = {}
     seen: set[str] = set()

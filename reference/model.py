@@ -290,7 +290,9 @@ def _quiet(network: keras.Model) -> keras.Model:
 def _features_of(network: keras.Model, name: str) -> keras.Model:
     """Return the network up to its last feature maps; a classifier after them is cut off."""
     if len(network.inputs) != 1:
-        raise ValueError(f"{name} is no base: it has {len(network.inputs)} inputs, not one photo.")
+        raise ValueError(
+            f"{name} is not a base: it has {len(network.inputs)} inputs, not one photo."
+        )
     if [len(y.shape) for y in network.outputs] == [4]:
         return network
     pooling = keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D
@@ -304,7 +306,7 @@ def _features_of(network: keras.Model, name: str) -> keras.Model:
             say(f"{name} ends in a classifier: cut off behind its layer {last.name}.")
             return keras.Model(network.inputs, y, name="base")
     raise ValueError(
-        f"{name} is no base: no layer of it gives feature maps (batch, rows, columns, "
+        f"{name} is not a base: no layer of it gives feature maps (batch, rows, columns, "
         f"channels). It ends in {[tuple(y.shape) for y in network.outputs]}."
     )
 

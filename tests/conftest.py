@@ -1,4 +1,4 @@
-"""What all tests share: random numbers that do not depend on earlier tests, photos, a tiny base."""
+"""All tests share this: random numbers that do not depend on earlier tests, photos, a tiny base."""
 
 import gc
 import importlib.util

@@ -48,7 +48,7 @@ def test_everything_is_restored() -> None:
     finder = LearningRateFinder(steps=20)
     fit(model, finder)
     assert len(finder.losses) == 20
-    assert model.optimizer.learning_rate == 1 / 3  # which is no float32
+    assert model.optimizer.learning_rate == 1 / 3  # which is not a float32
     np.testing.assert_array_equal(model.get_weights()[0], weights[0])
     for found, expected in zip(model.optimizer.state(model.trainable_weights), state, strict=True):
         np.testing.assert_array_equal(found[1], expected)

@@ -78,7 +78,7 @@ def test_keras_reads_our_config(name: str) -> None:
 
 
 def test_seeds() -> None:
-    """As in Keras, an integer gives the same numbers at each call; a generator goes on."""
+    """As in Keras, an integer gives the same numbers at each call; a generator continues."""
     he = initializers.HeNormal(seed=3)
     np.testing.assert_array_equal(he((4, 5)), he((4, 5)))
     np.testing.assert_array_equal(he((4, 5)), initializers.HeNormal(seed=3)((4, 5)))

@@ -135,7 +135,7 @@ def test_same_pads_just_enough_and_evenly() -> None:
         given = (size, kernel, stride, dilation)
         before, after = same_padding(size, kernel, stride, dilation)
         out = output_size(size, kernel, stride, "same", dilation)
-        # There are as many windows as strides that begin inside the picture.
+        # There are as many windows as strides that begin inside the image.
         assert out == len(range(0, size, stride)), given
         last = taps_of(out - 1, kernel, stride, dilation, before)[-1]
         assert last <= size - 1 + after, given  # no window reaches beyond the zeros
@@ -175,7 +175,7 @@ def test_same_needs_a_pixel() -> None:
         shapes.window((4, 0), (3, 3), (1, 1), "same", (1, 1), "conv2d")
 
 
-HALF = Fraction(1, 2)  # the stride of a layer that doubles the size of pictures
+HALF = Fraction(1, 2)  # the stride of a layer that doubles the size of images
 # Chains of windows (kernel, stride, dilation), and by hand what one unit of the last sees.
 CHAINS = [
     ([], ReceptiveField(1, 1)),
@@ -220,7 +220,7 @@ def test_receptive_field_agrees_with_following_the_taps() -> None:
 
 
 def test_where_a_receptive_field_begins() -> None:
-    """Of two 3-tap windows, padded by one, the second of stride 2, unit 1 is centred on pixel 2."""
+    """After two 3-tap windows, padded by one, the second of stride 2, unit 1 centres on pixel 2."""
     field = ReceptiveField().through(3, 1, padding=1).through(3, 2, padding=1)
     assert field == ReceptiveField(size=5, step=2, before=2)
     assert field.pixels(0) == (-2, 2)

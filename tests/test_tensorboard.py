@@ -154,7 +154,7 @@ def test_images_of_weights(tmp_path: Path) -> None:
         tag: value for tag, _, plugin, value in events(tmp_path / "train") if plugin == "images"
     }
     assert list(images["conv/kernel/image"][:2]) == [b"3", b"3"]
-    assert len(images["conv/kernel/image"]) == 2 + 2  # a picture for each filter
+    assert len(images["conv/kernel/image"]) == 2 + 2  # an image for each filter
     assert images["dense/kernel/image"][2].startswith(b"\x89PNG")
 
 

@@ -118,7 +118,7 @@ class Entry:
             except OSError as error:  # no room, no right to
                 why = error
         if isinstance(why, FileExistsError):
-            why = f"{why.filename!r} is no folder"
+            why = f"{why.filename!r} is not a folder"
         _warn_once(
             f"minicnn cannot keep its compiled kernels: {why}. Each process compiles them anew. "
             "MINICNN_CACHE_DIR names a folder for them."

@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment leaves nothing half-made, and the process can go on."""
+"""Ctrl-C at any moment leaves nothing half-made, and the process can continue."""
 
 import signal
 import subprocess

@@ -169,7 +169,7 @@ def test_a_write_that_breaks_off_leaves_nothing_behind(place: Path, monkeypatch)
 def test_a_folder_that_cannot_be_made_costs_a_compilation(place: Path) -> None:
     """A file is where the folder would be."""
     place.write_text("no folder")
-    with pytest.warns(RuntimeWarning, match="cannot keep its compiled kernels: '.*' is no folder"):
+    with pytest.warns(RuntimeWarning, match="cannot keep its compiled kernels: .* is not a folder"):
         assert met()[1] == 1
     assert place.read_text() == "no folder"
 

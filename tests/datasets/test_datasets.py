@@ -78,7 +78,7 @@ def test_every_class_at_several_sizes(kind: str, size: int | tuple[int, int]) ->
 
 @pytest.mark.parametrize("kind", CLOTHING_CLASSES)
 def test_the_item_fills_the_picture_and_stays_in_it(kind: str) -> None:
-    """Many seeds draw every style of a kind; none fails, vanishes or leaves the picture."""
+    """Many seeds draw every style of a kind; none fails, vanishes or leaves the image."""
     for seed in range(25):
         rng = np.random.default_rng(seed)
         sketch = drawing.GARMENTS[kind](rng)

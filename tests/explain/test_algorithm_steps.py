@@ -56,7 +56,7 @@ def test_two_channels_and_two_filters_by_hand():
 
 
 def test_winograd_by_hand():
-    """A kernel of only a 1 in the middle copies the picture; u is an outer product of columns."""
+    """A kernel of only a 1 in the middle copies the image; u is an outer product of columns."""
     w = np.zeros((3, 3, 1, 1))
     w[1, 1] = 1
     x = random((1, 6, 6, 1), dtype="float64")

@@ -95,7 +95,7 @@ def test_zero_weights_have_the_initial_loss_of_guessing(loss, units, last, kind)
     )  # fmt: skip
     assert report["output and loss"].verdict == "ok"
     assert report["tiny batch"].verdict in ("ok", "look"), str(report)
-    # In the first step, only the last layer gets a gradient; that is no problem.
+    # In the first step, only the last layer gets a gradient; that is not a problem.
     assert report.passed
     assert report["gradients"].measured == "none arrives at conv, hidden_0"
     assert "weights of end are all 0" in report["gradients"].sentence
@@ -165,7 +165,7 @@ def test_inputs_that_are_all_the_same():
     x, y = images()
     report = health(compiled(SCALED), np.ones_like(x), y)
     assert report["inputs"].verdict == "problem"
-    assert report["tiny batch"].verdict == "problem"  # the same picture with different labels
+    assert report["tiny batch"].verdict == "problem"  # the same image with different labels
 
 
 def test_scores_taken_for_probabilities():

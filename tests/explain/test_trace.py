@@ -547,7 +547,7 @@ def test_receptive_fields_are_what_changing_pixels_shows(data: st.DataObject) ->
 
 
 def test_any_example_can_be_perturbed() -> None:
-    """relu(x - 1000) is off for a black picture, whatever noise is added."""
+    """relu(x - 1000) is off for a black image, whatever noise is added."""
     conv = layers.Conv2D(1, 1, activation="relu", name="conv")
     model = minicnn.Sequential([minicnn.Input((4, 4, 1)), conv])
     conv.set_weights([np.ones((1, 1, 1, 1)), np.full(1, -1000)])

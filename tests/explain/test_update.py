@@ -369,7 +369,7 @@ def test_what_is_no_weight_of_the_layer_is_refused() -> None:
 
 
 class OwnSGD(optimizers.SGD):
-    """An optimizer of one's own, whose step may be anything."""
+    """A user's own optimizer, whose step may be anything."""
 
 
 @pytest.mark.parametrize(

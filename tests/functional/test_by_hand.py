@@ -66,7 +66,7 @@ def test_conv2d_transpose_strides_and_padding_by_hand() -> None:
     for padding in ("valid", "same"):
         y = functional.conv2d_transpose(x, w, strides=2, padding=padding)
         np.testing.assert_array_equal(y, picture(apart))
-    # Of the three rows that an even kernel stamps, "same" keeps two and cuts off the last.
+    # An even kernel stamps three rows: "same" keeps two and cuts off the last.
     y = functional.conv2d_transpose(x, w, padding="same")
     np.testing.assert_array_equal(y, picture([[1, 12], [103, 1234]]))
     y = functional.conv2d_transpose(x, np.ones((3, 3, 1, 1)), padding="same")

@@ -10,7 +10,7 @@ from operations import OF_INPUT, ones, refuse
 from minicnn import functional
 
 RANK = r"x with 4 dimensions \(batch, height, width, channels\)\. Received x.shape="
-# x that no operation on pictures accepts, and the error about it.
+# x that no operation on images accepts, and the error about it.
 BAD_PICTURES = [
     (ones(5, 5, 4), ValueError, RANK + r"\(5, 5, 4\)\.$"),
     (ones(1, 1, 5, 5, 4), ValueError, RANK),

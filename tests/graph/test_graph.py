@@ -187,7 +187,7 @@ def test_max_pooling_folds(case: str, activation: str) -> None:
 
 
 def test_a_pooled_convolution_as_a_layer() -> None:
-    """It sees what both layers saw, has a gradient, and takes pictures of any size."""
+    """It sees what both layers saw, has a gradient, and takes images of any size."""
     inputs = Input((None, None, 4))
     y = layers.Conv2D(5, 3, strides=2, activation="relu")(inputs)
     model = Model(inputs, layers.MaxPooling2D((2, 3))(y))

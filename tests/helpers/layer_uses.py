@@ -12,7 +12,7 @@ def as_list(x: Any) -> list[Array]:
 
 
 def picture(*rows: list[float]) -> Array:
-    """Return one grey picture of shape (1, rows, columns, 1)."""
+    """Return one grey image of shape (1, rows, columns, 1)."""
     return np.array(rows, np.float32)[None, :, :, None]
 
 

@@ -795,7 +795,7 @@ WAYS = list(functional.ALGORITHMS)
 
 
 def picture(rows: list, dtype: Any = np.float64) -> Array:
-    """Return rows of numbers as one picture with one channel."""
+    """Return rows of numbers as one image with one channel."""
     return np.array(rows, dtype)[None, :, :, None]
 
 

@@ -12,7 +12,7 @@ from minicnn.images import files
 
 
 def gradient(height=6, width=8, channels=3):
-    """Return a picture in which no two pixels or channels have the same value."""
+    """Return an image in which no two pixels or channels have the same value."""
     count = height * width * channels
     return (
         (np.arange(count) * (255 // count or 1) % 256)
@@ -53,7 +53,7 @@ PROGRAM = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 5 5\n%%EndComments\n{} l
 
 
 def bad_file(folder, kind):
-    """Write a broken picture of this kind; return its path and what the error says about it."""
+    """Write a broken image of this kind; return its path and what the error says about it."""
     path = folder / f"{kind}.png"
     good = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 50, 3), np.uint8)).save(

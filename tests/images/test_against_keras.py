@@ -31,7 +31,7 @@ SIZES = [(30, 41, 16, 16), (30, 41, 64, 65), (7, 5, 3, 9), (1, 1, 4, 3), (64, 64
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """Write three classes of noisy pictures of many sizes and kinds, in lossless formats."""
+    """Write three classes of noisy images of many sizes and kinds, in lossless formats."""
     folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(0)
     for name in ("hat", "pants", "t-shirt"):
@@ -220,7 +220,7 @@ def test_flow(name, subset):
     x, y = rng.uniform(0, 255, (20, 11, 9, 3)).astype(np.float32), np.arange(20) % 2
     options = OPTIONS[name] | {"validation_split": 0.4}
     arguments = {"batch_size": 6, "seed": 3, "subset": subset}
-    if subset is None:  # with a subset, Keras gives the weights of other pictures
+    if subset is None:  # with a subset, Keras gives the weights of other images
         arguments["sample_weight"] = rng.random(20)
     assert_same_batches(
         KerasGenerator(**options).flow(x, y, **arguments),
@@ -243,7 +243,7 @@ def test_statistics_of_a_data_set(option):
     theirs, ours = KerasGenerator(**{option: True}), ImageDataGenerator(**{option: True})
     for generator in (theirs, ours):
         generator.fit(x)
-    for some in (x[0], x[:3], x[:1]):  # a picture or a batch
+    for some in (x[0], x[:3], x[:1]):  # an image or a batch
         np.testing.assert_allclose(
             ours.standardize(some.copy()), theirs.standardize(some.copy()), rtol=1e-5
         )

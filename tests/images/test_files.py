@@ -22,7 +22,7 @@ RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 
 # ---------------------------------------------------------------------------------------------
-# One picture
+# One image
 # ---------------------------------------------------------------------------------------------
 
 
@@ -93,7 +93,7 @@ TIFF_MODES += ("CMYK", "YCbCr", "LAB")
 
 @pytest.mark.parametrize("mode", TIFF_MODES)
 def test_every_kind_of_tiff_is_read_in_every_colour_mode(tmp_path, mode):
-    """Keras's `load_img` reads them, too, except an L*a*b* picture in gray."""
+    """Keras's `load_img` reads them, too, except an L*a*b* image in gray."""
     pages = [Image.new(mode, (3, 2), colour) for colour in (1, 0)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
     for ending, mode_read in ((1, "grayscale"), (3, "rgb"), (4, "rgba")):

@@ -1,4 +1,4 @@
-"""Layers of one's own with Keras's `call`: passes, gradients, shapes, weights, what is refused."""
+"""A user's own layers with Keras's `call`: passes, gradients, shapes, weights, what is refused."""
 
 import pickle
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ class MyDense(layers.Layer):
 
 
 class Block(layers.Layer):
-    """Layers in attributes and lists, a nested layer of one's own, and two behaviours."""
+    """Layers in attributes and lists, a nested layer of the user's, and two behaviours."""
 
     def __init__(self, rate: float = 0.5, **kwargs: Any) -> None:
         super().__init__(**kwargs)

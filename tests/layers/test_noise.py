@@ -1,4 +1,4 @@
-"""Dropout's kin draw random numbers in training, and none otherwise."""
+"""Dropout and layers like it draw random numbers in training, and none otherwise."""
 
 import json
 from typing import Any

@@ -303,7 +303,7 @@ def same_as_keras(use: Callable[[Any], Any]) -> None:
 @pytest.mark.keras
 @pytest.mark.parametrize("weights", [None, *WEIGHTS], ids=str)
 def test_weights_belong_to_the_first_axes_as_in_keras(weights: tuple[int, ...] | None) -> None:
-    """So it is for means of any rank, and accuracies of classes, rows of classes and pictures."""
+    """This holds for means of any rank, and accuracies of classes, rows of classes and images."""
     rng = np.random.default_rng(0)
     w = None if weights is None else rng.random(weights)
 

@@ -1,4 +1,4 @@
-"""Losses of one's own: functions, and classes with `call`; a tape finds their gradients."""
+"""A user's own losses: functions, and classes with `call`; a tape finds their gradients."""
 
 from collections.abc import Callable
 from pathlib import Path

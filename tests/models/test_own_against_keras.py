@@ -1,4 +1,4 @@
-"""Layers and models of one's own: the same class on Keras and on minicnn gives the same numbers."""
+"""A user's own layers and models: the same class on Keras and on minicnn gives the same numbers."""
 
 from collections.abc import Callable
 from pathlib import Path

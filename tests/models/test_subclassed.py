@@ -1,4 +1,4 @@
-"""Models of one's own with Keras's `call`: training, shapes, files, summary, what is refused."""
+"""A user's own models with Keras's `call`: training, shapes, files, summary, what is refused."""
 
 import pickle
 from collections.abc import Iterator

@@ -37,7 +37,7 @@ def small() -> Model:
 
 
 def test_every_cell_of_a_chain() -> None:
-    """One unit sees 3 pixels of the picture, then 3 + 1, then 4 + 2·2."""
+    """One unit sees 3 pixels of the image, then 3 + 1, then 4 + 2·2."""
     assert cells(small()) == [
         ["input_layer (InputLayer)", "(None, 32, 30, 3)", "0", "", "0", "1x1"],
         ["conv2d (Conv2D)", "(None, 30, 28, 32)", "896", "(3·3·3+1)·32", "725,760", "3x3"],

@@ -74,7 +74,7 @@ MODULES = [
 
 # One string per parameter, as in a signature: "x", "x=", "*xs", "*, x", "*, x=", "**options".
 Parameters = list[str]
-# Of a class: its constructor under "", methods by name, and None for a property or a value.
+# For a class: its constructor under "", methods by name, and None for a property or a value.
 Members = dict[str, Parameters | None]
 # By name in a module: a function's parameters, a class's members, or None for any other value.
 Names = dict[str, Parameters | Members | None]

@@ -205,9 +205,9 @@ def test_a_member_too_large_for_a_photo_is_not_read(clothes, tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("a.tar", b"", "is no tar file, or is damaged: empty file"),
+        ("a.tar", b"", "is not a tar file, or is damaged: empty file"),
         ("a.tar", bytes(10240), "has no photos of classes"),
-        ("a.tar", b"no tar" * 1000, "is no tar file, or is damaged"),
+        ("a.tar", b"no tar" * 1000, "is not a tar file, or is damaged"),
         ("a.tar", b"\x1f\x8b" + b"x" * 600, "is compressed"),
         ("a.tar.gz", b"x", "unpack it, or make a .tar of it"),
         ("a.zip", b"x", "unpack it"),
@@ -433,7 +433,7 @@ def test_what_is_no_table_of_photos_is_refused(clothes, tmp_path, monkeypatch, c
     for name, told in words.items():
         assert data.run(["--data", str(tmp_path / f"{name}.parquet")]) == 2
         err = capsys.readouterr().err
-        assert "is no Parquet file of photos: " in err
+        assert "is not a Parquet file of photos: " in err
         assert told in err
         assert err.count("\n") == 1, err
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
@@ -449,7 +449,7 @@ def test_a_photo_that_is_empty_or_too_large_is_bad(clothes, tmp_path, monkeypatc
     with pytest.raises(BadImageError, match="has no bytes in the file"):
         data.image_of(f"{path}/{rows[0][0]}")
     monkeypatch.setattr(archives, "MAX_BYTES", 100)
-    with pytest.raises(BadImageError, match=r"has [\d,]+ bytes: it is no photo"):
+    with pytest.raises(BadImageError, match=r"has [\d,]+ bytes: it is not a photo"):
         data.image_of(f"{path}/{rows[1][0]}")
     monkeypatch.setattr(archives, "LARGEST_GROUP", 100)
     archives.indexed.cache_clear()

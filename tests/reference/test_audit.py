@@ -35,7 +35,7 @@ def photo_of(copy, split, name, index=0):
 
 
 # ---------------------------------------------------------------------------------------------
-# What is wrong with photos
+# Problems with photos
 # ---------------------------------------------------------------------------------------------
 
 
@@ -202,7 +202,7 @@ def test_class_folders_alone_are_divided_always_in_the_same_way(flat, capsys):
 
 
 def test_a_photo_s_name_decides_on_its_split_by_hand():
-    """Of 65536, the SHA-256 of hat/a.jpg and so on begin with these numbers; test ends at 9830."""
+    """The SHA-256 of hat/a.jpg and so on begin with these numbers; test ends at 9830 of 65536."""
     numbers = {"a": 0x3D9A, "b": 0x4A9F, "c": 0x3775, "d": 0x9C29, "e": 0x1423, "f": 0x4D2A,
                "g": 0x7737, "h": 0x602A}  # fmt: skip
     names = [f"hat/{letter}.jpg" for letter in numbers]
@@ -272,7 +272,7 @@ HEAD = "split,class,path\n"
         (HEAD + "train,hat\n", "line 2, should name"),
         (HEAD + "final,hat,a.jpg\n", "one of train, validation, test"),
         (HEAD + "train,hat,a.jpg\ntest,hat,a.jpg\n", "line 3: 'a.jpg' is there twice"),
-        (HEAD + 'train,"hat,a.jpg\n', "is no list of photos"),
+        (HEAD + 'train,"hat,a.jpg\n', "is not a list of photos"),
         (HEAD + "train,hat,a.jpg\n", "no photos for validation"),
         (HEAD + "train,hat,a.jpg\nvalidation,cap,b.jpg\n", "validation lacks hat"),
     ],

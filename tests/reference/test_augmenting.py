@@ -34,7 +34,7 @@ def test_cutmix_pastes_a_rectangle_whose_area_is_in_the_target(seed):
             continue
         rows, columns = np.nonzero(other[photo])
         box = other[photo][rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-        assert box.all(), "what is pasted is no rectangle"
+        assert box.all(), "what is pasted is not a rectangle"
         np.testing.assert_allclose(y[photo, photo], own[photo].mean(), rtol=1e-6)
         np.testing.assert_allclose(y[photo, order[photo]], box.size / 80, rtol=1e-5)
     np.testing.assert_allclose(y.sum(axis=1), 1, rtol=1e-6)
@@ -76,7 +76,7 @@ class Group:
 
 
 def test_processes_have_the_steps_that_a_schedule_counts_on():
-    """Of 5 photos two processes share 4: two steps of 2, not three."""
+    """Two processes share 4 of 5 photos: two steps of 2, not three."""
     assert steps_of_epoch(5, 2) == len(Batches(X[[0] * 5], Y[[0] * 5], 2)) == 3
     assert steps_of_epoch(5, 2, 2) == len(Batches(X[[0] * 5], Y[[0] * 5], 2, 0, Group(0))) == 2
 

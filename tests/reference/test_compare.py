@@ -44,7 +44,7 @@ def test_a_paired_difference_by_hand():
 
 
 def test_several_runs_of_two_models_are_compared_by_hand():
-    """Of two runs, one or both are right: differences of 1/2 and 1, so sums of ±1/2 ± 1 ± 0."""
+    """One or both of two runs are right: differences of 1/2 and 1, so sums of ±1/2 ± 1 ± 0."""
     ours, theirs = np.array([[1, 1, 0], [1, 1, 1]]), np.array([[0, 0, 0], [1, 0, 1]])
     assert evaluate.mcnemar(ours, theirs) == pytest.approx(0.5)
     assert evaluate.mcnemar(ours[1], theirs) == pytest.approx(2 / 8)  # ±1/2 ± 1 ± 1/2 reach 2
@@ -90,13 +90,13 @@ def test_runs_in_one_table(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "is no table"),
+        ("", "is not a table"),
         ("path,label,a,b\n", "there is no photo in it"),
         ("path,label,a,b\nx,a,0.5\n", "line 2 has other columns"),
         ("path,label,a,b\nx,a,0.5,nan\n", "line 2 has other columns"),
-        ("path,label,a,b\nx,a,0.5,many\n", "is no table"),
-        ("path,label,a,b\nx\n", "is no table"),
-        ('path,label,a,b\nx,"a,0.5,0.5\n', "is no table"),
+        ("path,label,a,b\nx,a,0.5,many\n", "is not a table"),
+        ("path,label,a,b\nx\n", "is not a table"),
+        ('path,label,a,b\nx,"a,0.5,0.5\n', "is not a table"),
     ],
 )
 def test_a_damaged_table_is_named(tmp_path, text, words, capsys):

@@ -52,9 +52,9 @@ def test_an_option_of_the_command_line_drops_those_of_the_file_that_exclude_it(t
         ("epochs = true", "epochs should be a number, a text, or a list of them. Received True."),
         ("epochs = [[1]]", "epochs should be a number"),
         ("epochs = 2026-01-01", "epochs should be a number"),
-        ("epochs = ", "is no TOML file"),
-        ("epochs = 1\nepochs = 2", "is no TOML file"),
-        ("x = " + "[" * 50_000, "is no TOML file"),
+        ("epochs = ", "is not a TOML file"),
+        ("epochs = 1\nepochs = 2", "is not a TOML file"),
+        ("x = " + "[" * 50_000, "is not a TOML file"),
     ],
 )
 def test_a_file_of_other_things_is_refused(tmp_path, text, words, capsys):

@@ -407,7 +407,7 @@ def test_keras_learns_from_the_batches_in_this_order(steps_per_execution):
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
     model.compile("sgd", loss, steps_per_execution=steps_per_execution)
     wanted = counted(10, batch_size=4, seed=5)
-    for epochs in (range(2, 4), range(4, 5)):  # the second call goes on with a built model
+    for epochs in (range(2, 4), range(4, 5)):  # the second call continues with a built model
         run_epochs(model, Watched(x, y, 4, seed=5), None, epochs, [])
         wanted.epoch = epochs.start
         expected = [batch for _ in epochs for batch in rows_of_epoch(wanted)]

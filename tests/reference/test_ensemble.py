@@ -95,7 +95,7 @@ def test_calibration_by_hand():
 
 
 def test_the_temperature_makes_probabilities_as_sure_as_they_are_right():
-    """Of logits ±1·s, three of four right, the best T makes the probability 3/4: s/T = ln(3)/2."""
+    """Logits are ±1·s, three of four right: the best T makes the probability 3/4: s/T = ln(3)/2."""
     logits = 5 * np.array([[1.0, -1.0]] * 4)
     labels = np.array([0, 0, 0, 1])
     assert calibration.temperature(logits, labels) == pytest.approx(10 / np.log(3), rel=1e-3)

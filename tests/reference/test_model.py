@@ -161,7 +161,7 @@ def test_a_classifier_is_cut_after_its_last_features(tmp_path, capsys):
 def test_keras_s_own_classifiers_are_cut_before_their_pooling(
     name, size, layer, features, tmp_path, capsys
 ):
-    """In two of them, pooling keeps pictures of one pixel, and convolutions follow."""
+    """In two of them, pooling keeps images of one pixel, and convolutions follow."""
     narrow = {"mobilenet": {"alpha": 0.25}, "vgg16": {"classes": 2}}.get(name, {})
     function, _ = models.applications()[name]
     whole = function(weights=None, include_top=True, input_shape=(size, size, 3), **narrow)
@@ -191,7 +191,7 @@ def test_a_classifier_after_a_nested_network_is_cut_there(base, tmp_path, capsys
 def test_a_network_without_features_is_refused_as_a_base(tmp_path):
     path = tmp_path / "classifier.keras"
     keras.Sequential([keras.Input((48, 48, 3)), keras.layers.Flatten()]).save(path)
-    with pytest.raises(ValueError, match=r"is no base.*\(None, 6912\)"):
+    with pytest.raises(ValueError, match=r"is not a base.*\(None, 6912\)"):
         models.load_base(str(path), 48)
     fixed = tmp_path / "fixed.keras"
     keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(2, 3)]).save(fixed)

@@ -1,4 +1,4 @@
-"""The learning rate in the course of a run, and the search for one."""
+"""How the learning rate changes during a run, and the search for one."""
 
 import csv
 import math

@@ -35,7 +35,7 @@ def without_size(options):
 
 
 def test_the_matrix_by_hand():
-    """Of 4 pixels become 2: the triangle's weights are 3/4, 3/4 and 1/4, divided by their sum."""
+    """4 pixels become 2: the triangle's weights are 3/4, 3/4 and 1/4, divided by their sum."""
     np.testing.assert_allclose(
         sizes.matrix(4, 2), np.array([[3, 3, 1, 0], [0, 1, 3, 3]]) / 7, rtol=1e-6
     )

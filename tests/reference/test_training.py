@@ -75,7 +75,7 @@ def whole(splits, tiny_base, tmp_path_factory, machine, cache):
 
 @pytest.fixture
 def quick(whole, tmp_path, eagerly):
-    """Return what a quick run left, copied to the folder where `learn` goes on with it."""
+    """Return what a quick run left, copied to the folder where `learn` continues with it."""
     shutil.copytree(whole(QUICK).path.parent, tmp_path / "run")
     return tmp_path / "run"
 
@@ -419,7 +419,7 @@ def test_a_run_that_is_really_killed_ends_with_the_same(clothes, tiny_base, tmp_
 
 @pytest.mark.slow
 def test_a_kill_in_the_first_epoch_of_fine_tuning_loses_nothing(learn, monkeypatch):
-    """By then the file holds fine-tuned weights, and is no longer the best head to start from."""
+    """By then the file holds fine-tuned weights: its head is not the best to start from anymore."""
     settings = replace(QUICK, epochs=2, fine_tune="block2", fine_tune_epochs=2, fine_tune_rate=0.02)
     wanted = learn(settings, name="whole")
     assert fitting.best_epoch(wanted.history) >= 2, "fine-tuning must write the file"

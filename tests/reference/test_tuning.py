@@ -86,7 +86,7 @@ def test_a_later_stage_begins_below_the_earlier_ones(base):
 
 
 def test_auto_is_the_last_layer_that_makes_a_fifth_of_the_weights_learn(base):
-    """Of 449 numbers (112, 16, 148, 148, 25) the last layer has 25, the last two have 173."""
+    """There are 449 numbers (112, 16, 148, 148, 25): 25 in the last layer, 173 in the last two."""
     found = tuning.stages(base.network, "auto")
     assert found == tuning.stages(base.network, "block3_conv")
 

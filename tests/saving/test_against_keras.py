@@ -1,4 +1,4 @@
-"""Files go both ways: minicnn goes on with what Keras writes, and Keras with ours."""
+"""Files go both ways: minicnn continues with Keras's files, and Keras with minicnn's."""
 
 import io
 import json

@@ -37,7 +37,7 @@ FAMILIES = {
 
 
 def family(name: str) -> Any:
-    """A network with weights that are no zeros and ones, and without anything random.
+    """A network with weights other than zeros and ones, and without anything random.
 
     Its statistics are those of some photos, or each layer would shrink what comes in, and no output
     would depend on its input.

@@ -223,10 +223,10 @@ def small(optimizer: Any) -> tuple[Any, Array, Array]:
     ids=["Adam", "SGD", "RMSprop"],
 )
 def test_it_is_compiled_and_training_goes_on(optimizer: Any, reader: str, tmp_path: Path) -> None:
-    """Only minicnn goes on with the optimizer's state.
+    """Only minicnn continues with the optimizer's state.
 
-    Keras 3.15 cannot go on with any `.h5` file, even its own: it builds the optimizer for weights
-    of the model itself, but only layers have weights. Keras 2 starts anew, with a warning.
+    Keras 3.15 cannot continue with any `.h5` file, even its own: it builds the optimizer for
+    weights of the model itself, but only layers have weights. Keras 2 starts anew, with a warning.
     """
     load = library(reader).models.load_model
     model, x, y = small(optimizer())

@@ -385,7 +385,7 @@ def batch(loss: str, seed: int) -> tuple[Array, Array]:
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_how_keras_2_compiled_a_model(keras_2: Any, optimizer: str, tmp_path: Path) -> None:
-    """It evaluates as in Keras; and training goes on if the file holds the optimizer's state."""
+    """It evaluates as in Keras; and training continues if the file holds the optimizer's state."""
     for loss in LOSSES if optimizer in list(OPTIMIZERS)[:4] else ["by name"]:
         theirs = compiled(keras_2, optimizer, loss)
         theirs.train_on_batch(*batch(loss, 0))

@@ -117,7 +117,7 @@ def test_the_summary_says_where_the_parameters_come_from(capsys):
 def test_contributing_lists_the_questions():
     guide = ROOT / ".github" / "CONTRIBUTING.md"
     if not guide.exists():
-        pytest.skip("this is no checkout")
+        pytest.skip("this is not a checkout")
     text = guide.read_text("utf-8")
     rows = text.split("## The course's questions")[1].split("\n## ")[0].splitlines()
     assert sum(row.startswith("| ") for row in rows) > 12

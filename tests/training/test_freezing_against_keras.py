@@ -190,7 +190,7 @@ def test_freezing_and_thawing_follow_keras(name: str, tmp_path: Path) -> None:
             ]
             assert found == expected, inner
     if name == "frozen whole":
-        return  # Keras warns and goes on, and so do we; no weight moves
+        return  # Keras warns and continues, and so does minicnn; no weight moves
     before = ours.get_weights()
     ours.compile(minicnn.optimizers.SGD(0.1), logits_loss(minicnn))
     theirs.compile(keras.optimizers.SGD(0.1), logits_loss(keras), run_eagerly=True)

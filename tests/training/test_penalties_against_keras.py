@@ -198,7 +198,7 @@ def test_training_goes_on_from_files_both_ways(suffix: str, tmp_path: Path) -> N
     read = minicnn.models.load_model(tmp_path / f"theirs.{suffix}")
     read_by_keras = keras.models.load_model(tmp_path / f"ours.{suffix}")
     assert read.lacking() == []
-    if suffix == "h5":  # Keras cannot go on training from .h5, even from its own
+    if suffix == "h5":  # Keras cannot continue training from .h5, even from its own
         compile_again((read, read_by_keras))
     follow((read, read_by_keras))
 

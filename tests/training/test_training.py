@@ -469,7 +469,7 @@ def test_an_optimizer_serves_one_model(make: Any) -> None:
     assert optimizer.iterations == steps
     for a, b in zip(before, second.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    first.compile(optimizer, "sparse_categorical_crossentropy")  # it goes on with the same weights
+    first.compile(optimizer, "sparse_categorical_crossentropy")  # continues with the same weights
     first.fit(X, Y, verbose=0)
     assert optimizer.iterations == 2 * steps
     duplicate = copy.deepcopy(first)  # it has its own optimizer
@@ -478,7 +478,7 @@ def test_an_optimizer_serves_one_model(make: Any) -> None:
 
 
 def test_compile_again_refuses_an_optimizer_that_has_not_seen_a_layer() -> None:
-    """As in Keras, fine-tuning needs a new optimizer; here, training goes on without `compile`."""
+    """As in Keras, fine-tuning needs a new optimizer; training continues without `compile`."""
     optimizer, m = optimizers.Adam(), model()
     m.layers[0].trainable = False
     m.compile(optimizer, "sparse_categorical_crossentropy")
