@@ -136,7 +136,7 @@ def compare(first: Run, other: Run) -> Paired | None:
 def differing(runs: Sequence[Run]) -> list[str]:
     """Return the options that are not the same in all runs (of those that have a config.toml)."""
     known = [run.options for run in runs if run.options]
-    # Where features are kept says nothing of what is computed.
+    # The place of kept features does not change any result.
     names = dict.fromkeys(name for options in known for name in options if name != "cache")
     return [name for name in names if len({str(options.get(name)) for options in known}) > 1]
 

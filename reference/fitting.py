@@ -367,7 +367,7 @@ def read_state(path: Path, about: Mapping[str, Any]) -> State:
             told = json.loads(str(file["told"]))
             values = [np.asarray(file[name]) for name in sorted(file.files) if name != "told"]
         now = dict(about)
-        # What is younger than the state was not there: it had what is its default now.
+        # Options newer than the state did not exist then: they count as their present defaults.
         usual = {field.name: field.default for field in fields(Settings) if field.name in now}
         before = usual | told["about"]
         if "stages" not in told:  # an older form, of runs with one stage at most

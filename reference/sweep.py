@@ -168,7 +168,7 @@ class Sweep:
         return max(row.trials, key=lambda trial: trial.best)
 
     def p_value(self, row: Row) -> float | None:
-        """McNemar's p of the best row's seeds and this row's; None for the best row itself."""
+        """Return McNemar's p between the best row's seeds and this row's; None for the best row."""
         best = self.rows[self.best_row]
         if row is best:
             return None

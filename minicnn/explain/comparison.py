@@ -146,7 +146,7 @@ def _classes_of(name: str, own: list[str], wanted: list[str], by_name: bool) -> 
 
 
 def _kind(trace: Trace) -> str:
-    """Return what the output says about classes, "" for nothing or several outputs."""
+    """Return what the output says about classes: "" if nothing, or with several outputs."""
     return "" if isinstance(trace.y, list) else kind_of(trace.model, trace.y)
 
 

@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 PHOTO_ENDINGS = tuple(sorted((*ENDINGS, ".jfif", ".ppm", ".tif", ".tiff", ".webp")))
 
-# The parts of a data set, as folders are named for them. No class is.
+# The usual names of folders for the parts of a data set: no class is called so.
 PARTS = frozenset(["train", "training", "validation", "valid", "val", "test", "testing"])
 
 # Decoding releases the GIL, so threads share the work; more than a few would only take memory.

@@ -75,7 +75,7 @@ class Convolution(Layer):
 
     @property
     def window_options(self) -> dict[str, Any]:
-        """What the functions of `minicnn.functional` are told of the windows."""
+        """Options of the windows, for the functions of `minicnn.functional`."""
         return {
             "strides": self.strides,
             "padding": self.padding,

@@ -46,7 +46,7 @@ class RandomLayer(Layer):
 
 
 def generators_within(layer: Layer) -> Iterator[np.random.Generator]:
-    """Yield what passes draw from: minicnn's own generator, and those of layers with a seed."""
+    """Yield the generators that passes draw from: minicnn's own, and those of seeded layers."""
     yield seeding.default_generator()
     stack = [layer]
     while stack:

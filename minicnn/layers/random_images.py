@@ -270,7 +270,7 @@ class RandomRotation(_Warping):
     def _matrix(angle: Array, size: tuple[int, ...]) -> Array:
         """Return Keras's matrix: rows x, y, 1 of the place that a pixel is read at, and 0 0."""
         radians = angle[:, None] * np.float32(np.pi / 180)
-        # Of float32, NumPy's would differ in the last bit by the processor.
+        # NumPy's functions of float32 differ in the last bit between processors.
         cos, sin = (np.float32(f(np.float64(radians))) for f in (np.cos, np.sin))
         middle_x, middle_y = (size[1] - 1) / 2, (size[0] - 1) / 2
         start_x = middle_x - middle_x * cos + middle_y * sin

@@ -16,7 +16,7 @@ from minicnn._support.settings import snake_case
 
 @functools.cache
 def attributes_of_minicnn(kind: type) -> frozenset[str]:
-    """Return the attributes in which minicnn keeps things of its own, as `untracked` names them."""
+    """Return the attributes that minicnn itself uses, named by `untracked`."""
     return frozenset(name for cls in kind.__mro__ for name in vars(cls).get("untracked", ()))
 
 

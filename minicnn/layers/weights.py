@@ -70,7 +70,7 @@ class WithWeights(WithPenalties):
     _trainable: bool
 
     is_network = False  # whether it is a model, or another layer that has a graph
-    # Attributes of minicnn's own: layers in them are not held by a class of the user's.
+    # minicnn's own attributes: layers in them do not belong to a user's class.
     untracked: tuple[str, ...] = ("_given", "carried", "nodes", "weights_list")
 
     def sublayers(self) -> Iterator[tuple[str, Any]]:

@@ -35,7 +35,7 @@ class Metric(Configurable):
             def result(self):
                 return self.found
 
-    `dtype` is that of these variables; what minicnn's own metrics add up is in float64, anyway.
+    `dtype` is that of these variables; minicnn's own metrics add up in float64 in any case.
     """
 
     rises: bool | None = None
@@ -46,7 +46,7 @@ class Metric(Configurable):
         shapes.check_name(self.name, type(self).__name__)
         self.dtype = config.standardize_dtype(dtype)
         self.variables: list[Variable] = []
-        # A user's own reset_state may need what the rest of a constructor makes.
+        # A user's own reset_state may need attributes that the constructor sets later.
         kind: Any = next(c for c in type(self).__mro__ if is_ours(c) and "reset_state" in vars(c))
         kind.reset_state(self)
 
@@ -75,7 +75,7 @@ class Metric(Configurable):
         return self.add_variable(shape, initializer, dtype, name)
 
     def reset_state(self) -> None:
-        """Begin again: what was counted is forgotten, and variables are zeros."""
+        """Begin again: forget all that was counted, and set variables to zeros."""
         self._total, self._count = 0.0, 0.0
         for variable in self.variables:
             variable.assign(np.zeros(variable.shape))
@@ -105,7 +105,7 @@ class Metric(Configurable):
         return self.number()
 
     def number(self) -> float:
-        """Return the result as logs have it: a number, or an array if there are several."""
+        """Return the result in the form of logs: a number, or an array if there are several."""
         found: Any = self.result()
         if isinstance(found, float):
             return found

@@ -207,7 +207,7 @@ def _is_hdf5(path: Path, source: str) -> bool:
     with path.open("rb") as file:
         start = file.read(40)
     zipped = start.startswith(_ZIP)
-    # A whole archive first: the weights in it can lie just where an HDF5 file may begin.
+    # Ask first for a whole archive: its weights can lie just where an HDF5 file may begin.
     if zipped and zipfile.is_zipfile(path):
         return False
     if hdf5.is_hdf5(path):

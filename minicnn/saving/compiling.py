@@ -60,11 +60,11 @@ def compile_as_saved(model: Any, config: dict[str, Any], source: str) -> bool:
 
 
 def compile_alike(model: Any, other: Any) -> None:
-    """Compile a model as the other one was, with an optimizer and metrics that begin anew.
+    """Compile a model like the other one, with an optimizer and metrics that begin anew.
 
     Nothing happens if the other one is not compiled, if the model has a `compile` of its own or
-    does not know its several outputs yet, or if the learning rate is a function, of which no
-    optimizer can be made.
+    does not know its several outputs yet, or if the learning rate is a function: no
+    optimizer can be made from that.
     """
     compiled = other.compiled_with
     unknown = compiled is not None and len(compiled.outputs) > 1 and not model.built
@@ -88,7 +88,7 @@ def compile_alike(model: Any, other: Any) -> None:
 
 
 def _has_own_compile(model: Any) -> bool:
-    """Return whether the model's class defines `compile`, whose arguments nobody else knows."""
+    """Return whether the model's class defines `compile`: no one else knows its arguments."""
     return not type(model).compile.__module__.startswith("minicnn.")
 
 

@@ -55,7 +55,7 @@ def digest(body: Network, batches: Batches) -> bytes:
             some = np.ascontiguousarray(some)
         rows = some.reshape(len(some), -1)
         words = rows.view(np.uint64 if rows[0].nbytes % 8 == 0 else np.uint8)
-        # A sum shows any number that is another, and some numbers show that they have moved.
+        # The sum changes if one number does; some numbers also show a change of order.
         found.update(words.sum(axis=1).tobytes())
         found.update(words[:, :: max(1, words.shape[1] // 64)].tobytes())
     return found.digest()
