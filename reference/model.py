@@ -17,7 +17,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -459,21 +459,30 @@ class About:
         return Reader(self.image_size, self.interpolation)
 
 
-def save(model: keras.Model, path: str | Path, about: About) -> None:
+def save(
+    model: keras.Model,
+    path: str | Path,
+    about: About,
+    describing: AbstractContextManager[None] | None = None,
+) -> None:
     """Write the whole model to a `.keras` file, in float32, completely or not at all.
 
     `minicnn predict` and `reference.predict` read class names and size from it; Keras ignores them.
+    The file takes its place in the context `describing`, which is not entered if it cannot be
+    written.
     """
     path = Path(path)
     if path.suffix != ".keras":
         raise ValueError(f"A model file's name ends in .keras. Received {str(path)!r}.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
-        written = Path(folder) / path.name
-        with plain(model) as copy:
-            copy.save(written)
-        with replacing(path) as temporary:
+    with ExitStack() as described, replacing(path) as temporary:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+            written = Path(folder) / path.name
+            with plain(model) as copy:
+                copy.save(written)
             add_metadata(written, temporary, asdict(about))
+        if describing is not None:
+            described.enter_context(describing)
 
 
 @contextmanager

@@ -5,8 +5,8 @@
 """
 
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -136,10 +136,8 @@ def _together(results: Sequence[Result], task: _Task) -> Result:
         temperature=temperature,
     )
     clear(task.output)
-    _forget(task.output)
     path = task.output / "model.keras"
-    with task.describing():
-        models.save(model, path, about)
+    models.save(model, path, about, _replacing(task, forgets=True))
     fitting.write_history(task.output / "history.csv", results[0].history)
     computed = any(result.computed for result in results)
     alone = tuple(result.best for result in results)
@@ -156,10 +154,16 @@ def clear(folder: Path) -> None:
                 left.unlink()
 
 
-def _forget(folder: Path) -> None:
-    """Remove another run's epochs before its model is replaced: it must not resume with ours."""
-    for name in ("state.npz", "history.csv"):
-        (folder / name).unlink(missing_ok=True)
+@contextmanager
+def _replacing(task: _Task, forgets: bool) -> Iterator[None]:
+    """Replace a model in this context: what the folder says of the one before goes.
+
+    With `forgets` its epochs go, too: that run must not resume with our model.
+    """
+    for name in ("state.npz", "history.csv") if forgets else ():
+        (task.output / name).unlink(missing_ok=True)
+    with task.describing():
+        yield
 
 
 class _Run:
@@ -172,7 +176,7 @@ class _Run:
         self.output, self.cache = output, task.cache
         self.verbose = task.verbose if machine.is_first else 0  # only one of several prints
         self.model_path, self.state_path = output / "model.keras", output / "state.npz"
-        self.tensorboard, self.describing = task.tensorboard, task.describing
+        self.tensorboard, self.task, self.described = task.tensorboard, task, False
         if settings.fine_tune:
             tuning.stages(base.network, settings.fine_tune)  # raises for an unknown name
         if task.tensorboard:
@@ -421,11 +425,9 @@ class _Run:
     def _write_model(self, accuracy: float) -> None:
         about = self._about()
         about.training["val_accuracy"] = accuracy
-        if len(self.history["loss"]) == 0:
-            _forget(self.output)
-        with self.describing():
-            models.save(self.whole, self.model_path, about)
-        self.describing = nullcontext
+        replacing = None if self.described else _replacing(self.task, not self.history["loss"])
+        models.save(self.whole, self.model_path, about, replacing)
+        self.described = True
 
     def _about(self) -> About:
         settings = self.settings

@@ -1,5 +1,6 @@
 """`reference.model` and `reference.features`: the base, the head, the cache, and the file."""
 
+import errno
 import json
 import zipfile
 
@@ -483,3 +484,21 @@ def test_nothing_in_a_base_is_random(tmp_path):
     before = base.sha256()
     model.fit(x, np.eye(10)[:2], verbose=0)
     assert base.sha256() == before
+
+
+def test_a_model_that_cannot_be_written_is_named_and_replaces_nothing(base, tmp_path, monkeypatch):
+    def full(*given):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    class Unwanted:
+        __enter__ = full
+
+    monkeypatch.setattr(models, "add_metadata", full)
+    path = tmp_path / "model.keras"
+    path.write_bytes(b"old")
+    model, about = models.make_model(base, 3), About(["a", "b", "c"], 48, "bilinear", base.name)
+    with pytest.raises(OSError, match=r"model\.keras' cannot be written: No space left"):
+        models.save(model, path, about, Unwanted())
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [
+        ("model.keras", b"old")
+    ]

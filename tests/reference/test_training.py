@@ -473,9 +473,9 @@ def test_a_run_does_not_go_on_with_the_model_of_another(learn, quick, monkeypatc
     save = models.save
 
     def model(*arguments):
+        save(*arguments)
         assert not (quick / "state.npz").exists(), "the old run would go on with the new model"
         assert not (quick / "history.csv").exists()
-        save(*arguments)
         raise Killed
 
     with monkeypatch.context() as patch:
