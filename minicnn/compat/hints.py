@@ -157,6 +157,12 @@ OPTIMIZER_ARGUMENTS = {
 
 # The same for objects, by their class's name: attributes that Keras has, or once had.
 OF_OBJECTS: dict[str, Mapping[str, str]] = {
+    "ImageDataset": {
+        **dict.fromkeys(["batch", "rebatch"], "image_dataset_from_directory(…, batch_size=…)"),
+        **dict.fromkeys(["concatenate", "filter"], "a generator of batches, which fit accepts"),
+        "repeat": "fit(…, epochs=…), each of which reads all batches anew",
+        "unbatch": "image_dataset_from_directory(…, batch_size=None)",
+    },
     "Layer": {
         "get_input_at": "nodes[index].inputs",
         "get_output_at": "nodes[index].outputs",
@@ -201,7 +207,9 @@ def of_object(self: Any, name: str) -> Any:
         # A property that has no value yet raises its own error.
         if name in OF_OBJECTS.get(cls.__name__, ()) and not hasattr(type(self), name):
             hint = OF_OBJECTS[cls.__name__][name]
-            raise AttributeError(f"{type(self).__name__} has no {name}. Use {hint}.")
+            who = type(self).__name__
+            who = cls.__name__ if who.startswith("_") else who
+            raise AttributeError(f"{who} has no {name}. Use {hint}.")
     return object.__getattribute__(self, name)  # raises again, in Python's or a property's words
 
 

@@ -8,12 +8,13 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minicnn import shapes
 from minicnn._support import seeding
+from minicnn.compat import hints
 from minicnn.functional import buffers
 from minicnn.images.files import (
     COLOR_MODES,
@@ -66,6 +67,9 @@ class ImageDataset:
         self._start, self._length = start, length
         self.class_names, self.file_paths = class_names, file_paths
         self.skipped = skipped or []
+
+    if not TYPE_CHECKING:
+        __getattr__ = hints.of_object
 
     def __iter__(self) -> Iterator[Any]:
         return self._start()

@@ -15,6 +15,7 @@ import pytest
 
 import minicnn
 from minicnn.compat import hints
+from minicnn.images.dataset import ImageDataset
 from minicnn.optimizers import Optimizer
 
 
@@ -160,7 +161,8 @@ def test_objects_also_say_what_to_use(of: Any, name: str, message: str) -> None:
 def test_the_tables_name_nothing_that_is_there() -> None:
     for module, instead in hints.INSTEAD.items():
         assert not {name for name in instead if name in vars(importlib.import_module(module))}
-    classes = {"Layer": minicnn.Layer, "Model": minicnn.Model, "Optimizer": Optimizer}
+    listed = (minicnn.Layer, minicnn.Model, Optimizer, ImageDataset)
+    classes = {cls.__name__: cls for cls in listed}
     for cls, instead in hints.OF_OBJECTS.items():
         assert not {name for name in instead if hasattr(classes[cls], name)}
 

@@ -110,6 +110,15 @@ def test_an_iteration_left_early_ends_its_threads(tmp_path):
         break  # the fixture looks for threads that are left
 
 
+def test_what_only_tf_data_has_says_what_to_use(photos):
+    read = dataset(photos)
+    for data in (read, read.take(1)):
+        with pytest.raises(AttributeError, match=r"^ImageDataset has no repeat\. Use fit\("):
+            data.repeat(2)
+        with pytest.raises(AttributeError, match=r"batch_size=None\)\.$"):
+            data.unbatch()
+
+
 def test_an_error_in_map_reaches_the_loop(photos):
     def fail(x, y):
         raise RuntimeError("on purpose")
