@@ -24,7 +24,7 @@ from minicnn.images.folders import THREADS, is_left_about
 from reference import archives, data, lists
 from reference.console import main, make_parser, progress
 from reference.data import Photos, Splits
-from reference.report import Page
+from reference.report import Page, in_columns
 
 Array = np.ndarray
 
@@ -390,10 +390,7 @@ def command(options: argparse.Namespace) -> None:
 
 def _tell(made: Audit, folder: Path) -> None:
     say(f"{folder}")
-    head, rows = table(made)
-    width = max(len(row[0]) for row in [head, *rows])
-    for row in [head, *rows]:
-        say(f"{row[0]:{width}}" + "".join(f"{cell:>12}" for cell in row[1:]))
+    say(in_columns(*table(made)))
     for sentence in sentences(made):
         say(sentence)
     for finding in made.findings[:20]:

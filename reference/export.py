@@ -23,7 +23,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from minicnn._support.atomic import replacing
+from minicnn._support.atomic import cannot_write, replacing
 from minicnn._support.terminal import pip_install, python, quoted, say
 from reference import backend, serve
 from reference import model as models
@@ -76,6 +76,8 @@ def export(
                     add_guard(written, input_range)
                 difference = _compare(saved, written, kind, input_range)
         except Exception as error:  # one of the many converters may raise anything
+            if isinstance(error, OSError) and cannot_write(error):
+                raise OSError(f"{str(target)!r} cannot be written: {error.strerror}.") from error
             raise ValueError(
                 f"Keras on {keras.backend.backend()} makes no {kind} file of this model that its "
                 f"runtime can use: {reason(error)}. {_OTHERS[kind]}"
@@ -294,7 +296,13 @@ def _serve(saved: Saved, options: argparse.Namespace, kind: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / f"model.{kind}"
         export(saved, options.model, target, kind, options.input_range)
-        untested = serve.write_folder(saved, target, options.serve, kind, options.input_range)
+        try:
+            untested = serve.write_folder(saved, target, options.serve, kind, options.input_range)
+        except OSError as error:
+            if not cannot_write(error):
+                raise
+            told = f"{str(options.serve)!r} cannot be written: {error.strerror}."
+            raise OSError(told) from error  # copying names what it reads
     passed = f"its self-test has not run: {untested}" if untested else "it passed its self-test"
     say(f"Wrote {options.serve}, which runs on a server; {passed}. For example:")
     say(f"  {python()} {quoted(options.serve / 'app.py')}")

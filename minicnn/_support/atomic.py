@@ -32,7 +32,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as error:
         # Only an error about this file: not about a connection or a file that its data come from.
         about = "" if error.filename is None else Path(os.fsdecode(error.filename)).name
-        if error.errno in _CANNOT_WRITE and (not about or about.startswith(prefix)):
+        if cannot_write(error) and (not about or about.startswith(prefix)):
             raise _about(path, error) from error
         raise
     finally:
@@ -106,6 +106,11 @@ _CANNOT_WRITE = {
     for name in ("EACCES", "EDQUOT", "EFBIG", "EIO", "ENAMETOOLONG", "ENOSPC", "EPERM", "EROFS")
     if hasattr(errno, name)  # Windows lacks some
 }
+
+
+def cannot_write(error: BaseException) -> bool:
+    """Return whether the error says that the system does not allow writing, as on a full disk."""
+    return isinstance(error, OSError) and error.errno in _CANNOT_WRITE
 
 
 def _about(path: Path, error: OSError) -> OSError:

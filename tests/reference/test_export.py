@@ -1,5 +1,6 @@
 """`reference.export` checks each file, or does not write it."""
 
+import errno
 import json
 import re
 
@@ -122,3 +123,27 @@ def test_a_file_that_minicnn_cannot_open_says_so(options, tmp_path, capsys, eage
     assert export.run([str(path), "--output", str(tmp_path / "out")]) == 0
     assert re.search(why, capsys.readouterr().out)
     assert (tmp_path / "out" / "model.keras").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("serving", [False, True])
+def test_a_full_disk_is_named_and_the_format_is_not_blamed(
+    trained, tmp_path, monkeypatch, serving, capsys
+):
+    def full(*given, **named):
+        error = OSError(errno.ENOSPC, "No space left on device")
+        error.filename = "model.onnx"
+        raise error
+
+    model, target = trained / "model.keras", tmp_path / "new"
+    if serving:
+        monkeypatch.setattr(export, "export", lambda *given: None)
+        monkeypatch.setattr(export.serve, "write_folder", full)
+        assert export.run([str(model), "--format", "onnx", "--serve", str(target)]) == 2
+    else:
+        monkeypatch.setattr(keras.Model, "export", full)
+        assert export.run([str(model), "--format", "tflite", "--output", str(target)]) == 2
+    err = capsys.readouterr().err
+    assert f"'{target}" in err
+    assert "cannot be written: " in err
+    assert "No space left on device.\n" in err
+    assert err.count("\n") == 1
