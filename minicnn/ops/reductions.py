@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.ops.constants import shape
+from minicnn.ops.constants import ndim, shape
 from minicnn.ops.elementwise import divide, maximum, multiply, rsqrt, sqrt, square, subtract
 from minicnn.ops.operation import operation
 from minicnn.ops.shaping import reshape
@@ -104,10 +104,17 @@ def moments(x: Any, axes: Axis, keepdims: bool = False) -> Any:
 def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Any:
     """Return the length of x, or of its vectors: the root of the sum of the squares.
 
-    Raises `ValueError` for any other norm.
+    Raises `ValueError` for any other norm, such as that of a matrix with `ord=2`, which is its
+    largest singular value.
     """
     if ord not in (None, 2, "euclidean", "fro"):
         raise ValueError(f"norm expects ord=2, the length of vectors. Received ord={ord!r}.")
+    count = ndim(x) if axis is None else np.size(axis)
+    if ord == 2 and count > 1:
+        raise ValueError(
+            f"norm expects one axis with ord=2, and ord=None for the root of the sum of all "
+            f"squares along {count} axes. Received axis={axis!r}."
+        )
     return sqrt(sum(square(x), axis, keepdims))
 
 

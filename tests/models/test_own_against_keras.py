@@ -231,7 +231,7 @@ OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "reduce": lambda o, x: o.std(x, axis=1, keepdims=True) + o.var(x, axis=[1, 2], keepdims=True),
     "largest": lambda o, x: o.max(x, axis=(1, 2)) - o.min(x, axis=-1)[:, 0, :2],
     "logsumexp": lambda o, x: o.logsumexp(x, axis=-1) + o.log1p(o.abs(x[..., 0])),
-    "norm": lambda o, x: o.normalize(x, axis=-1) + o.norm(x, axis=-1, keepdims=True),
+    "norm": lambda o, x: o.normalize(x, axis=-1) + o.norm(x, 2, axis=-1, keepdims=True),
     "average": lambda o, x: o.average(x, axis=-2, weights=x[0, 0, :, 0]) * o.sigmoid(x[0, 0, 0, 0]),
     "shares": lambda o, x: o.softmax(x, axis=(1, 2)) + o.log_softmax(x, axis=(3, 1)),
     "zeros": lambda o, x: o.normalize(o.relu(x), axis=-1),
