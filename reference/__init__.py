@@ -114,7 +114,7 @@ def _in_one_line(
     sys.__excepthook__(kind, error, traceback)
 
 
-# The names under which pip installs each library: the extra "reference" of pyproject.toml.
+# The names for installing each library with pip: the extra "reference" of pyproject.toml.
 NEEDED = {
     "keras": "keras>=3.15.1",
     "tensorflow": "tensorflow>=2.20",
