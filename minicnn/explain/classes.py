@@ -7,7 +7,7 @@ import numpy as np
 
 from minicnn import functional
 from minicnn.explain.arithmetic import check_place
-from minicnn.layers import Average, Dense
+from minicnn.layers import Average, Dense, Rescaling
 from minicnn.models import Model
 
 Array = np.ndarray
@@ -27,9 +27,13 @@ def kind_of(model: Model, output: Array) -> str:
 def _gives_logits(model: Model) -> bool:
     """Return whether the output comes from a linear Dense layer, or is an average of such outputs.
 
-    An ensemble averages the logits of its members. Pooled or flattened features are not scores.
+    An ensemble averages the logits of its members, and a temperature divides them all. Pooled or
+    flattened features are not scores.
     """
     node = model.outputs[0].node
+    scale: Any = node.layer.scale if isinstance(node.layer, Rescaling) else None
+    if np.ndim(scale) == 0 and scale is not None and scale > 0:  # the inverse of a temperature
+        node = node.inputs[0].node
     nodes = [x.node for x in node.inputs] if isinstance(node.layer, Average) else [node]
     for layer in (node.layer for node in nodes):
         if isinstance(layer, Model):

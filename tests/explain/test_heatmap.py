@@ -70,6 +70,10 @@ def test_the_average_of_logits_is_of_classes_and_that_of_features_is_not() -> No
     assert heat.of.kind == "logits"
     assert heat.probability == pytest.approx(alone.probability)
     np.testing.assert_allclose(heat.values, alone.values, rtol=1e-6)  # each member is half of it
+    cold = minicnn.Model(x, layers.Rescaling(0.5)(averaged(x))).trace(X).heatmap(class_index=0)
+    assert (cold.of.kind, cold.score) == ("logits", heat.score / 2)
+    upside_down = minicnn.Model(x, layers.Rescaling(-1.0)(averaged(x)))
+    assert upside_down.trace(X).heatmap("occlusion", size=1).of.kind == ""
     pooled = [layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)]
     features = minicnn.Model(x, layers.Average()(pooled))
     assert features.trace(X).heatmap("occlusion", size=1).of.kind == ""
