@@ -266,6 +266,12 @@ class _Run:
             found = tuning.stages(self.base.network, settings.fine_tune)
             for number in range(max(0, len(self.stages) - 1), len(found)):
                 self._fine_tune(number, found)
+            best = fitting.best_epoch(self.history)
+            if best < self.stages[0] and self.verbose:
+                say(
+                    f"No epoch of fine-tuning was better than epoch {best + 1}, before it: the "
+                    "model keeps the base as it was."
+                )
         if self.machine.is_first:
             fitting.write_history(self.output / "history.csv", self.history)
         computed = self.found is None or self.computed

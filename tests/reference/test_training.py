@@ -144,6 +144,9 @@ def test_a_state_of_another_run_is_refused(tmp_path):
     assert fitting.read_state(path, {"seed": 1, "base": "a"}).stages == []
     with pytest.raises(ValueError, match=r"of another run \(base was a, is b; seed was 1, is 2\)"):
         fitting.read_state(path, {"seed": 2, "base": "b"})
+    falling = {"seed": 1, "base": "a", "schedule": "cosine", "epochs": 30}  # others lack the epochs
+    with pytest.raises(ValueError, match=r"run \(schedule was constant, is cosine\): the same"):
+        fitting.read_state(path, falling)
     other = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
     other.compile("adam", "mse")
     with pytest.raises(ValueError, match="of another model"):
@@ -231,12 +234,15 @@ def test_augmentation_runs_the_whole_network_and_leaves_no_layer_in_the_file(lea
 
 
 @pytest.mark.slow
-def test_fine_tuning_changes_the_last_blocks_and_nothing_before_them(learn, tiny_base, monkeypatch):
+def test_fine_tuning_changes_the_last_blocks_and_nothing_before_them(
+    learn, tiny_base, monkeypatch, capsys
+):
     settings = replace(QUICK, epochs=1, fine_tune="block2", fine_tune_epochs=3, fine_tune_rate=0.01)
-    result = learn(settings)
+    result = learn(settings, verbose=2)
     assert len(result.history["loss"]) == 4
     best = fitting.best_epoch(result.history)
     assert best > 0, "fine-tuning brought nothing, so the file says nothing of it"
+    assert "No epoch of fine-tuning" not in capsys.readouterr().out
     before = models.load_base(str(tiny_base), 48).network
     after = models.load(result.path).model.get_layer("tiny")
     for layer in before.layers:
@@ -270,11 +276,16 @@ def test_a_missing_tensorboard_is_named_in_a_sentence(learn, monkeypatch, missin
 
 
 @pytest.mark.slow
-def test_tensorboard_gets_every_epoch(learn, tmp_path):
+def test_tensorboard_gets_every_epoch_and_fine_tuning_in_vain_is_told(learn, tmp_path, capsys):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     tf = pytest.importorskip("tensorflow")
-    settings = replace(QUICK, epochs=2, fine_tune="block2", fine_tune_epochs=1)
-    history = learn(settings, tensorboard=True).history
+    settings = replace(
+        QUICK, epochs=2, fine_tune="block2", fine_tune_epochs=1, fine_tune_rate=1e-12
+    )
+    history = learn(settings, tensorboard=True, verbose=2).history
+    best = fitting.best_epoch(history) + 1
+    told = f"No epoch of fine-tuning was better than epoch {best}, before it: the model keeps"
+    assert told in capsys.readouterr().out
     for folder, column in (("train", "loss"), ("validation", "val_loss")):
         events = accumulator.EventAccumulator(str(tmp_path / "run" / "tensorboard" / folder))
         events.Reload()
