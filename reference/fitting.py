@@ -370,6 +370,12 @@ def read_state(path: Path, about: Mapping[str, Any]) -> State:
         # Options newer than the state did not exist then: they count as their present defaults.
         usual = {field.name: field.default for field in fields(Settings) if field.name in now}
         before = usual | told["about"]
+        if before.get("schedule") != now.get("schedule"):
+            # A constant rate does not depend on the number of epochs, so its state leaves it out.
+            before, now = (
+                {name: value for name, value in one.items() if "epochs" not in name}
+                for one in (before, now)
+            )
         if "stages" not in told:  # an older form, of runs with one stage at most
             since = told["fine_tuning_since"]
             told["stages"] = [] if since is None else [since]

@@ -21,7 +21,7 @@ from minicnn._support.terminal import pip_install, say
 from reference import backend
 from reference.console import reason
 
-_KEPT = "loggers.json"  # the runs' ids, in --output
+KEPT = "loggers.json"  # the runs' ids, in --output
 
 
 class Logger(keras.callbacks.Callback):
@@ -47,7 +47,7 @@ class Logger(keras.callbacks.Callback):
         group: str = "",
     ) -> None:
         """Begin a run there, perhaps in a group, or continue the one that `output` names."""
-        path = output / _KEPT
+        path = output / KEPT
         known = _read(path)
         going_on = known.get(self.name) if resume else None
         try:
@@ -195,22 +195,23 @@ class Trials:
 
     def __init__(self, names: Sequence[str] | None = None, output: Path = Path()) -> None:
         self._loggers, self._output = make(names), output
+        self._group = output.absolute().name or "trials"  # "." and "/" have no name
         self._first = True
 
     @contextmanager
     def one(self, title: str, options: Mapping[str, Any]) -> Iterator[list[Logger]]:
         """Begin a run there, and yield the loggers: callbacks of `fit` that need an `end`."""
         begun = []
-        for logger in self._loggers:
-            try:
-                logger.begin(title, self._output, options, group=self._output.name)
-                begun.append(logger)
-            except ValueError as error:
-                if self._first:
-                    raise
-                say(f"{error} Going on without it.")
-        self._first, self._loggers = False, begun
         try:
+            for logger in self._loggers:
+                try:
+                    logger.begin(title, self._output, options, group=self._group)
+                    begun.append(logger)
+                except ValueError as error:
+                    if self._first:
+                        raise
+                    say(f"{error} Going on without it.")
+            self._first, self._loggers = False, begun
             yield begun
         except BaseException:
             for logger in begun:

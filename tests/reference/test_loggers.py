@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -103,9 +104,20 @@ def test_each_training_of_a_command_is_a_run_and_a_lost_service_costs_none(fakes
     assert called(fakes["wandb"], "finish")[1:] == [((), {"exit_code": 1})]
     with (
         pytest.raises(ValueError, match="no run can begin"),
-        loggers.Trials(["mlflow"], output).one("first", {}),
+        loggers.Trials(["wandb", "mlflow"], output).one("first", {}),
     ):
         pass
+    assert called(fakes["wandb"], "finish")[2:] == [((), {"exit_code": 1})], "it had begun"
+
+
+def test_trainings_in_the_current_folder_are_a_group_by_its_name(fakes, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in (Path(), Path("/")):
+        with loggers.Trials(["mlflow"], folder).one("first", {}):
+            pass
+    told = [named["tags"]["group"] for _, named in called(fakes["mlflow"], "start_run")]
+    assert told == [tmp_path.name, "trials"]
+    assert not (tmp_path / "loggers.json").exists()
 
 
 @pytest.mark.parametrize("name", ["mlflow", "wandb"])
