@@ -68,7 +68,7 @@ def is_address(source: str) -> bool:
 
 
 def predict(saved: Saved, sources: Sequence[str]) -> list[Answer]:
-    """Yield an answer for each file or address, in order; for a bad photo it has a `problem`."""
+    """Return an answer for each file or address, in order; for a bad photo it has a `problem`."""
     reader = saved.about.reader
     answers = []
     for first in range(0, len(sources), _BATCH):

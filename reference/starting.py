@@ -48,9 +48,10 @@ def base_of(options: argparse.Namespace, sizes: Sequence[int], machine: Machine)
 
 
 def check_base_stays(options: argparse.Namespace) -> None:
-    """Raise `ValueError` if the model that the command writes would replace its base."""
+    """Raise `ValueError` if the command would replace or remove its base in --output."""
     files = [name for name in (options.base, options.weights) if Path(name).is_file()]
-    check_spares(options.output / "model.keras", files)
+    for name in ("model.keras", "sweeps.keras"):
+        check_spares(options.output / name, files)
 
 
 # Files that training commands write into --output.

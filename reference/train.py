@@ -152,6 +152,10 @@ def command(options: argparse.Namespace) -> None:
     start = time.perf_counter()
 
     def begun() -> None:
+        if not (options.output / "model.keras").exists():  # whose options config.toml would have
+            config.write(parser(), options, machine.made_with)
+        if not options.resume:  # a later --resume would tell the loggers' older run
+            (options.output / loggers.KEPT).unlink(missing_ok=True)
         chosen = {**dict(config.written(parser(), options)), "made-with": machine.made_with}
         for logger in told:
             logger.begin(options.output.name, options.output, chosen, options.resume)

@@ -393,7 +393,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
 
 
 def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-    """Return the WSGI application."""
+    """Answer a request of a WSGI server."""
     try:
         found = _received(environ)
     except Exception as error:  # a defect: its traceback is in the log, not in the answer

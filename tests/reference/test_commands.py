@@ -112,8 +112,9 @@ def test_a_file_where_the_output_should_go_is_named_at_once(name, inside, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["train", "sweep", "course"])
-def test_a_base_that_the_new_model_would_replace_is_named_at_once(name, tmp_path, capsys):
-    path = tmp_path / "model.keras"
+@pytest.mark.parametrize("file", ["model.keras", "sweeps.keras"])  # the course writes both
+def test_a_base_that_a_new_model_would_replace_is_named_at_once(name, file, tmp_path, capsys):
+    path = tmp_path / file
     path.write_text("mine")
     module = importlib.import_module(f"reference.{name}")
     assert module.run(["--data", "no", "--base", str(path), "--output", str(tmp_path)]) == 2
@@ -225,22 +226,29 @@ def test_a_folder_describes_no_model_but_the_one_in_it(options, tmp_path, monkey
     """A new run that is interrupted before its first model leaves all of the run before."""
     said = ["run.json", "probabilities-validation.csv", "evaluation.html", "config.toml"]
     others = ["model.keras", "state.npz", "history.csv", "mine.csv"]
-    for name in [*said, *others]:
+    for name in [*said, *others, "loggers.json"]:
         (tmp_path / name).write_text("old")
     seen = []
 
     def interrupted(*args, begun, describing, **more):
+        output = args[3]
+        output.mkdir(exist_ok=True)
         begun()
-        seen.append({path.name for path in tmp_path.iterdir()})
+        seen.append({path.name for path in output.iterdir()})
         with describing():
-            seen.append({path.name for path in tmp_path.iterdir()})
-        seen.append({path.name for path in tmp_path.iterdir()})
+            seen.append({path.name for path in output.iterdir()})
+        seen.append({path.name for path in output.iterdir()})
         raise ValueError("interrupted")
 
     monkeypatch.setattr(training, "train", interrupted)
     assert training.run([*options, "--output", str(tmp_path)]) == 2
     assert seen == [{*said, *others}, {*others}, {*others, "config.toml"}]
     assert "epochs = 10" in (tmp_path / "config.toml").read_text("utf-8")
+    assert training.run([*options, "--output", str(tmp_path / "first")]) == 2
+    assert seen[3:] == [{"config.toml"}, set(), {"config.toml"}], "it resumes with --config, too"
+    (tmp_path / "loggers.json").write_text("old")
+    assert training.run([*options, "--output", str(tmp_path), "--resume"]) == 2
+    assert (tmp_path / "loggers.json").exists()
     for command in (folds, find_rate):
         assert command.run([*options, "--output", str(tmp_path)]) == 2
     assert "epochs = 10" in (tmp_path / "config.toml").read_text("utf-8")
