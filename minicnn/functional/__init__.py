@@ -17,7 +17,7 @@ array.
     reshaping           permute, repeat_vector, cropping2d
     dense               dense
     elementwise         rescaling, relu, sigmoid, tanh, softmax, dropout, alpha_dropout
-    activations elu, silu, gelu, softplus, …, whose gradients take their input; prelu
+    activations         elu, silu, gelu, softplus, …, whose gradients take their input; prelu
     by_name             the activations that layers take, by name
     merging             add, multiply, subtract, divide, average, maximum, minimum, concatenate
     dot                 dot

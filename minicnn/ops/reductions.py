@@ -135,8 +135,8 @@ def average(x: Any, axis: Axis = None, weights: Any = None) -> Any:
     if weights is None:
         return mean(x, axis)
     sizes, given = shape(x), shape(weights)
-    if isinstance(axis, (int, np.integer)) and len(given) != len(sizes):
-        if given != sizes[axis : axis + 1 or None]:
+    if len(given) != len(sizes):
+        if not isinstance(axis, (int, np.integer)) or given != sizes[axis : axis + 1 or None]:
             raise ValueError(
                 f"average expects weights in the shape of x, {sizes}, or one for each place along "
                 f"axis={axis}. Received weights.shape={given}."

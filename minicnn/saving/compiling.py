@@ -63,27 +63,27 @@ def compile_alike(model: Any, other: Any) -> None:
     """Compile a model like the other one, with an optimizer and metrics that begin anew.
 
     Nothing happens if the other one is not compiled, if the model has a `compile` of its own or
-    does not know its several outputs yet, or if the learning rate is a function: no
-    optimizer can be made from that.
+    does not know its several outputs yet, or if its optimizer or metrics cannot be made again: the
+    learning rate is a function or a schedule of the user's, for example.
     """
     compiled = other.compiled_with
     unknown = compiled is not None and len(compiled.outputs) > 1 and not model.built
     if compiled is None or unknown or _has_own_compile(model):
         return
     optimizer = compiled.optimizer
-    if not isinstance(optimizer, KeptOptimizer):
-        try:
+    try:
+        if not isinstance(optimizer, KeptOptimizer):
             optimizer = type(optimizer).from_config(optimizer.get_config())
-        except TypeError:
-            return
+        watched, weighted = (
+            copy.deepcopy([getattr(output, key) for output in compiled.outputs])
+            for key in ("metric_identifiers", "weighted_identifiers")
+        )
+    except (TypeError, ValueError):
+        return
     loss = [output.loss_identifier for output in compiled.outputs]
     weights: Any = [output.weight for output in compiled.outputs]
     if all(weight is None for weight in weights):
         weights = None
-    watched, weighted = (
-        copy.deepcopy([getattr(output, key) for output in compiled.outputs])
-        for key in ("metric_identifiers", "weighted_identifiers")
-    )
     model.compile(optimizer, loss, weights, watched, weighted, **compiled.flags)
 
 

@@ -273,7 +273,10 @@ class Trainer(Evaluating):
                 f"learning rate ({self.optimizer.learning_rate:g}) too large?",
                 stacklevel=3,
             )
-        elif loss > FAR and "crossentropy" in getattr(self.loss, "name", ""):
+        elif loss > FAR and all(
+            output.loss is None or "crossentropy" in output.loss.name
+            for output in self._as_compiled("loss").outputs
+        ):
             warnings.warn(
                 f"{self.label}: the {name} is above {FAR:,}, and guessing costs only log(classes). "
                 "Are the pixels scaled, in each generator (rescale, preprocess_input)? "

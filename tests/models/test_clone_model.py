@@ -64,5 +64,20 @@ def test_a_clone_is_compiled_as_the_model_is_and_begins_anew() -> None:
 def test_what_cannot_be_made_again_leaves_a_clone_without_compile() -> None:
     model = Sequential([Input((4,)), layers.Dense(2)])
     assert not models.clone_model(model).compiled
-    model.compile(minicnn.optimizers.SGD(lambda: 0.1), "mse")
+
+    class Mine(minicnn.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step: int) -> float:
+            return 0.1
+
+        def get_config(self) -> dict[str, Any]:
+            return {}
+
+    class Reads(minicnn.metrics.MeanSquaredError):
+        def __deepcopy__(self, memo: Any) -> Any:
+            raise TypeError("an open file cannot be copied")
+
+    for rate in (lambda: 0.1, Mine()):
+        model.compile(minicnn.optimizers.SGD(rate), "mse")
+        assert not models.clone_model(model).compiled
+    model.compile("sgd", "mse", metrics=[Reads()])
     assert not models.clone_model(model).compiled

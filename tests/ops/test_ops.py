@@ -363,6 +363,7 @@ def test_what_cannot_be_recorded_says_so(call: Any, says: str) -> None:
         ),
         (lambda x: ops.where(x > 1, x), r"where expects both x1 and x2.*Received x2=None"),
         (lambda x: ops.average(x, 1, [1, 2]), r"each place along axis=1\. Received .*\(2,\)"),
+        (lambda x: ops.average(x, (0,), [1, 2, 3]), r"along axis=\(0,\)\. Received .*\(3,\)"),
         (lambda x: ops.norm(x, ord=2), r"norm expects one axis with ord=2.* Received axis=None"),
         (lambda x: ops.norm(x, ord=1), r"norm expects ord=2.*Received ord=1"),
         (lambda x: ops.normalize(x, order=1), r"normalize expects order=2.*Received order=1"),

@@ -70,6 +70,20 @@ def test_pixels_that_nobody_has_scaled(units, activation, loss):
         made.fit(x / 255, y, validation_data=(x * 100, y), verbose=0)
 
 
+def test_large_losses_of_two_outputs():
+    x, inputs = np.ones((4, 2)), minicnn.Input((2,))
+    ends = [layers.Dense(1, "sigmoid", kernel_initializer="ones")(inputs) for _ in range(2)]
+    made = minicnn.Model(inputs, ends)
+    made.compile("sgd", "mse")
+    given = {"validation_data": (x, [np.full((4, 1), 99.0)] * 2), "verbose": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made.fit(x, [np.ones((4, 1))] * 2, **given)
+    made.compile("sgd", ["binary_crossentropy"] * 2, loss_weights=[1e5, 1e5])
+    with pytest.warns(UserWarning, match=r"the loss is above 1,000"):
+        made.fit(x, [np.zeros((4, 1))] * 2, verbose=0)
+
+
 def test_a_folder_of_train_and_validation_in_place_of_one_of_them(tmp_path):
     for part in ("train", "validation"):
         for kind in ("dress", "hat"):
