@@ -4,26 +4,20 @@
 const IMPORT = /^import \{([^}]*)\} from "(page\/[^"]+)";$/gm;
 const EXPORT = /^export (?=(?:async )?(?:function\*?|class|const|let) ([\w$]+))/gm;
 
-function sourcesOf(imports) {
-  const decoder = new TextDecoder();
-  return (name) => {
-    const binary = atob(imports[name].split(",")[1]);
-    return decoder.decode(Uint8Array.from(binary, (c) => c.charCodeAt(0)));
-  };
-}
+// What is in a `data:` URL.
+const sourceIn = (url) => decodeURIComponent(url.slice(url.indexOf(",") + 1));
 
 /**
  * @param {string} entry such as "page/learn/worker.js"
  * @param {Record<string, string>} imports the page's import map: data: URLs by name
  */
 export function bundle(entry, imports) {
-  const sourceOf = sourcesOf(imports);
   const parts = ['"use strict";', "const modules = {};"];
   const seen = new Set();
   const visit = (name) => {
     if (seen.has(name)) return;
     seen.add(name);
-    const source = sourceOf(name);
+    const source = sourceIn(imports[name]);
     for (const [, , other] of source.matchAll(IMPORT)) visit(other);
     const names = [...source.matchAll(EXPORT)].map(([, exported]) => exported);
     const body = source
