@@ -167,20 +167,24 @@ def with_photos(
 
 def where_they_can(
     given: Sequence[Script],
-    data: str | os.PathLike[str],
+    data: str | os.PathLike[str] | None,
     base: str | os.PathLike[str] | None = None,
 ) -> list[Script]:
     """The lessons, those that take photos and a base with them, the others as they are.
 
-    Raises, besides the errors of `with_photos`, `ValueError` if none of them takes what is given,
-    and the errors of `transfer.load_base` for a file that is no base.
+    Without `data` all stay as they are. Raises, besides the errors of `with_photos`, `ValueError`
+    if none of them takes what is given, or for a base without photos, and the errors of
+    `transfer.load_base` for a file that is no base.
     """
+    if data is None:
+        _try_base(data, base)
+        return list(given)
     if not any(script.takes_photos for script in given):
         raise ValueError("None of these lessons uses the images of clothes, or can take photos.")
     if base is not None:
         if not any(script.takes_base for script in given):
             raise ValueError("None of these lessons reuses a network's base, or can take one.")
-        _try_base(base)
+        _try_base(data, base)
     return [
         with_photos(script, data, base if script.takes_base else None)
         if script.takes_photos
@@ -189,8 +193,12 @@ def where_they_can(
     ]
 
 
-def _try_base(base: str | os.PathLike[str]) -> None:
-    """Raise now, and not in a cell of a lesson, for a file that is no base."""
+def _try_base(data: str | os.PathLike[str] | None, base: str | os.PathLike[str] | None) -> None:
+    """Raise now, not in a lesson's cell, for a base without photos, or a file that is no base."""
+    if base is None:
+        return
+    if data is None:
+        raise ValueError(f"A base goes with photos: pass data, too. Received base={base!r}.")
     if transfer.check_base(base) not in transfer.NETWORKS:
         transfer.load_base(base, PHOTO_SIZE)
 
@@ -286,9 +294,7 @@ def write_notebooks(
     written, if a notebook there has other content (a learner's work) and `overwrite` is not set.
     """
     directory = Path(directory)
-    written = [*scripts(), homework()]
-    if data is not None:
-        written = where_they_can(written, data, base)
+    written = where_they_can([*scripts(), homework()], data, base)
     texts = {
         directory / script.path.with_suffix(".ipynb").name: json.dumps(
             notebook(script), ensure_ascii=False, indent=1
@@ -338,8 +344,7 @@ def run(
     from rich.syntax import Syntax
 
     script = find(number) if data is None else with_photos(find(number), data, base)
-    if base is not None:
-        _try_base(base)
+    _try_base(data, base)
     directory = Path(directory)
     make_folder(directory / "figures")
     console = Console()

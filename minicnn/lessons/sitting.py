@@ -44,8 +44,7 @@ def check(
     Returns whether every cell ran and every solution was accepted.
     """
     scripts = [library.find(n) for n in numbers] or [*library.scripts(), library.homework()]
-    if data is not None:
-        scripts = library.where_they_can(scripts, data, base)
+    scripts = library.where_they_can(scripts, data, base)
     directory = Path(directory)
     make_folder(directory / "figures")
     width = max(len(name_of(script)) for script in scripts)

@@ -1,5 +1,6 @@
 """The lessons run with photos in place of the drawn clothes, and say what changes."""
 
+import functools
 import json
 import re
 
@@ -225,6 +226,16 @@ def test_a_lesson_runs_with_photos_and_with_a_base(base, tmp_path, monkeypatch, 
     assert commands.main(["lessons", "--run", "6", *options]) == 0
     assert "rate 0.01 " in capsys.readouterr().out
     assert Image.open(tmp_path / "out/clothes-photos-150/train/hat/hat-0000.jpg").size == (150, 150)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [lessons.write_notebooks, lessons.write_pack, lessons.check, functools.partial(lessons.run, 5)],
+)
+def test_a_base_without_photos_is_refused(call, tmp_path):
+    with pytest.raises(ValueError, match=r"goes with photos: .* Received base='mobilenet'\."):
+        call(tmp_path / "new", base="mobilenet")
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,7 @@ def write_pack(
     """
     directory = Path(directory)
     scripts = [library.find(n) for n in numbers] or [*library.scripts(), library.homework()]
-    if data is not None:
-        scripts = library.where_they_can(scripts, data, base)
+    scripts = library.where_they_can(scripts, data, base)
     first = directory / "index.html"
     names = [pages.links(script) for script in scripts]
     make_folder(directory)
