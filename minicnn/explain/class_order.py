@@ -21,6 +21,7 @@ from minicnn.layers import (
     Dropout,
     Flatten,
     GlobalAveragePooling2D,
+    Rescaling,
     Reshape,
     Softmax,
 )
@@ -28,7 +29,9 @@ from minicnn.layers.base import Node
 from minicnn.models import Model
 
 # They turn one number for each class into one number for each of the same classes.
-_KEEPING = (Activation, Average, Dropout, Flatten, GlobalAveragePooling2D, Reshape, Softmax)
+_KEEPING = (
+    *(Activation, Average, Dropout, Flatten, GlobalAveragePooling2D, Rescaling, Reshape, Softmax),
+)
 
 
 def in_order(model: Model, own: Sequence[str], wanted: Sequence[str], x: Any) -> Model:

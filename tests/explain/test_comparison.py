@@ -160,6 +160,7 @@ def classifier(names, units=3, last="softmax", seed=0):
             Input((4, 4, 2)),
             layers.Conv2D(units, 1, name="scores"),
             layers.GlobalAveragePooling2D(name="mean"),
+            layers.Rescaling(0.8, name="calibrated"),
             layers.Activation(last, name="sure"),
         ],
         name="".join(names),
@@ -176,7 +177,7 @@ def test_classes_in_another_order_are_compared_by_name():
     kernel, bias = one.get_weights()
     other.set_weights([kernel[..., [2, 0, 1]], bias[[2, 0, 1]]])
     found = explain.compare_networks(one, other, x)
-    assert [(layer.outputs, layer.weights or 0) for layer in found.layers] == [(0, 0)] * 3
+    assert [(layer.outputs, layer.weights or 0) for layer in found.layers] == [(0, 0)] * 4
     said = "The classes of cab are c, a, b, in this order: its last layers are compared "
     assert found.notes() == [f"{said}class by class."]
     assert np.array_equal(other.get_weights()[1], bias[[2, 0, 1]])  # the user's own is as it was
@@ -195,11 +196,11 @@ def test_of_two_classes_in_another_order_the_single_unit_means_the_other_one():
     x = np.random.default_rng(1).normal(size=(3, 4, 4, 2))
     one, other = (classifier(names, 1, "sigmoid") for names in (["a", "b"], ["b", "a"]))
     found = explain.compare_networks(one, other, x)
-    assert [layer.weights for layer in found.layers] == [1, None, None]  # opposite
+    assert [layer.weights for layer in found.layers] == [1, None, None, None]  # opposite
     other.set_weights([-w for w in one.get_weights()])
     assert np.allclose(other.predict(x, verbose=0), 1 - one.predict(x, verbose=0))
     found = explain.compare_networks(one, other, x)
-    assert [layer.outputs for layer in found.layers] == [0, 0, 0]
+    assert [layer.outputs for layer in found.layers] == [0, 0, 0, 0]
 
 
 def test_classes_keep_their_order_where_their_scores_are_used_otherwise():
