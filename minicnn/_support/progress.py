@@ -37,7 +37,7 @@ class Bar:
 
     Args:
         columns: rich's columns after the title and the bar; by default the count and the total, the
-        time so far and the time left.
+            time so far and the time left.
         stderr: on a terminal, draw on stderr.
         transient: a closed bar disappears.
         show: None draws where the bar would be seen to move, False nowhere, True everywhere.

@@ -34,7 +34,7 @@ class LearningRateFinder(Callback):
         min_rate, max_rate: the rates of the first and the last step.
         steps: how many steps to make.
         smoothing: the share of the past in the moving mean of the loss, in [0, 1), because some
-        batches are harder than others.
+            batches are harder than others.
         worst: stop when the loss is above this many times its best.
 
     Attributes:

@@ -210,7 +210,7 @@ def gradcheck(
         x: an array, or a list of them if the layer or model takes several.
         y: targets as `fit` takes them; L is then the loss, otherwise a random sum of the output.
         loss: a loss or its name; by default the one that the model was compiled with. For several
-        outputs, as `compile` takes them; L is their sum, with compiled loss weights.
+            outputs, as `compile` takes them; L is their sum, with compiled loss weights.
         training: run in training mode: BatchNormalization with the batch's statistics, Dropout
             with one fixed mask.
         entries: how many of each array's entries are tested; smaller arrays are tested in full.

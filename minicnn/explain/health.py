@@ -170,7 +170,7 @@ def health(
             arrays (data are often sorted by class), or the first batch of a data set.
         loss, optimizer: replace those that the model was compiled with.
         tiny, steps: how many examples the model should learn by heart, and in how many steps at
-        most. Steps take as long as in `fit`, so use fewer for a large network.
+            most. Steps take as long as in `fit`, so use fewer for a large network.
 
     Raises:
         TypeError: `model` is not a model.

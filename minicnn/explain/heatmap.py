@@ -9,7 +9,7 @@
 The four methods, and what each can show:
 
     grad_cam                which places of a layer's maps: coarse, and only evidence for the class;
-    at a layer near the photo it means little
+                            at a layer near the photo it means little
     occlusion               what covering a square changes: a fact about this photo and this
                             cover, but squares that do the same job hide each other
     gradient_x_input        each pixel's share if the score were linear; where a unit is

@@ -12,7 +12,7 @@ Mordvintsev and Schubert 2017, "Feature visualization"):
                     and blue: in photos, neighbouring pixels are alike, and so are the colours of a
                     pixel
     robustness      before each step the image moves a little, so that the result cannot depend on
-    its exact position
+                    its exact position
 """
 
 from dataclasses import dataclass

@@ -284,7 +284,7 @@ class Trace(LossesOfTrace):
             class_index: a number, or a name of the model's `metadata`; by default the class that
                 is most likely. For an output without classes, a place in it.
             layer: for "grad_cam", the layer whose maps are weighted; by default the last with maps,
-            or the sum of several if the network ends in several.
+                or the sum of several if the network ends in several.
             example: which photo of the batch.
             options: `size`, `stride`, `fill` of "occlusion"; `steps`, `baseline` of
                 "integrated_gradients".

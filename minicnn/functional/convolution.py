@@ -144,7 +144,7 @@ def conv2d(
         activation: "linear", "relu" or "relu6", applied while y is still in the processor's
             registers; another pass over a large y costs as much time as a small convolution.
         scale: (filters,) or None: filter o is w[..., o] * scale[o]; for a normalization that is
-        folded into the convolution.
+            folded into the convolution.
 
     Returns:
         y (batch, out_height, out_width, filters), of x's dtype.

@@ -52,7 +52,7 @@ def conv2d_max_pool2d(
     Args:
         pool_size: (rows, columns) of the blocks, side by side, whose largest number is kept.
         remember: whether to return the argmax, too, which `conv2d_max_pool2d_backward` needs; else
-        it is None.
+            it is None.
 
     The other arguments as in `conv2d`; y is (batch, out_height // rows, out_width // columns,
     filters). `argmax` has y's shape, in uint8: the place of each block's largest in reading

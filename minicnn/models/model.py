@@ -153,8 +153,8 @@ class Model(Trainer):
         Args:
             skip_mismatch: layers that do not fit keep their weights, with a warning.
             by_name: layers get the weights of the layer with their name, wherever it was in the
-            other model; layers whose name the file lacks keep their weights. Otherwise layers are
-            matched by their order.
+                other model; layers whose name the file lacks keep their weights. Otherwise layers
+                are matched by their order.
 
         Raises:
             FileNotFoundError: the file does not exist.

@@ -38,8 +38,8 @@ class Optimizer(Averaging, Previewing, Configurable):
 
     Args:
         learning_rate: step size, >= 0; may be changed between steps. Like all numbers here, it is
-        at most 3.4e38, float32's largest number. A schedule of `minicnn.optimizers.schedules`, or a
-            function without arguments, gives one for each step.
+            at most 3.4e38, float32's largest number. A schedule of `minicnn.optimizers.schedules`,
+            or a function without arguments, gives one for each step.
         weight_decay: w -= lr * weight_decay * w before each step.
         clipnorm: scales each gradient down to at most this norm.
         global_clipnorm: scales all gradients together down to at most this norm.

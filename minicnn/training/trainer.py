@@ -72,7 +72,7 @@ class Trainer(Evaluating):
             epochs, initial_epoch: trains epochs `initial_epoch` … `epochs - 1`.
             verbose: see `minicnn.callbacks.progress_for`.
             validation_split: the share of the arrays, from their end before shuffling, for
-            validation.
+                validation.
             validation_data: (x, y), (x, y, sample_weight), or anything that x may be.
             shuffle: new order of examples (arrays) or of batches (sequences) in each epoch.
             class_weight, sample_weight: weights for each example's loss; sample_weight may be a
