@@ -33,7 +33,7 @@ class Metric(Configurable):
                 self.found.assign_add(ops.sum(ops.cast(y_pred > 0.5, self.dtype)))
 
             def result(self):
-                return self.found
+                return self.found  # or a dict: several numbers for the logs, by name
 
     `dtype` is that of these variables; minicnn's own metrics add up in float64 in any case.
     """
@@ -57,7 +57,15 @@ class Metric(Configurable):
     def add_variable(
         self, shape: Any, initializer: Any, dtype: Any = None, name: str | None = None
     ) -> Variable:
-        """Return a new variable, which `reset_state` sets to zeros."""
+        """Return a new variable, which `reset_state` sets to zeros.
+
+        Raises `ValueError` for a shape that is not a tuple of sizes.
+        """
+        if not isinstance(shape, (tuple, list)):
+            raise ValueError(
+                f"{type(self).__name__} expects a variable's shape to be a tuple, () for a number. "
+                f"Received shape={shape!r}."
+            )
         kind = np.dtype(self.dtype if dtype is None else dtype)
         made = initializers.get(initializer)(tuple(shape), self.dtype).astype(kind)
         variable = Variable(made, name or "variable", self.name, trainable=False)
@@ -100,23 +108,26 @@ class Metric(Configurable):
         """Return the mean so far; 0.0 before the first example, as in Keras."""
         return self._total / self._count if self._count else 0.0
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         self.update_state(y_true, y_pred, sample_weight)
         return self.number()
 
-    def number(self) -> float:
-        """Return the result in the form of logs: a number, or an array if there are several."""
-        found: Any = self.result()
-        if isinstance(found, float):
-            return found
-        array = np.asarray(found)
-        return array if array.ndim else float(array)  # type: ignore[return-value]
+    def number(self) -> Any:
+        """Return the result in the form of logs: a number; an array or a dict if it has several."""
+        return _number(self.result())
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name}
+
+
+def _number(found: Any) -> Any:
+    if isinstance(found, dict):
+        return {name: _number(value) for name, value in sorted(found.items())}
+    array = np.asarray(found)
+    return array if array.ndim else float(array)
 
 
 def _aligned(
@@ -149,9 +160,9 @@ class Mean(Metric):
     def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
         self._add(np.asarray(values, np.float64), sample_weight)
 
-    def __call__(self, values: Any, sample_weight: Any = None) -> float:  # type: ignore[override]
+    def __call__(self, values: Any, sample_weight: Any = None) -> Any:  # type: ignore[override]
         self.update_state(values, sample_weight)
-        return self.result()
+        return self.number()
 
 
 class Sum(Mean):

@@ -301,7 +301,11 @@ class Stepping(Compiling):
 
     def _logs(self) -> dict[str, float]:
         """Return losses and metrics so far, sorted by name, as in Keras's logs."""
-        return {name: m.number() for name, m in sorted(self.metrics_by_name.items())}
+        logs: dict[str, float] = {}
+        for name, metric in sorted(self.metrics_by_name.items()):
+            found = metric.number()
+            logs |= found if isinstance(found, dict) else {name: found}
+        return logs
 
     def reset_metrics(self) -> None:
         """Restart the means of the loss and the metrics."""
@@ -311,8 +315,12 @@ class Stepping(Compiling):
             output.reset()
 
     def _in_order(self, logs: Mapping[str, float]) -> Any:
-        """Return [loss, metrics…], or the loss alone if there are no metrics, as Keras does."""
-        values = [logs[name] for name in self.metrics_names]
+        """Return [loss, metrics…], or the loss alone if there are no metrics, as Keras does.
+
+        The numbers of a metric that returns several under names of their own come last.
+        """
+        names = [name for name in self.metrics_names if name in logs]
+        values = [logs[name] for name in (*names, *sorted({*logs} - {*names}))]
         return values if len(values) > 1 else values[0]
 
     def _of_outputs(self, column: Any, what: str) -> Any:

@@ -148,6 +148,33 @@ def test_training_watches_a_metric_with_variables(tmp_path: Path) -> None:
     assert again.evaluate(X, Y, verbose=0) == model.evaluate(X, Y, verbose=0)
 
 
+def test_a_metric_may_have_several_numbers() -> None:
+    """They come under their own names, in Keras's order."""
+    found = []
+    for k in (minicnn, keras):
+        kind, _ = positives(k)
+
+        class Several(kind):  # type: ignore[misc, valid-type]
+            def result(self) -> Any:
+                return {"many": self.found * 2, "few": self.found}
+
+        model = k.Sequential([k.Input((4, 4, 2)), k.layers.Flatten()])
+        model.add(k.layers.Dense(3, activation="softmax", kernel_initializer="zeros"))
+        model.compile("sgd", "sparse_categorical_crossentropy", metrics=[Several(), "accuracy"])
+        logs = model.evaluate(X, Y, verbose=0, return_dict=True)
+        found.append((list(logs), list(logs.values()), model.evaluate(X, Y, verbose=0)))
+    assert found[0][0] == found[1][0]
+    np.testing.assert_allclose(found[0][1:], found[1][1:], rtol=1e-5)
+
+
+def test_a_metric_s_variable_needs_a_tuple_for_its_shape() -> None:
+    kind, _ = positives(minicnn)
+    for shape in ("found", 3):
+        with pytest.raises(ValueError, match=rf"^Positives expects .* Received shape={shape!r}"):
+            kind().add_weight(shape)
+    assert minicnn.metrics.Mean()([1, 2]) == 1.5
+
+
 # Names that Keras leaves to its users, and that they may use here, too: a layer without `call`
 # defines them, Keras has properties of these names, or nothing depends on them.
 FREE = {
