@@ -147,32 +147,36 @@ class Called:
 _TAKEN = frozenset(
     [
         *("activity_gradient", "activity_penalty", "argument_names", "as_activation", "as_given"),
-        *("as_inputs", "backward", "backward_within", "build_config", "carried", "compiled_with"),
-        *("constant_softmaxes", "defines_call", "dy_of_pass", "ends", "ends_in"),
-        *("examples_at_once", "explain", "fixed", "folds", "form", "forward", "graph", "infer"),
-        *("input_values", "inputs_in_order", "is_network", "label", "lacking"),
+        *("as_inputs", "backward", "backward_within", "build_config", "carried"),
+        *("constant_softmaxes", "defines_call", "dy_of_pass", "ends_in"),
+        *("examples_at_once", "explain", "folds", "form", "forward", "graph", "infer"),
+        *("input_values", "is_network", "label", "lacking"),
         *("lacking_in_training", "last_activation", "learning_variables_by_name", "logits"),
-        *("loss_of_pass", "losses_of_pass", "metrics_by_name", "nesting", "nodes", "output_names"),
+        *("loss_of_pass", "losses_of_pass", "metrics_by_name", "nodes", "output_names"),
         *("params", "penalizes_outputs", "penalty", "penalty_settings", "program", "ready_for"),
-        *("require_graph", "resume_optimizer", "run", "run_for_loss", "run_for_training"),
-        *("serialize", "split_at_features", "stands_for", "sublayers", "target_names", "trace"),
+        *("resume_optimizer", "run", "run_for_loss", "run_for_training"),
+        *("serialize", "split_at_features", "sublayers", "target_names", "trace"),
         *("trainable_variables_by_name", "trial", "untracked", "weights_list"),
     ]
 )
+_TAKEN_IN_MODELS = frozenset(
+    ["compiled_with", "ends", "fixed", "inputs_in_order", "nesting", "require_graph", "stands_for"]
+)
 
 
-def check_name(who: str, name: str) -> None:
+def check_name(kind: Any, name: str) -> None:
     """Raise an `AttributeError` for a name that a user's class may not use for something else."""
-    if name in _TAKEN:
+    if name in _TAKEN or (kind.is_network and name in _TAKEN_IN_MODELS):
         raise AttributeError(
-            f"{who} cannot define {name} itself: minicnn uses that name in layers and models. "
+            f"{kind.__name__} cannot define {name} itself: minicnn uses that name in "
+            f"{'layers and models' if name in _TAKEN else 'models'}. "
             f"Choose another, such as {name}_."
         )
 
 
 def check_attribute(owner: Any, name: str, value: Any) -> None:
     """Raise an `AttributeError` for an attribute that minicnn needs itself, given this value."""
-    check_name(type(owner).__name__, name)
+    check_name(type(owner), name)
     tracking.check_attribute(owner, name, value, WithWeights)
 
 
@@ -183,7 +187,7 @@ def adopt(kind: Any, methods: type = Called) -> None:
     """
     if not kind.__module__.startswith("minicnn."):
         for name in vars(kind):
-            check_name(kind.__name__, name)
+            check_name(kind, name)
     kind.defines_call = True
     for name, value in vars(methods).items():
         owner = next((c for c in kind.__mro__ if name in vars(c)), object)

@@ -156,14 +156,15 @@ def test_layers_may_be_in_attributes_that_only_models_need() -> None:
             super().__init__()
             self._body = layers.Dense(2)
             self._chain, self.history = [layers.Dense(2)], layers.Dense(2)
+            self.fixed, self.ends = layers.Dense(2), 3
 
         def call(self, x: Any) -> Any:
-            return self.history(self._chain[0](self._body(x)))
+            return self.fixed(self.history(self._chain[0](self._body(x))))
 
     layer = Holds()
     layer(X)
-    assert [path for path, _ in layer.sublayers()] == ["_body", "_chain/dense", "history"]
-    assert len(layer.trainable_weights) == 6
+    assert [path for path, _ in layer.sublayers()] == ["_body", "_chain/dense", "history", "fixed"]
+    assert len(layer.trainable_weights) == 8
 
 
 @pytest.mark.parametrize("name", ["nodes", "weights_list", "carried", "defines_call"])
