@@ -50,7 +50,10 @@ def in_order(model: Model, own: Sequence[str], wanted: Sequence[str], x: Any) ->
         return model
     order = [own.index(name) for name in wanted]
     turned = copied(model)
-    for variable in _last_weights(turned.outputs[0].node, y.shape[-1]):
+    weights = _last_weights(turned.outputs[0].node, y.shape[-1])
+    if not weights:
+        return model
+    for variable in weights:
         # A single unit's z belongs to the second of two classes, and −z to the first.
         value = -variable.value if kind == "sigmoid" else variable.value[..., order]
         variable.assign(value)

@@ -215,3 +215,18 @@ def test_classes_keep_their_order_where_their_scores_are_used_otherwise():
     found = explain.compare_networks(network(["a", "b", "c"]), network(["b", "a", "c"]), np.eye(3))
     assert {layer.outputs for layer in found.layers} == {0}
     assert found.notes()[0].endswith("number by number, not class by class.")
+
+
+def test_classes_without_a_last_kernel_keep_their_order_though_all_scores_are_equal():
+    def network(names):
+        model = Sequential(
+            [
+                *(Input((2,)), layers.Dense(2, kernel_initializer="zeros")),
+                *(layers.BatchNormalization(), layers.Softmax()),
+            ]
+        )
+        model.metadata["class_names"] = names
+        return model
+
+    found = explain.compare_networks(network(["a", "b"]), network(["b", "a"]), np.eye(2))
+    assert found.notes()[0].endswith("number by number, not class by class.")
