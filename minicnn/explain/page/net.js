@@ -37,14 +37,6 @@ const HALVES = Float32Array.from({ length: 65536 }, (_, h) => {
 
 const unpackHalf = (half, scale) => Float32Array.from(half, (h) => HALVES[h] * scale);
 
-export async function inflate(text) {
-  const binary = atob(text);
-  const bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
-}
-
 export class Net {
   // What is changed in the page: by layer and weight, by layer, and by node and number.
   /** @type {Map<string, Param>} */

@@ -5,7 +5,7 @@ import { array, unravel } from "page/engine/arrays.js";
 import { workerOf } from "page/learn/bundle.js";
 import { newWeights, obstacleToNew } from "page/learn/initial.js";
 import { OPTIMIZERS } from "page/learn/optimizers.js";
-import { inflate } from "page/net.js";
+import { inflate } from "page/unpack.js";
 import { allWords, words } from "page/words.js";
 
 const PAUSE = 60; // milliseconds between two steps that are played, at least
