@@ -451,6 +451,9 @@ def test_judgement_by_hand():
     assert found.macro_f1 == pytest.approx((2 / 4 + 2 / 5 + 2 / 3) / 3)
     assert found.loss == pytest.approx(-np.log([0.6, 0.2, 0.8, 1e-12, 0.1, 0.5]).mean())
     assert "0.400 below the best validation accuracy (0.900)" in found.summary()
+    photos = replace(found.photos, class_names=("a\nb", "b", "c"))
+    lines = replace(found, photos=photos).report().splitlines()
+    assert sum(line.split()[:1] == ["a\\nb"] for line in lines) == 1, "a class is a line"
 
 
 def test_the_interval_is_wilson_s():

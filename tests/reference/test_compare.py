@@ -60,7 +60,12 @@ def test_runs_in_one_table(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     few = [i < 10 for i in range(20)]
     told = {"seconds": 12.4, "features_from_cache": True, "resumed": False, "made_with": "x"}
-    write_run(tmp_path / "first", few, options="inner = 0\nepochs = 10\nseed = 1\n", time=told)
+    write_run(
+        tmp_path / "first",
+        few,
+        options='inner = 0\nepochs = 10\ncache = "a"\nseed = 1\n',
+        time=told,
+    )
     write_run(tmp_path / "more", [True] * 20, options="inner = 100\nlearning-rate = 0.1\n")
     write_run(tmp_path / "like", [i < 11 for i in range(20)])
     write_run(tmp_path / "else", [True] * 20, names=[f"x{i}" for i in range(20)])

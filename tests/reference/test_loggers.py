@@ -102,12 +102,16 @@ def test_each_training_of_a_command_is_a_run_and_a_lost_service_costs_none(fakes
         raise KeyboardInterrupt
     assert "no run can begin: the server is gone. Going on without it." in capsys.readouterr().out
     assert called(fakes["wandb"], "finish")[1:] == [((), {"exit_code": 1})]
+    with trials.one("and again", {}) as watching:
+        assert [logger.name for logger in watching] == ["wandb"], "the lost one is not tried again"
+        watching[0].end({})
+    assert len(called(fakes["mlflow"], "start_run")) == 2
     with (
         pytest.raises(ValueError, match="no run can begin"),
         loggers.Trials(["wandb", "mlflow"], output).one("first", {}),
     ):
         pass
-    assert called(fakes["wandb"], "finish")[2:] == [((), {"exit_code": 1})], "it had begun"
+    assert called(fakes["wandb"], "finish")[3:] == [((), {"exit_code": 1})], "it had begun"
 
 
 def test_trainings_in_the_current_folder_are_a_group_by_its_name(fakes, tmp_path, monkeypatch):

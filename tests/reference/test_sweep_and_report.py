@@ -72,6 +72,7 @@ def test_sweep_tries_each_setting_with_each_seed_and_keeps_the_best(
         "--seeds", "2", "--epochs", "2", "--drop-epochs", "3", "--compare", "--output",
         str(tmp_path), "--logger", "wandb",
     ]  # fmt: skip
+    (tmp_path / "evaluation.json").write_text("of another model")
     assert sweep.run([*options, *told]) == 0
     printed = capsys.readouterr().out
     rows = list(csv.DictReader((tmp_path / "trials.csv").open()))
@@ -121,7 +122,9 @@ def test_the_course_ends_in_one_report(options, tmp_path, capsys, eagerly):
         "--larger", "64", "--epochs", "2", "--drop-epochs", "2", "--augment-epochs", "1",
         "--output", str(tmp_path),
     ]  # fmt: skip
+    (tmp_path / "curves.png").write_text("of another model")
     assert course.run([*options, *told]) == 0
+    assert not (tmp_path / "curves.png").exists()
     page = (tmp_path / "report.html").read_text()
     places = [
         page.index(f"<h2>{title}</h2>")
