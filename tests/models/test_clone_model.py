@@ -40,7 +40,15 @@ def test_a_clone_is_compiled_as_the_model_is_and_begins_anew() -> None:
     chain = Sequential([Input((4,)), layers.Dense(2, name="only")])
     seen = minicnn.metrics.MeanSquaredError(name="seen")
     settings: list[tuple[Model, Any]] = [
-        (chain, {"loss": own_loss, "metrics": [seen, "mae"], "weighted_metrics": ["mse"]}),
+        (
+            chain,
+            {
+                "loss": own_loss,
+                "metrics": [seen, "mae"],
+                "weighted_metrics": ["mse"],
+                "run_eagerly": True,
+            },
+        ),
         (Model(inputs, ends), {"loss": {"a": "mse", "b": "mae"}, "loss_weights": [1, 3]}),
     ]
     for model, given in settings:

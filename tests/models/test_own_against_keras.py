@@ -129,6 +129,7 @@ def test_a_metric_with_variables() -> None:
             metric.update_state(y, y_pred)
             metric.update_state(y, y_pred)
         assert float(mine.result()) == float(other.result()) == 2.0
+        assert int(mine.found) == 2
         assert [v.numpy().tolist() for v in mine.variables] == [2.0, [3, 5]]
         assert [v.numpy().tolist() for v in other.variables] == [2.0, [3, 5]]
         mine.reset_state()

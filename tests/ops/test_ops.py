@@ -290,6 +290,7 @@ def test_constants() -> None:
     np.testing.assert_array_equal(ops.argmin(x, axis=0, keepdims=True), [[0, 0, 0]])
     np.testing.assert_array_equal(ops.argsort(x), [[0, 2, 1]])
     np.testing.assert_array_equal(ops.one_hot([0, 2, 7], 3), [[1, 0, 0], [0, 0, 1], [0, 0, 0]])
+    np.testing.assert_array_equal(ops.one_hot([1.7, -0.5], 2), [[0, 1], [1, 0]])  # cut, as in Keras
     np.testing.assert_array_equal(ops.greater(x, 1), [[False, True, True]])
     np.testing.assert_array_equal(ops.logical_not(ops.isfinite([np.nan, 1.0])), [True, False])
     np.testing.assert_array_equal(ops.round([0.26, 2.5], 1), np.float32([0.3, 2.5]))

@@ -85,13 +85,13 @@ def test_large_losses_of_two_outputs():
 
 
 def test_a_folder_of_train_and_validation_in_place_of_one_of_them(tmp_path):
-    for part in ("train", "validation"):
+    for part in ("train", "Validation"):
         for kind in ("dress", "hat"):
             (tmp_path / part / kind).mkdir(parents=True)
             minicnn.utils.save_img(tmp_path / part / kind / "1.png", np.zeros((4, 4, 3)))
     flow, read = ImageDataGenerator().flow_from_directory, image_dataset_from_directory
     for reader, size in ((flow, "target_size"), (read, "image_size")):
-        with pytest.warns(UserWarning, match=r"takes the folders 'train', 'validation' for clas"):
+        with pytest.warns(UserWarning, match=r"takes the folders 'Validation', 'train' for clas"):
             reader(tmp_path, **{size: (4, 4)})
         with warnings.catch_warnings():
             warnings.simplefilter("error")
