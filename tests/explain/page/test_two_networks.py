@@ -153,6 +153,17 @@ def test_networks_of_different_layers(page, opened):
     assert "another.keras has no layer like it" in tab.locator(".reason").inner_text()
 
 
+def test_layers_without_a_counterpart_are_not_said_to_be_equal(tmp_path, opened):
+    one, other = (
+        Sequential([Input((12, 12, 3)), layer, layers.Flatten(name=name)])
+        for layer, name in ((layers.Conv2D(2, 3), "one"), (layers.Conv2D(3, 3), "other"))
+    )
+    path = build(one, X[0], tmp_path / "page.html", against={"other": other})
+    said = opened(path, address="#:compare/against=0").locator(".most-apart").inner_text()
+    assert said.startswith("1 layer has its counterpart")
+    assert "equal" not in said
+
+
 def test_a_checkpoint_another_photo_and_a_photo_that_is_added(page, opened):
     tab = opened(page, address="#:compare")
     assert tab.evaluate("page.state.rival") == 0

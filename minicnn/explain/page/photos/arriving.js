@@ -28,7 +28,6 @@ export async function addFiles(app, files) {
       await addPicture(app, file.name || words("photos.pasted"), await decoded(file));
     } catch (error) {
       refused.add(error.message);
-      if (isFull(app)) break;
     }
   }
   // At the end, as each photo that comes takes a notice away.

@@ -68,8 +68,11 @@ function mostApart(app) {
   const counts = { n: pairs.size, alone, own: net.name, theirs, other: name };
   const shared = alone + theirs ? words("compare.shared", counts) : "";
   const most = (what, value) => {
-    const all = net.nodes.map((node) => ({ name: node.name, apart: value(node.id) ?? 0 }));
-    const two = all.sort((p, q) => q.apart - p.apart).slice(0, 2);
+    const all = net.nodes.map(({ id, name: layer }) => ({ id, name: layer, apart: value(id) }));
+    // That both have the same photo says nothing of their layers.
+    const known = all.filter((p) => p.apart !== null && (p.id || p.apart));
+    if (!known.length) return "";
+    const two = known.sort((p, q) => q.apart - p.apart).slice(0, 2);
     const told = two
       .filter((p, k) => p.apart > (k ? 5e-4 : 0))
       .map((p) => `${p.name} (${percent(p.apart)})`);
@@ -77,7 +80,6 @@ function mostApart(app) {
       ? words(`compare.${what}_differ`, { where: said(told) })
       : words(`compare.${what}_equal`);
   };
-  if (!pairs.size) return shared;
   return shared + most("outputs", (id) => apartOf(app, id)) + most("weights", weightsApart(app));
 }
 
