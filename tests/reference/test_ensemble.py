@@ -77,10 +77,12 @@ def test_one_model_of_several_runs_is_evaluated_and_exported(clothes, together, 
 def test_finished_runs_stay_when_others_join_them(clothes, tiny_base, together):
     folder = together.path.parent
     before = (folder / "seed-4" / "model.keras").read_bytes()
+    (folder / "state.npz").write_bytes(b"of one run, which must not go on with this model")
     more = train(clothes, tiny_base, folder, replace(TOGETHER, ensemble=3), resume=True)
     assert models.read_about(more.path).members == 3
     assert more.alone[:2] == together.alone
     assert (folder / "seed-4" / "model.keras").read_bytes() == before
+    assert not (folder / "state.npz").exists()
 
 
 def test_calibration_by_hand():
