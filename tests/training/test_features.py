@@ -247,8 +247,14 @@ def test_a_callback_may_change_the_weights_of_a_frozen_base(
         assert model.fit(*data, epochs=4, reuse_features=False, **options).history == found
 
 
+def with_another_number(x: Array) -> Array:
+    found = x.copy()
+    found[3, 4, 5, 0] += 100
+    return found
+
+
 @pytest.mark.parametrize(
-    "change", [lambda x: x * 0.5, lambda x: x[:, :, ::-1].copy(), lambda x: x[::-1].copy()]
+    "change", [with_another_number, lambda x: x[:, ::-1].copy(), lambda x: x[::-1].copy()]
 )
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_callback_may_change_arrays_of_images(
