@@ -158,8 +158,8 @@ def _floor(position):
 
 
 @function
-def _with_fill(x, row, column, top, left, fill, pixel):
-    """Compute a pixel of `sample` near the edge of the image, where `fill` has a share in it."""
+def _of_some(x, row, column, top, left, fill, pixel):
+    """Compute a pixel of `sample` with fewer than four neighbours in x, or some without weight."""
     pixel[:] = 0
     for r in range(top, top + 2):
         for s in range(left, left + 2):
@@ -187,15 +187,15 @@ def sample(task, tasks, x, rows, columns, fill, y):
             top, left = _floor(row), _floor(column)
             up, down = 1 - abs(row - top), 1 - abs(row - (top + 1))
             west, east = 1 - abs(column - left), 1 - abs(column - (left + 1))
-            bottom, right = top + int(down > 0), left + int(east > 0)  # without weight: not read
-            if top >= 0 and bottom < x.shape[1] and left >= 0 and right < x.shape[2]:
-                above, below = x[n, top], x[n, bottom]
-                nw, ne, sw, se = above[left], above[right], below[left], below[right]
+            inside = top >= 0 and top + 1 < x.shape[1] and left >= 0 and left + 1 < x.shape[2]
+            if inside and down > 0 and east > 0:  # 0 times infinity would be NaN
+                above, below = x[n, top], x[n, top + 1]
+                nw, ne, sw, se = above[left], above[left + 1], below[left], below[left + 1]
                 a, b, d, e = up * west, up * east, down * west, down * east
                 for c in range(channels):
                     pixel[c] = a * nw[c] + b * ne[c] + d * sw[c] + e * se[c]
             else:
-                _with_fill(x[n], row, column, top, left, fill, pixel)
+                _of_some(x[n], row, column, top, left, fill, pixel)
 
 
 @kernel(tasks=lambda dy, rows, columns, dx: len(dx), writes="dx", vectorize=True)

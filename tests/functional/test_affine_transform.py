@@ -81,12 +81,13 @@ def test_affine_transform_of_nan() -> None:
     np.testing.assert_array_equal(y, row(2, np.nan))
 
 
-def test_warp_keeps_a_nan_to_its_place() -> None:
-    """A pixel without weight is not read: 0 times NaN would be NaN."""
-    x = row(1, np.nan, 3, 4)[None]
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_warp_keeps_what_is_not_finite_to_its_place(value: float) -> None:
+    """A pixel without weight is not read: 0 times NaN or infinity would be NaN."""
+    x = row(1, value, 3, 4)[None]
     here, half = (np.array([[1, 0, start, 0, 1, 0]], np.float32) for start in (0, 0.5))
     np.testing.assert_array_equal(functional.warp(x, here), x)
     turned = np.ascontiguousarray(x.transpose(0, 2, 1, 3))
     np.testing.assert_array_equal(functional.warp(turned, here), turned)
     y = functional.warp(x, half, fill_mode="constant", fill_value=8)
-    np.testing.assert_array_equal(y[0], row(np.nan, np.nan, 3.5, 6))
+    np.testing.assert_array_equal(y[0], row(value, value, 3.5, 6))
