@@ -302,8 +302,8 @@ class Optimizer(Averaging, Previewing, Configurable):
         """Return whether this weight has this slot."""
         return True
 
-    def _groups(self) -> tuple[tuple[str, ...], ...]:
-        """Return the groups of slots in the order of Keras's files."""
+    def all_slot_groups(self) -> tuple[tuple[str, ...], ...]:
+        """Return the groups of all slots, in the order of Keras's files."""
         average = (("average",),) if self.use_ema else ()
         waiting = (("gradient_accumulator",),) if self.gradient_accumulation_steps else ()
         return (*average, *waiting, *self._slot_groups())
@@ -354,7 +354,7 @@ class Optimizer(Averaging, Previewing, Configurable):
         """Return which slot of which weight each array of `state` is, in its order."""
         return [
             (v, slot)
-            for group in self._groups()
+            for group in self.all_slot_groups()
             for v in variables
             for slot in group
             if self._has_slot(v, slot)

@@ -201,7 +201,7 @@ def _in_order(model: Any, names: list[str]) -> list[str] | None:
     2.2 calls each array `Variable`), the slots follow one another.
     """
     optimizer, variables = model.optimizer, model.trainable_weights
-    sorts = [slot for _, slot in optimizer.slot_places(variables[:1])]
+    sorts = [slot for group in optimizer.all_slot_groups() for slot in group]
     rate = [_RATE] if optimizer.has_own_rate else []
     if len(names) <= 1 or not sorts:  # no step was made, or there are no slots
         return [*names[:1], *rate] if names else []
