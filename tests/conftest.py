@@ -46,11 +46,27 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def pytest_configure() -> None:
-    """Let an interrupt stop this process and those that tests start.
+# How many threads NumPy's, TensorFlow's, and every OpenMP library's operations use.
+THREADS = (
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
+    *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
+)
 
-    A shell that starts tests in the background makes them, and what they start, ignore it.
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Share the cores among xdist's workers, and let an interrupt stop all processes of the tests.
+
+    Libraries beside which minicnn is tested would start a thread per core in each worker, and
+    threads that wait for each other's core take a tenth of the suite's time. minicnn keeps its
+    threads. The workers start later, with this environment.
+
+    A shell that starts tests in the background makes them, and what they start, ignore interrupts.
     """
+    workers = getattr(config.option, "numprocesses", None)
+    if workers:
+        share = max(1, (os.cpu_count() or 1) // workers)
+        for name in THREADS:
+            os.environ.setdefault(name, str(share))
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
