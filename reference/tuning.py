@@ -28,8 +28,9 @@ def first_of(network: keras.Model, name: str) -> keras.Layer:
     """Return the first layer of this name, or of the block of this name: "block14", "conv_dw_13".
 
     "auto" is the last layer that has, with all layers after it, a fifth of the network's weights:
-    where the last block of Xception begins, or MobileNet's last convolution. "conv" is not a block's name in MobileNet,
-    where all names from conv1 to conv_dw_13 begin like this: it would be the whole base.
+    where the last block of Xception begins, or MobileNet's last convolution. "conv" is not a
+    block's name in MobileNet, where all names from conv1 to conv_dw_13 begin like this: it would be
+    the whole base.
     """
     if name == "auto":
         return _last_fifth(network)
