@@ -153,6 +153,13 @@ def test_exact_names_match_though_some_of_them_are_missing():
     ]  # fmt: skip
 
 
+def test_a_last_layer_has_one_counterpart_though_another_layer_has_its_name():
+    first = [place("stem", 4), place("head"), place("new")]
+    second = [place("old"), place("head")]
+    assert matched(first, second) == [(1, 1)]
+    assert matched(first, second, same_ends=True) == [(2, 1)]
+
+
 def classifier(names, units=3, last="softmax", seed=0):
     """Return a network whose last layers keep one number for each class, and its pooled Conv2D."""
     model = Sequential(

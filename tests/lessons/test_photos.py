@@ -11,7 +11,7 @@ from PIL import Image
 import minicnn
 from minicnn import commands, layers, lessons
 from minicnn.lessons import checking
-from minicnn.lessons.photos import CHANGES, WITH_BASE, copy_photos
+from minicnn.lessons.photos import CHANGES, WITH_BASE, Photos, copy_photos
 
 KINDS = minicnn.datasets.CLOTHING_CLASSES
 
@@ -226,6 +226,12 @@ def test_a_lesson_runs_with_photos_and_with_a_base(base, tmp_path, monkeypatch, 
     assert commands.main(["lessons", "--run", "6", *options]) == 0
     assert "rate 0.01 " in capsys.readouterr().out
     assert Image.open(tmp_path / "out/clothes-photos-150/train/hat/hat-0000.jpg").size == (150, 150)
+
+
+def test_a_base_that_runs_in_each_epoch_takes_minutes(tmp_path):
+    script = lessons.find(13)
+    assert script._replace(photos=Photos(tmp_path)).duration == f"some {script.seconds} seconds"
+    assert script._replace(photos=Photos(tmp_path, "mobilenet")).duration == "several minutes"
 
 
 @pytest.mark.parametrize(
