@@ -154,8 +154,8 @@ def test_exact_names_match_though_some_of_them_are_missing():
 
 
 def test_a_last_layer_has_one_counterpart_though_another_layer_has_its_name():
-    first = [place("stem", 4), place("head"), place("new")]
-    second = [place("old"), place("head")]
+    first = [Place(name, "Dense", (1, 2)) for name in ("stem", "head", "new")]
+    second = [Place(name, "Dense", (1, 2)) for name in ("old", "head")]
     assert matched(first, second) == [(1, 1)]
     assert matched(first, second, same_ends=True) == [(2, 1)]
 
