@@ -256,7 +256,7 @@ LARGE = (
     *("ConvNeXtSmall", "DenseNet169", "DenseNet201", "EfficientNetB3", "EfficientNetB7"),
     *("EfficientNetV2B1", "EfficientNetV2S", "NASNetLarge", "ResNet101", "ResNet101V2"),
     *("ResNet152", "ResNet152V2", "VGG19", "ConvNeXtTiny with", "InceptionResNetV2 with"),
-    *("InceptionV3 with", "NASNetMobile with", "EfficientNetV2B3 with"),
+    *("InceptionV3 with", "NASNetMobile with", "EfficientNetV2B3 with", "Xception with"),
 )
 
 
