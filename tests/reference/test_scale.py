@@ -16,10 +16,11 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from mirrored import train_on
 
 import reference
 from benchmarks import accelerator
-from reference import data, evaluate
+from reference import backend, data, evaluate
 from reference import model as models
 
 ROOT = Path(__file__).parents[2]
@@ -163,34 +164,20 @@ def test_two_processes_train_and_augment_as_one_does_and_survive_the_death_of_on
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
-MIRRORED = """
-import sys
-from dataclasses import replace
-import tensorflow as tf
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from reference import backend, data, fitting, on_tensorflow, train
-from reference import model as models
-photos, base_file, output = sys.argv[1:]
-one = backend.default()
-two = replace(one, strategy=on_tensorflow.mirrored(["CPU:0", "CPU:1"]))
-print(two.describe())
-settings = fitting.Settings(
-    learning_rate=0.05, epochs=3, fine_tune="block2", fine_tune_epochs=1, fine_tune_rate=0.01
-)
-for name, machine in (("one", one), ("two", two)):
-    with machine.scope():
-        base = models.load_base(base_file, 48)
-    train.train(data.find(photos), base, settings, f"{output}/{name}", machine, data.Reader(48))
-"""
-
-
 @pytest.mark.slow
-def test_copies_on_two_devices_train_what_one_does(clothes, tiny_base, tmp_path):
-    command = [sys.executable, "-c", MIRRORED, str(clothes), str(tiny_base), str(tmp_path)]
-    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+def test_copies_on_two_devices_train_what_one_does(clothes, tiny_base, tmp_path, eagerly):
+    command = [sys.executable, "-m", "mirrored", clothes, tiny_base, tmp_path / "two"]
+    found = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests' / 'helpers'}"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert found.returncode == 0, found.stderr
     assert "mirrored on 2 devices" in found.stdout
+    train_on(backend.default(), clothes, tiny_base, tmp_path / "one")
     assert len(history(tmp_path / "one")) == 4
     np.testing.assert_allclose(
         history(tmp_path / "two"), history(tmp_path / "one"), rtol=2e-4, atol=1e-6
