@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from downloads import Server, files
-from keras_networks import few_blocks
+from keras_networks import few_blocks, without_values
 from sessions import clear_session
 
 import minicnn
@@ -310,7 +310,7 @@ def assert_same_layers(ours: Any, theirs: Any) -> None:
 def test_deep_networks_have_keras_s_layers(name: str) -> None:
     keras = pytest.importorskip("keras")
     clear_session(keras)
-    with keras.StatelessScope(initialize_variables=False):
+    with without_values():
         theirs = getattr(keras.applications, name)(weights=None)
     with weight_budget(math.inf):  # no initial values
         ours = getattr(applications, name)(weights=None)
@@ -448,7 +448,7 @@ def test_weights_are_where_keras_finds_them(
     monkeypatch.setattr(file_utils, "get_file", theirs)
     few_blocks(monkeypatch)
     found = []
-    no_values = keras.StatelessScope(initialize_variables=False), weight_budget(math.inf)
+    no_values = without_values(), weight_budget(math.inf)
     for library, without in zip((keras.applications, applications), no_values, strict=True):
         small = {} if include_top else {"input_shape": (96, 96, 3)}
         with pytest.raises(Asked) as asked, without:

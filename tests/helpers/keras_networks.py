@@ -1,9 +1,27 @@
 """Networks of `keras.applications` that are made quickly."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+
+
+@contextmanager
+def without_values() -> Iterator[None]:
+    """Let Keras make networks whose weights get no values.
+
+    Keras would give all of them values when it makes the next model, in another test, which takes
+    10 seconds, so it forgets them at the end.
+    """
+    import keras
+    from keras.src.backend.common import global_state
+
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        global_state.set_global_attribute("uninitialized_variables", [])
 
 
 def few_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
