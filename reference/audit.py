@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from minicnn._support.arguments import positive
+from minicnn._support.arguments import PIXEL_RANGES, positive
 from minicnn._support.terminal import say
 from minicnn.images import BadImageError
 from minicnn.images.folders import THREADS, is_left_about
@@ -344,7 +344,7 @@ def parser() -> argparse.ArgumentParser:
     add("--skip-bad-images", action="store_true", help="end well although photos cannot be read")
     add("--base", metavar="NAME", help="also doubt labels, by this base (see reference.train)")
     add("--weights", default="imagenet", metavar="W", help="as for reference.train")
-    add("--input-range", choices=("signed", "unit", "pixels"), default="signed",
+    add("--input-range", choices=PIXEL_RANGES, default="signed",
         help="as for reference.train")  # fmt: skip
     add("--image-size", type=positive, default=150, metavar="PX", help="for --base; default: 150")
     add("--cache", type=Path, default=Path("runs/features"), metavar="DIR",

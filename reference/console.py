@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from minicnn._support import terminal
-from minicnn._support.arguments import count, positive, seed
+from minicnn._support.arguments import PIXEL_RANGES, count, positive, seed
 from minicnn._support.atomic import check_folder
 from minicnn._support.progress import Bar
 from reference import config
@@ -194,7 +194,7 @@ def add_base_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--input-range",
-        choices=("signed", "unit", "pixels"),
+        choices=PIXEL_RANGES,
         default="signed",
         help="the range of pixels that a .keras base expects: -1 to 1 (default), 0 to 1, 0 to 255; "
         "it is known for the networks of keras.applications",

@@ -72,8 +72,7 @@ def write_folder(
         (new / ".dockerignore").write_text("kernels\n**/__pycache__\n", "utf-8")
         if kind == "keras":
             (new / "kernels").mkdir(mode=0o755)  # the self-test compiles into it
-            unneeded = shutil.ignore_patterns("__pycache__", "lessons", "page")
-            shutil.copytree(Path(minicnn.__file__).parent, new / "minicnn", ignore=unneeded)
+            _copy_minicnn(new / "minicnn")
         _write_examples(saved, new / "examples.npz", input_range)
         untested = _self_test(new, kind)
         check_free(folder)  # the self-test takes a while
@@ -81,6 +80,19 @@ def write_folder(
             shutil.rmtree(folder)
         new.replace(folder)
     return untested
+
+
+def _copy_minicnn(folder: Path) -> None:
+    """Copy the files of minicnn that a server needs; the first one that cannot be written ends it.
+
+    `shutil.copytree` would try all others, and tell of each.
+    """
+    package, unneeded = Path(minicnn.__file__).parent, {"__pycache__", "lessons", "page"}
+    for source in sorted(package.rglob("*")):
+        place = source.relative_to(package)
+        if source.is_file() and unneeded.isdisjoint(place.parts):
+            (folder / place).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, folder / place)
 
 
 def check_free(folder: Path) -> None:

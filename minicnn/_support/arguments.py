@@ -12,6 +12,8 @@ from typing import TypeVar
 from minicnn._support.terminal import quoted
 
 T = TypeVar("T")
+# What --input-range takes: a network expects pixels from -1 to 1, from 0 to 1, or from 0 to 255.
+PIXEL_RANGES = ("signed", "unit", "pixels")
 
 
 def positive(text: str) -> int:

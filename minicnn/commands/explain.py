@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn._support.arguments import local_path, positive
+from minicnn._support.arguments import PIXEL_RANGES, local_path, positive
 from minicnn._support.atomic import check_place, check_spares
 from minicnn._support.terminal import say, this_program
 from minicnn.commands.checkpoints import checkpoints_in
@@ -96,7 +96,7 @@ def _add_options_of_the_other(command: Any) -> None:
     """Add what its file may not say of the model of --against."""
     command.add_argument(
         "--against-input-range",
-        choices=("signed", "unit", "pixels"),
+        choices=PIXEL_RANGES,
         help="the range of pixels that the model of --against expects; default: that of "
         "--input-range",
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn._support.arguments import positive
+from minicnn._support.arguments import PIXEL_RANGES, positive
 
 
 def add_model_options(command: argparse.ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def add_model_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--input-range",
-        choices=("signed", "unit", "pixels"),
+        choices=PIXEL_RANGES,
         default="pixels",
         help="the range of pixels that the model expects: pixels, from 0 to 255, if the model "
         "rescales them itself (default); unit, from 0 to 1; signed, from -1 to 1",

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from minicnn._support.arguments import count, listed, local_path, non_negative
+from minicnn._support.arguments import PIXEL_RANGES, count, listed, local_path, non_negative
 from minicnn._support.atomic import check_folder, check_spares, make_folder, replacing
 from minicnn._support.terminal import say, this_program
 from minicnn.commands.training import add_data_options, class_folders, draw, fit_keeping_best
@@ -45,7 +45,7 @@ def add_to(commands: Any) -> None:
     )
     command.add_argument(
         "--input-range",
-        choices=("signed", "unit", "pixels"),
+        choices=PIXEL_RANGES,
         help="the range of pixels that the base expects: signed, from -1 to 1; unit, from 0 to 1; "
         "pixels, from 0 to 255. Default: what a named base expects, and signed for a file",
     )

@@ -3,6 +3,7 @@
 import errno
 import json
 import re
+import shutil
 
 import keras
 import numpy as np
@@ -123,6 +124,25 @@ def test_a_file_that_minicnn_cannot_open_says_so(options, tmp_path, capsys, eage
     assert export.run([str(path), "--output", str(tmp_path / "out")]) == 0
     assert re.search(why, capsys.readouterr().out)
     assert (tmp_path / "out" / "model.keras").read_bytes() == path.read_bytes()
+
+
+def test_a_disk_that_is_full_while_minicnn_is_copied_is_named(
+    trained, tmp_path, monkeypatch, capsys
+):
+    copy, left = shutil.copyfile, iter(range(12))
+
+    def until_full(source, target, **more):
+        if next(left, None) is None:
+            raise OSError(errno.ENOSPC, "No space left on device", str(target))
+        return copy(source, target, **more)
+
+    monkeypatch.setattr(shutil, "copyfile", until_full)
+    target = tmp_path / "served"
+    told = [str(trained / "model.keras"), "--format", "keras", "--serve", str(target)]
+    assert export.run(told) == 2
+    wanted = f"{str(target)!r} cannot be written: No space left on device.\n"
+    assert capsys.readouterr().err.endswith(f": {wanted}")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("serving", [False, True])
