@@ -23,7 +23,7 @@ The windows of a transposed convolution lie on its output, one for each of the `
 import difflib
 import math
 import operator
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple, NoReturn
 
@@ -63,6 +63,12 @@ def positive_int(
 def shape_text(shape: tuple[int | None, ...]) -> str:
     """Return a shape as text: `(None, 64, 64, 3)`."""
     return f"({', '.join(str(size) for size in shape)})"
+
+
+def product(sizes: Iterable[int | None]) -> int | None:
+    """Return the product of the sizes; None if one of them is unknown."""
+    known = list(sizes)
+    return None if None in known else math.prod(size for size in known if size is not None)
 
 
 def _shortened(value: Any) -> str:

@@ -34,6 +34,7 @@ import numpy as np
 
 from minicnn import losses, optimizers, shapes
 from minicnn._support import progress
+from minicnn._support.settings import is_ours
 from minicnn.callbacks import Callback
 from minicnn.explain import show
 from minicnn.explain.layer_health import (
@@ -382,7 +383,7 @@ def _check_output(model: Model, loss: losses.Loss, y_pred: Array) -> list[Check]
         inside = inside and np.allclose(y_pred.sum(axis=-1), 1, atol=1e-3)
     measured = f"{show.number(y_pred.min())} … {show.number(y_pred.max())}"
     if not loss.activation:
-        ours = type(loss).__module__.startswith("minicnn.")
+        ours = is_ours(type(loss))
         said = "Any number may be meant." if ours else "This is a loss of your own."
         return [Check(name, "skipped", measured, loss.misfit(None, y_pred) or said)]
     last, units = model.last_activation(), y_pred.shape[-1]

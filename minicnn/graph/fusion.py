@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn import functional
+from minicnn import functional, shapes
 from minicnn.graph.fused import PRODUCTS, FusedLayer
 from minicnn.graph.graph import Graph
 from minicnn.graph.limited import LimitedNormalization
@@ -159,9 +159,9 @@ def _is_block_pooling(node: Node) -> bool:
 
 
 def _values(node: Node, times: int) -> int | None:
-    sizes = [size for size in node.outputs[0].shape[1:] if size is not None]
-    known = len(sizes) == len(node.outputs[0].shape) - 1
-    return times * math.prod(sizes) if known else None
+    """Return `times` the numbers that the node's layer computes for one example."""
+    count = shapes.product(node.outputs[0].shape[1:])
+    return None if count is None else times * count
 
 
 def _limits(layer: Layer) -> str | None:

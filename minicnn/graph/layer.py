@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from minicnn._support.settings import is_ours
 from minicnn._support.terminal import printable
 from minicnn._support.variable import Variable
 from minicnn.graph.graph import Graph
@@ -298,7 +299,7 @@ class GraphLayer(Layer):
 
 def is_users(layer: Layer) -> bool:
     """Return whether the layer's class is the user's own: nothing here knows what it computes."""
-    return not type(layer).__module__.startswith("minicnn.")
+    return not is_ours(type(layer))
 
 
 def _one(found: list[Any]) -> Any:

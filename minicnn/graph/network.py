@@ -3,7 +3,6 @@
 It checks what comes from outside and passes it to its `Graph`.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ from minicnn.graph.tape import Tape, Visitor
 from minicnn.layers import calling
 from minicnn.layers.base import Array, Grads, Layer, Shape, changes
 from minicnn.layers.symbols import KerasTensor, Node, is_symbolic
-from minicnn.shapes import shape_text
+from minicnn.shapes import product, shape_text
 
 HELD = 3 * 2**24  # bytes of one layer's output that `predict` computes at a time
 
@@ -425,11 +424,11 @@ class Network(GraphLayer):
             elif is_users(layer):
                 return None
             for symbol in node.outputs:
-                shape = [size for size in symbol.shape[1:] if size is not None]
-                known = len(shape) == len(symbol.shape) - 1
-                sizes.append(math.prod(shape) * np.dtype(symbol.dtype).itemsize if known else None)
-        known_sizes = [size for size in sizes if size is not None]
-        return max(known_sizes) if known_sizes and len(known_sizes) == len(sizes) else None
+                count = product(symbol.shape[1:])
+                itemsize = np.dtype(symbol.dtype).itemsize
+                sizes.append(None if count is None else count * itemsize)
+        known = [size for size in sizes if size is not None]
+        return None if len(known) < len(sizes) else max(known, default=None)
 
 
 class _Form(NamedTuple):

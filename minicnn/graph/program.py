@@ -30,7 +30,7 @@ from minicnn.compiler.recording import Call, Live, NotKernelsError, Recorder, St
 from minicnn.compiler.threads import Table
 from minicnn.graph import peephole
 from minicnn.graph.graph import Graph
-from minicnn.graph.layer import GraphLayer
+from minicnn.graph.layer import GraphLayer, is_users
 from minicnn.graph.peephole import Planned, arrays_of
 from minicnn.layers import KerasTensor, Layer, Node
 
@@ -158,7 +158,7 @@ class _Plan:
     ) -> Sequence[Array]:
         layer, training = node.layer, bool(node.training)
         given = taken[0] if node.single_input else taken
-        ours = type(layer).__module__.startswith("minicnn.")
+        ours = not is_users(layer)
         if ours and not training and isinstance(layer, GraphLayer) and _fit(taken, layer.graph):
             return self._through(layer.graph, taken)
         if ours and not (training and layer.differs_in_training()):

@@ -46,6 +46,7 @@ from minicnn import config, initializers, shapes
 from minicnn._support import variable
 from minicnn._support.settings import (
     Configurable,
+    is_ours,
     parameters_of,
     plain,
     plain_throughout,
@@ -138,7 +139,7 @@ class WithActivation:
 
     def _may_be_activated(self) -> bool:
         # A class of the user's own may set it in `__init__`, whatever its arguments.
-        own = not type(self).__module__.startswith("minicnn.")
+        own = not is_ours(type(self))
         return own or "activation" in self.argument_names()
 
     def as_activation(self) -> str | None:
@@ -241,7 +242,7 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
             _activating.setdefault(cls.__name__, cls)
 
     def _take_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if not type(self).__module__.startswith("minicnn."):  # for `get_config`
+        if not is_ours(type(self)):  # for `get_config`
             vars(self).setdefault("_given", (args, kwargs))
 
     @classmethod
@@ -540,7 +541,7 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
         matter in training (such as a regularizer that minicnn lacks) are kept in `carried` and
         written back. Raises `ValueError` for settings that change the layer's output.
         """
-        if not cls.__module__.startswith("minicnn."):
+        if not is_ours(cls):
             return own_config.made(cls, config)
         known = {*cls.argument_names(), *cls.penalty_settings(), "name", "trainable", "dtype"}
         label = f'{cls.__name__} "{printable(config.get("name"))}"'

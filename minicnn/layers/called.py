@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn._support.settings import parameters_of
+from minicnn._support.settings import is_ours, parameters_of
 from minicnn.layers import calling, tracking
 from minicnn.layers.calling import CallCache
 from minicnn.layers.symbols import KerasTensor, Node, is_symbolic
@@ -185,7 +185,7 @@ def adopt(kind: Any, methods: type = Called) -> None:
 
     Raises `AttributeError` if it defines a name that minicnn needs.
     """
-    if not kind.__module__.startswith("minicnn."):
+    if not is_ours(kind):
         for name in vars(kind):
             check_name(kind, name)
     kind.defines_call = True

@@ -143,10 +143,8 @@ class Dense(Layer):
         return f"({self.kernel.shape[0]}{'+1' if self.use_bias else ''})·{self.units}"
 
     def multiply_adds(self, input_shape: Shape) -> int | None:
-        positions = input_shape[1:-1]
-        if any(size is None for size in positions):
-            return None
-        return math.prod(s for s in positions if s is not None) * math.prod(self.kernel.shape)
+        positions = shapes.product(input_shape[1:-1])
+        return None if positions is None else positions * math.prod(self.kernel.shape)
 
     def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         b = None if self.bias is None else self.bias.value
@@ -212,9 +210,7 @@ class Flatten(Layer):
         self.data_format = "channels_last"
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        sizes = [size for size in input_shape[1:] if size is not None]
-        known = len(sizes) == len(input_shape) - 1
-        return input_shape[0], math.prod(sizes) if known else None
+        return input_shape[0], shapes.product(input_shape[1:])
 
     def receptive_window(self) -> tuple[shapes.Pair, shapes.Pair, shapes.Pair] | None:
         return None
@@ -243,10 +239,10 @@ class Reshape(Layer):
         self.target_shape = target
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        sizes = [size for size in input_shape[1:] if size is not None]
-        if len(sizes) < len(input_shape) - 1:
+        count = shapes.product(input_shape[1:])
+        if count is None:
             return (input_shape[0], *(None if size == -1 else size for size in self.target_shape))
-        return (input_shape[0], *self._resolve(math.prod(sizes), input_shape))
+        return (input_shape[0], *self._resolve(count, input_shape))
 
     def _resolve(self, count: int, input_shape: Shape) -> tuple[int, ...]:
         known = math.prod(size for size in self.target_shape if size != -1)

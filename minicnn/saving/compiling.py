@@ -14,6 +14,7 @@ import numpy as np
 
 from minicnn import losses, metrics, optimizers
 from minicnn._support.objects import own_object
+from minicnn._support.settings import is_ours
 from minicnn.layers import carried
 from minicnn.saving.limits import shortened
 
@@ -89,7 +90,7 @@ def compile_alike(model: Any, other: Any) -> None:
 
 def _has_own_compile(model: Any) -> bool:
     """Return whether the model's class defines `compile`: no one else knows its arguments."""
-    return not type(model).compile.__module__.startswith("minicnn.")
+    return not is_ours(type(model).compile)
 
 
 def _warn_of_no_loss(reason: str, source: str) -> None:

@@ -89,6 +89,10 @@ class Batches:
     def close(self) -> None:
         """Release threads; called at the end."""
 
+    def unlimited(self) -> "Batches":
+        """Return the batches without a limit of steps per epoch."""
+        return self
+
     # For `minicnn.training.features`. Data that cannot be read by number inherit these.
 
     def example_count(self) -> int | None:
@@ -275,6 +279,9 @@ class LimitedBatches(Batches):
         self.batches, self.steps = batches, steps
         self._reader: Generator[Batch, None, None] | None = None
         self._left: int | None = None  # batches that the reader still has, if known
+
+    def unlimited(self) -> Batches:
+        return self.batches
 
     def restart(self) -> None:
         self.close()
@@ -478,10 +485,8 @@ def check_class_weight(class_weight: Any) -> None:
         )
 
 
-def class_weights(y: Any, class_weight: Mapping[int, float] | None) -> Array | None:
+def class_weights(y: Any, class_weight: Mapping[int, float]) -> Array:
     """Return one weight per example, by its class; a class without one weighs 1, as in Keras."""
-    if class_weight is None:
-        return None
     y = np.asarray(y)
     classes = y.argmax(axis=-1) if y.ndim > 1 and y.shape[-1] > 1 else y.reshape(len(y))
     if not np.isfinite(classes).all():

@@ -118,14 +118,15 @@ class Compiling(Network):
         Raises `ValueError` for an unknown name, listing those that are known, for lists and dicts
         that do not fit the outputs, and for `steps_per_execution` other than 1.
         """
-        asked = {"steps_per_execution": None if steps_per_execution == 1 else steps_per_execution}
-        for argument, value in {**asked, **unknown}.items():
-            if argument in unknown or value is not None:
-                raise ValueError(
-                    f"compile does not support {argument}={value!r}. It takes optimizer, loss, "
-                    "loss_weights and metrics; models here run batch by batch, and fit's "
-                    "sample_weight weights examples."
-                )
+        if steps_per_execution != 1:
+            unknown["steps_per_execution"] = steps_per_execution
+        if unknown:
+            argument, value = next(iter(unknown.items()))
+            raise ValueError(
+                f"compile does not support {argument}={value!r}. It takes optimizer, loss, "
+                "loss_weights and metrics; models here run batch by batch, and fit's "
+                "sample_weight weights examples."
+            )
         names = self.target_names if self.built else [""]
         if self.ends.output_keys:  # then Keras's dicts may leave outputs out
             loss, loss_weights = (

@@ -7,16 +7,16 @@ Validation does so even with augmentation, which does not change its images.
 """
 
 import hashlib
-import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 
+from minicnn import shapes
 from minicnn._support import progress
 from minicnn.graph import Network
-from minicnn.training.batches import ArrayBatches, Batches, LimitedBatches
+from minicnn.training.batches import ArrayBatches, Batches
 
 Array = np.ndarray
 
@@ -47,7 +47,7 @@ def digest(body: Network, batches: Batches) -> bytes:
     found = hashlib.blake2b()
     for weight in body.weights:
         found.update(weight.numpy().tobytes())
-    whole = batches.batches if isinstance(batches, LimitedBatches) else batches
+    whole = batches.unlimited()
     if isinstance(whole, ArrayBatches):
         x = whole.columns[0]
         some = x[:: max(1, x.nbytes // _LOOKED_AT)]
@@ -61,9 +61,9 @@ def digest(body: Network, batches: Batches) -> bytes:
     return found.digest()
 
 
-def pay(batches: Batches, passes: int) -> bool:
+def are_reused(batches: Batches, passes: int) -> bool:
     """Return whether `passes` over the batches read some examples more than once."""
-    whole = batches.batches if isinstance(batches, LimitedBatches) else batches
+    whole = batches.unlimited()
     if batches.steps is None or whole.steps is None:
         return passes > 1
     return passes * min(batches.steps, whole.steps) > whole.steps
@@ -86,16 +86,10 @@ def can_repeat(batches: Batches) -> bool:
     return isinstance(x, np.ndarray) and np.array_equal(x, again, equal_nan=True)
 
 
-def size(shape: tuple[int | None, ...], count: int, itemsize: int) -> int | None:
-    """Return the bytes that features of `count` examples take; None if the shape is unknown."""
-    sizes = [n for n in shape[1:] if n is not None]
-    return None if len(sizes) < len(shape) - 1 else count * math.prod(sizes) * itemsize
-
-
 def fits(shape: tuple[int | None, ...], count: int, itemsize: int) -> bool:
-    """Return whether the features are small enough to be kept."""
-    found = size(shape, count, itemsize)
-    return found is not None and found <= LARGEST
+    """Return whether the features of `count` examples are small enough to be kept."""
+    each = shapes.product(shape[1:])
+    return each is not None and count * each * itemsize <= LARGEST
 
 
 def compute(batches: Batches, run: Callable[[Array], Array], title: str, show: bool) -> Array:

@@ -17,7 +17,6 @@ from minicnn.training.batches import (
     ArrayBatches,
     Batch,
     Batches,
-    LimitedBatches,
     as_columns,
     batch_of,
     check_class_weight,
@@ -101,9 +100,7 @@ class Trainer(Evaluating):
         _check_whole_number("epochs", epochs, 1)
         _check_whole_number("initial_epoch", initial_epoch, 0)
         _check_whole_number("validation_freq", validation_freq, 1)
-        self._check_class_weight(class_weight)
-        if class_weight is not None and sample_weight is not None:
-            raise ValueError("Pass class_weight or sample_weight, not both.")
+        self._check_class_weight(class_weight, sample_weight)
         compiled = self._as_compiled("optimizer")
         if self.built and not compiled.optimizer_is_ours:  # raises before callbacks begin
             self.optimizer.check_known(self.trainable_variables_by_name())
@@ -114,12 +111,9 @@ class Trainer(Evaluating):
             (x, y, sample_weight), validation_data = _split(x, y, sample_weight, validation_split)
         data = self._data(x, y, sample_weight)
         training = make_batches(*data, batch_size, steps_per_epoch, shuffle)
-        validation = None
-        if validation_data is not None:
-            validation = self._validation_batches(
-                validation_data, validation_batch_size or batch_size, validation_steps
-            )
-            self._check_validation(validation)
+        validation = self._validation_batches(
+            validation_data, validation_batch_size or batch_size, validation_steps
+        )
         history = History()
         events = self._callbacks(
             # Last, as in Keras, so that the history includes what other callbacks add to the logs.
@@ -130,12 +124,12 @@ class Trainer(Evaluating):
         self.stop_training, self.first_epoch = False, initial_epoch
         events.call("on_train_begin")
         first, logs = self.first_epoch, {}
-        passes, show = epochs - first if reuse_features else 0, verbose != 0
-        train_on = self._source(training, True, passes, show)
-        validate_on = None
-        if validation is not None:
-            passes = epochs // validation_freq - first // validation_freq if reuse_features else 0
-            validate_on = self._source(validation, False, passes, show, train_on.names)
+        passes = (
+            (epochs - first, epochs // validation_freq - first // validation_freq)
+            if reuse_features
+            else (0, 0)
+        )
+        train_on, validate_on = self._sources(training, validation, passes, verbose != 0)
         history.computed_once = train_on.names
         try:
             for epoch in range(first, epochs):
@@ -171,6 +165,15 @@ class Trainer(Evaluating):
         events.call("on_train_end", logs)
         return history
 
+    def _sources(
+        self, training: Batches, validation: Batches | None, passes: tuple[int, int], show: bool
+    ) -> tuple[features.Source, features.Source | None]:
+        """Return the sources of training and validation, which make so many `passes` each."""
+        train_on = self._source(training, True, passes[0], show)
+        if validation is None:
+            return train_on, None
+        return train_on, self._source(validation, False, passes[1], show, train_on.names)
+
     def _source(
         self,
         batches: Batches,
@@ -184,7 +187,7 @@ class Trainer(Evaluating):
         Otherwise, or if `passes` over the batches read no example twice, return the batches and the
         model as they are. Layers that the user was `told` about are not printed again.
         """
-        parts = self._parts(training) if features.pay(batches, passes) else None
+        parts = self._parts(training) if features.are_reused(batches, passes) else None
         count = batches.example_count() or 0
         if (
             parts is None
@@ -284,7 +287,12 @@ class Trainer(Evaluating):
                 stacklevel=3,
             )
 
-    def _validation_batches(self, data: Any, batch_size: int | None, steps: int | None) -> Batches:
+    def _validation_batches(
+        self, data: Any, batch_size: int | None, steps: int | None
+    ) -> Batches | None:
+        """Return the batches of `validation_data`, checked; None if it is None."""
+        if data is None:
+            return None
         if isinstance(data, (tuple, list)):
             if not 2 <= len(data) <= 3:
                 raise ValueError(
@@ -292,12 +300,15 @@ class Trainer(Evaluating):
                     f"Received {len(data)} parts."
                 )
             x, y, sample_weight = [*data, None][:3]
-            return make_batches(*self._data(x, y, sample_weight), batch_size, steps)
-        return make_batches(data, steps=steps)
+            batches = make_batches(*self._data(x, y, sample_weight), batch_size, steps)
+        else:
+            batches = make_batches(data, steps=steps)
+        self._check_validation(batches)
+        return batches
 
     def _check_validation(self, validation: Batches) -> None:
         """Raise an error now, not after the first epoch, if arrays have targets that do not fit."""
-        arrays = validation.batches if isinstance(validation, LimitedBatches) else validation
+        arrays = validation.unlimited()
         if not isinstance(arrays, ArrayBatches):
             return
         if arrays.columns[1] is None:
@@ -314,8 +325,10 @@ class Trainer(Evaluating):
                 if output.loss is not None:
                     output.loss.forward(y, one, weight)
 
-    def _check_class_weight(self, class_weight: Any) -> None:
+    def _check_class_weight(self, class_weight: Any, sample_weight: Any) -> None:
         check_class_weight(class_weight)
+        if class_weight is not None and sample_weight is not None:
+            raise ValueError("Pass class_weight or sample_weight, not both.")
         if class_weight is not None and self.built and len(self.graph.outputs) > 1:
             raise ValueError(
                 f"class_weight is for models with one output, and {self.label} has "
@@ -333,11 +346,9 @@ class Trainer(Evaluating):
         """Make one step on one batch; return its loss and metrics from before the step."""
         self._check_compiled("train_on_batch")
         self._warn_of_lacking()
-        self._check_class_weight(class_weight)
+        self._check_class_weight(class_weight, sample_weight)
         batch = batch_of(*self._data(x, y, sample_weight))
         if class_weight is not None:
-            if sample_weight is not None:
-                raise ValueError("Pass class_weight or sample_weight, not both.")
             batch = batch._replace(sample_weight=class_weights(batch.y, class_weight))
         self.reset_metrics()
         self._train_step(batch, self)

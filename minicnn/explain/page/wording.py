@@ -7,6 +7,7 @@ import re
 from importlib import resources
 from typing import Any
 
+from minicnn._support.settings import is_ours
 from minicnn.layers.base import Layer
 
 LANGUAGES = ("en", "de")  # those of the page; the first one is the usual one
@@ -60,5 +61,5 @@ def wording(layer: Layer) -> dict[str, Any]:
     does = " ".join(paragraphs[0].split()).replace(" No weights.", "").replace("`", "")
     apart = [p for p in paragraphs[1:] if p.startswith("    ")]
     formula = "\n".join(line[4:].rstrip() for line in "\n".join(apart).split("\n"))
-    own = type(layer).__module__.startswith("minicnn.")
+    own = is_ours(type(layer))
     return {"does": re.sub(r":$", ".", does), "formula": formula, "own": own}
