@@ -35,7 +35,7 @@ import numpy as np
 from minicnn import losses, optimizers, shapes
 from minicnn._support import progress
 from minicnn._support.settings import is_ours
-from minicnn.callbacks import Callback
+from minicnn.callbacks.bars import Closing
 from minicnn.explain import show
 from minicnn.explain.layer_health import (
     Check,
@@ -494,7 +494,7 @@ def _check_initial_loss(
 # -- a tiny batch, learned by heart ---------------------------------------------------------------
 
 
-class _Watch(Callback):
+class _Watch(Closing):
     """Keep the losses, stop once `goal` is reached, and show progress if it takes long."""
 
     def __init__(self, goal: float, steps: int, title: str) -> None:
@@ -514,7 +514,7 @@ class _Watch(Callback):
         if self._bar is not None:
             self._bar.update(epoch + 1)
 
-    def _close(self) -> None:  # `fit` always calls this
+    def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
 

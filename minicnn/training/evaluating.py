@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.callbacks import Callback, CallbackList, Quiet, progress_for
+from minicnn.callbacks.bars import Closing
 from minicnn.graph import Network
 from minicnn.training.batches import Batch, Batches, batch_of, is_arrays, make_batches
 from minicnn.training.step import Stepping
@@ -171,6 +172,7 @@ def listed(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:
 
 
 def close_bars(events: CallbackList) -> None:
-    """Close progress bars: an open bar would draw over an error message."""
+    """Close progress bars, and whatever else callbacks hold open."""
     for callback in events.callbacks:
-        getattr(callback, "_close", lambda: None)()
+        if isinstance(callback, Closing):
+            callback.close()

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from training_data import X, Y, model
 
-from minicnn import callbacks, compilation, optimizers
+from minicnn import compilation, optimizers
+from minicnn.callbacks import bars
 
 
 def test_verbose(capsys: pytest.CaptureFixture[str]) -> None:
@@ -36,7 +37,7 @@ def slow_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compilation, "seconds", 0.0)
     monkeypatch.setattr(compilation, "count", 6)
     clock = SimpleNamespace(perf_counter=lambda: now[0])
-    for module in (compilation, callbacks):
+    for module in (compilation, bars):
         monkeypatch.setattr(module, "time", clock)
     step, compiled = optimizers.Optimizer.apply, []
 
