@@ -14,8 +14,9 @@ import numpy as np
 from minicnn import initializers, optimizers, regularizers
 from minicnn._support.philox import PERIOD
 from minicnn._support.variable import Variable
-from minicnn.explain.page.passes import Use
+from minicnn.explain.page.passes import Use, config_of
 from minicnn.explain.page.wording import Message, message
+from minicnn.layers import RandAugment, RandomColorJitter
 from minicnn.layers.base import Array, Layer
 from minicnn.models import Model
 
@@ -27,7 +28,9 @@ _IN_TRAINING = (
     *("RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom", "RandomShear"),
     *("RandomCrop", "RandomContrast", "RandomBrightness", "RandomGrayscale", "RandomInvert"),
     *("RandomColorDegeneration", "RandomErasing", "RandomSharpness", "RandomGaussianBlur"),
-    *("GaussianNoise", "GaussianDropout"),
+    *("RandomHue", "RandomSaturation", "RandomPosterization", "Solarization", "Equalization"),
+    *("RandomColorJitter", "RandAugment", "MixUp", "CutMix"),
+    *("GaussianNoise", "GaussianDropout", "StochasticDepth"),
 )
 _OPTIMIZERS = (optimizers.SGD, optimizers.RMSprop, optimizers.Adam, optimizers.AdamW)
 _DRAWS = {"uniform": "uniform", "untruncated_normal": "normal", "truncated_normal": "truncated"}
@@ -74,6 +77,7 @@ def facts_of(model: Model, uses: list[Use], kind: str, x: Array, y: Array) -> di
             "learns": [v.name for v in use.layer.weights if id(v) in trained],
             "alters": use.alters,
             "seed": seed if isinstance(seed := getattr(use.layer, "seed", None), int) else None,
+            **parts_of(use.layer),
         }
         for use in uses
     ]
@@ -88,6 +92,14 @@ def facts_of(model: Model, uses: list[Use], kind: str, x: Array, y: Array) -> di
         "y": y.tolist(),
         **_packed(x),
     }
+
+
+def parts_of(layer: Layer) -> dict[str, Any]:
+    """Describe the layers that a layer of random changes makes them with, if it has any."""
+    if not isinstance(layer, (RandAugment, RandomColorJitter)):
+        return {}
+    found = layer.parts.values()
+    return {"parts": [{"type": type(one).__name__, "config": config_of(one)} for one in found]}
 
 
 def _obstacle(model: Model, uses: list[Use], kind: str) -> Message | None:

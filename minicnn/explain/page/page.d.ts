@@ -19,6 +19,8 @@ interface Layer {
   type: string;
   config: Record<string, any>;
   params: Record<string, Param>;
+  /** The layers that a layer of random changes makes them with. */
+  parts?: Pick<Layer, "type" | "config">[];
 }
 
 /** z: before the activation; h: between the two halves of a separable convolution. */
@@ -149,7 +151,12 @@ interface InitialWeight {
 /** What learning.py knows: the examples, and which weights learn. */
 interface Learning {
   obstacle: Message | null;
-  nodes: { learns: string[]; alters: boolean; seed: number | null }[];
+  nodes: {
+    learns: string[];
+    alters: boolean;
+    seed: number | null;
+    parts?: Layer["parts"];
+  }[];
   initial: Record<string, InitialWeight>;
   optimizer: { name: string; rate: number };
   y: number[];

@@ -36,7 +36,7 @@ class Use:
 
     @functools.cached_property
     def config(self) -> dict[str, Any]:
-        return _config(self.layer)
+        return config_of(self.layer)
 
     @functools.cached_property
     def is_exact_half(self) -> bool:
@@ -173,7 +173,8 @@ def backward(
     uses[0].dy = walk(model, tape, [start], exact)[0]
 
 
-def _config(layer: Layer) -> dict[str, Any]:
+def config_of(layer: Layer) -> dict[str, Any]:
+    """Return the arguments of a layer that the page needs."""
     left_out = ("name", "dtype", "trainable", "data_format", "seed")
     config = {
         key: value

@@ -76,7 +76,6 @@ def test_the_page_begins_with_the_compiled_optimizer_if_it_has_it(optimizer, nam
     ("model", "kind", "says"),
     [
         (model_of(), "", "trains classifiers, and this model does not end in one score per class"),
-        (model_of(layers.MixUp(name="c")), "logits", "c .MixUp. draws random"),
         (model_of(layers.Dropout(0.5, (3, 1, 1, 1))), "logits", "has a noise_shape for batches of"),
         (model_of(activity_regularizer="l2"), "logits", "has an activity_regularizer"),
         (
@@ -103,6 +102,12 @@ def test_why_a_page_cannot_train_a_model(model, kind, says) -> None:
     sentence = said(found["obstacle"])
     assert len(sentence.split(". ")) <= 2
     assert re.search(says, sentence), sentence
+
+
+def test_a_layer_that_the_page_does_not_change_in_training_cannot_learn(monkeypatch) -> None:
+    monkeypatch.setattr(learning, "_IN_TRAINING", ())
+    found = facts(model_of(layers.MixUp(name="c")))
+    assert "In training c (MixUp) draws random numbers" in said(found["obstacle"])
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,19 @@
 // @ts-check
-// Layers that change each image of a batch in a random way in training, and layers of noise: they
-// draw as minicnn does, from the same generator, in the same order. See learn/training.js.
+// Layers that change the images of a batch in a random way in training, and layers of noise: see
+// learn/changes.js.
 import { array, size } from "page/engine/arrays.js";
 import { cropped, resized } from "page/engine/sampling.js";
 import { sampled, sentBack } from "page/kinds/sampling.js";
-import { COLOURING } from "page/learn/colours.js";
+import { inTraining, rounded } from "page/learn/changes.js";
+import { COLOURS } from "page/learn/colours.js";
+import { DETAILS } from "page/learn/details.js";
+import { HUES } from "page/learn/hues.js";
+import { MIXING } from "page/learn/mixing.js";
 import { normal32 } from "page/learn/normal.js";
-import { taps, warpOf } from "page/learn/warps.js";
+import { SEQUENCES } from "page/learn/sequences.js";
+import { WARPS } from "page/learn/warps.js";
 
 const { fround } = Math;
-const rounded = (shape, data) => array(shape, Float32Array.from(data));
 
 // -- moved ----------------------------------------------------------------------------------------
 
@@ -29,68 +33,35 @@ function flipped(x, mode) {
 }
 
 const RandomFlip = {
-  forward({ layer, xs, random }) {
-    const kept = xs.map(() => random.random() <= 0.5);
-    return { ys: xs.map((x, n) => (kept[n] ? flipped(x, layer.config.mode) : x)), kept };
-  },
-  backward: ({ layer, dys, kept }) => ({
-    dxs: dys.map((dy, n) => (kept[n] ? flipped(dy, layer.config.mode) : dy)),
-    grads: {},
+  draw: ({ xs, random }) => xs.map(() => random.random() <= 0.5),
+  change: ({ layer, xs, drawn }) => ({
+    ys: xs.map((x, n) => (drawn[n] ? flipped(x, layer.config.mode) : x)),
+    kept: null,
   }),
-};
-
-// y[i, j] is the weighted sum of the pixels of x that its taps name.
-const Warping = {
-  forward({ layer, xs, random }) {
-    const { config } = layer;
-    const kept = warpOf(layer, xs, random);
-    const ys = xs.map((x, n) => {
-      const y = array(x.shape);
-      const channels = x.shape[2];
-      taps(x.shape, kept[n], config, (to, from, weight) => {
-        for (let c = 0; c < channels; c++) {
-          y.data[to + c] += weight * (from < 0 ? config.fill_value : x.data[from + c]);
-        }
-      });
-      return rounded(y.shape, y.data);
-    });
-    return { ys, kept };
-  },
-  backward({ layer, dys, kept }) {
-    const dxs = dys.map((dy, n) => {
-      const dx = array(dy.shape);
-      taps(dy.shape, kept[n], layer.config, (to, from, weight) => {
-        if (from < 0) return;
-        for (let c = 0; c < dy.shape[2]; c++) dx.data[from + c] += weight * dy.data[to + c];
-      });
-      return dx;
-    });
-    return { dxs, grads: {} };
-  },
+  back: ({ layer, dys, drawn }) =>
+    dys.map((dy, n) => (drawn[n] ? flipped(dy, layer.config.mode) : dy)),
 };
 
 // All images are cut at the same place, or resized if there is nothing to cut.
 const RandomCrop = {
-  forward({ layer, xs, random }) {
+  draw({ layer, xs, random }) {
     const to = [layer.config.height, layer.config.width];
     const { shape } = xs[0];
     const most = to.map((n, axis) => shape[axis] - n);
-    const where = most.every((n) => n > 0)
-      ? cropped(
-          most.map((n) => random.integer(n)),
-          to,
-        )
-      : middle(shape, to);
+    if (most.some((n) => n <= 0)) return middle(shape, to);
+    return cropped(
+      most.map((n) => random.integer(n)),
+      to,
+    );
+  },
+  change({ xs, drawn }) {
     const ys = xs.map((x) => {
-      const y = sampled(where, x);
+      const y = sampled(drawn, x);
       return rounded(y.shape, y.data);
     });
-    return { ys, kept: { where, shape } };
+    return { ys, kept: xs[0].shape };
   },
-  backward: ({ dys, kept: { where, shape } }) => ({
-    dxs: dys.map((dy) => sentBack(where, dy, shape)),
-    grads: {},
-  }),
+  back: ({ dys, drawn, kept }) => dys.map((dy) => sentBack(drawn, dy, kept)),
 };
 
 // An image that is not larger in both directions is cut in its middle where it is, and resized.
@@ -120,38 +91,35 @@ const timesNoise = (xs, kept) =>
   );
 
 const GaussianNoise = {
-  forward({ layer, xs, random }) {
+  draw: ({ xs, random }) => noises(xs, random),
+  change({ layer, xs, drawn }) {
     const stddev = fround(layer.config.stddev);
-    const noise = noises(xs, random);
     const ys = xs.map((x, n) =>
       rounded(
         x.shape,
-        Float64Array.from(x.data, (v, i) => v + fround(noise[n][i] * stddev)),
+        Float64Array.from(x.data, (v, i) => v + fround(drawn[n][i] * stddev)),
       ),
     );
     return { ys, kept: null };
   },
-  backward: ({ dys }) => ({ dxs: dys, grads: {} }),
+  back: ({ dys }) => dys,
 };
 
 const GaussianDropout = {
-  forward({ layer, xs, random }) {
+  draw({ layer, xs, random }) {
     const { rate } = layer.config;
     const stddev = fround(Math.sqrt(rate / (1 - rate)));
-    const kept = noises(xs, random).map((noise) => noise.map((v) => 1 + fround(v * stddev)));
-    return { ys: timesNoise(xs, kept), kept };
+    return noises(xs, random).map((noise) => noise.map((v) => 1 + fround(v * stddev)));
   },
-  backward: ({ dys, kept }) => ({ dxs: timesNoise(dys, kept), grads: {} }),
+  change: ({ xs, drawn }) => ({ ys: timesNoise(xs, drawn), kept: null }),
+  back: ({ dys, drawn }) => timesNoise(dys, drawn),
 };
 
-export const AUGMENTATION = {
-  RandomFlip,
-  RandomRotation: Warping,
-  RandomTranslation: Warping,
-  RandomZoom: Warping,
-  RandomShear: Warping,
-  RandomCrop,
-  ...COLOURING,
-  GaussianNoise,
-  GaussianDropout,
+const CHANGES = {
+  ...{ RandomFlip, RandomCrop, GaussianNoise, GaussianDropout },
+  ...{ ...WARPS, ...COLOURS, ...HUES, ...DETAILS, ...SEQUENCES, ...MIXING },
 };
+
+export const AUGMENTATION = Object.fromEntries(
+  Object.entries(CHANGES).map(([name, kind]) => [name, inTraining(kind)]),
+);

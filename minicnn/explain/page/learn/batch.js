@@ -10,7 +10,7 @@ import { IN_TRAINING } from "page/learn/training.js";
 export function layerOf(node, weights) {
   const params = {};
   for (const name of node.params) params[name] = weights.get(`${node.key}/${name}`);
-  return { type: node.type, config: node.config, params };
+  return { type: node.type, config: node.config, params, parts: node.parts };
 }
 
 // The outputs of all layers up to `last` for one image, when nothing trains.

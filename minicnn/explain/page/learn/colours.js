@@ -1,26 +1,11 @@
 // @ts-check
-// Layers that change the colours of each image of a batch in a random way in training. See
-// learn/augmentation.js.
+// Random changes of the colours of each image of a batch: see learn/changes.js.
 import { array } from "page/engine/arrays.js";
-import { normal32 } from "page/learn/normal.js";
-import { uniforms } from "page/learn/warps.js";
+import { chosen, clipped, inside, rounded, stretch, uniforms } from "page/learn/changes.js";
 
 const { fround } = Math;
 const GRAY = [0.2989, 0.587, 0.114].map(fround); // how bright red, green and blue are
-
-const rounded = (shape, data) => array(shape, Float32Array.from(data));
-
-const clipped = (z, [low, high]) =>
-  rounded(
-    z.shape,
-    z.data.map((v) => Math.min(Math.max(v, low), high)),
-  );
-
-const inside = (dy, z, [low, high]) =>
-  array(
-    dy.shape,
-    Float64Array.from(dy.data, (v, i) => (z.data[i] >= low && z.data[i] <= high ? v : 0)),
-  );
+const BYTES = [0, 255];
 
 // The mean of each channel.
 function means(x) {
@@ -31,44 +16,42 @@ function means(x) {
 }
 
 const RandomContrast = {
-  forward({ layer, xs, random }) {
+  draw({ layer, xs, random }) {
     const [lower, upper] = layer.config.factor;
-    const factors = uniforms(xs, random, [1 - lower, 1 + upper]);
+    return uniforms(xs, random, [1 - lower, 1 + upper]);
+  },
+  change({ layer, xs, drawn }) {
     const zs = xs.map((x, n) => {
       const mean = means(x);
-      const one = (v, i) => (v - mean[i % mean.length]) * factors[n] + mean[i % mean.length];
+      const one = (v, i) => (v - mean[i % mean.length]) * drawn[n] + mean[i % mean.length];
       return rounded(x.shape, Float64Array.from(x.data, one));
     });
-    const ys = zs.map((z) => clipped(z, layer.config.value_range));
-    return { ys, kept: { factors, zs } };
+    return { ys: zs.map((z) => clipped(z, layer.config.value_range)), kept: zs };
   },
-  backward({ layer, dys, kept: { factors, zs } }) {
-    const dxs = dys.map((dy, n) => {
-      const dz = inside(dy, zs[n], layer.config.value_range);
+  back: ({ layer, dys, drawn, kept }) =>
+    dys.map((dy, n) => {
+      const dz = inside(dy, kept[n], layer.config.value_range);
       const mean = means(dz);
-      const one = (v, i) => v * factors[n] + (1 - factors[n]) * mean[i % mean.length];
+      const one = (v, i) => v * drawn[n] + (1 - drawn[n]) * mean[i % mean.length];
       return array(dy.shape, Float64Array.from(dz.data, one));
-    });
-    return { dxs, grads: {} };
-  },
+    }),
 };
 
 const RandomBrightness = {
-  forward({ layer, xs, random }) {
+  draw({ layer, xs, random }) {
     const { factor, value_range: range } = layer.config;
-    const more = uniforms(xs, random, factor).map((u) => fround(u * fround(range[1] - range[0])));
+    return uniforms(xs, random, factor).map((u) => fround(u * fround(range[1] - range[0])));
+  },
+  change({ layer, xs, drawn }) {
     const zs = xs.map((x, n) =>
       rounded(
         x.shape,
-        x.data.map((v) => v + more[n]),
+        x.data.map((v) => v + drawn[n]),
       ),
     );
-    return { ys: zs.map((z) => clipped(z, range)), kept: zs };
+    return { ys: zs.map((z) => clipped(z, layer.config.value_range)), kept: zs };
   },
-  backward: ({ layer, dys, kept }) => ({
-    dxs: dys.map((dy, n) => inside(dy, kept[n], layer.config.value_range)),
-    grads: {},
-  }),
+  back: ({ layer, dys, kept }) => dys.map((dy, n) => inside(dy, kept[n], layer.config.value_range)),
 };
 
 // -- less colours ---------------------------------------------------------------------------------
@@ -76,201 +59,178 @@ const RandomBrightness = {
 // How bright a pixel is whose red has this offset.
 const gray = (x, o) => GRAY.reduce((sum, share, c) => sum + share * x.data[o + c], 0);
 
-// `part(n)` says how far an image goes from its colours (0) to gray (1).
-const degenerated = (xs, part) =>
+// `parts` say how far each image goes from its colours (0) to gray (1).
+const degenerated = (xs, parts) =>
   xs.map((x, n) => {
     const data = Float64Array.from(x.data);
-    if (part(n)) data.forEach((v, i) => (data[i] = v + part(n) * (gray(x, i - (i % 3)) - v)));
+    if (parts[n]) data.forEach((v, i) => (data[i] = v + parts[n] * (gray(x, i - (i % 3)) - v)));
     return array(x.shape, data);
   });
 
-const degeneratedBack = (dys, part) =>
+const degeneratedBack = (dys, parts) =>
   dys.map((dy, n) => {
     const total = (i) => dy.data[i - (i % 3)] + dy.data[i - (i % 3) + 1] + dy.data[i - (i % 3) + 2];
-    const one = (v, i) => (1 - part(n)) * v + part(n) * GRAY[i % 3] * total(i);
-    return array(dy.shape, Float64Array.from(dy.data, part(n) ? one : (v) => v));
+    const one = (v, i) => (1 - parts[n]) * v + parts[n] * GRAY[i % 3] * total(i);
+    return array(dy.shape, Float64Array.from(dy.data, parts[n] ? one : (v) => v));
   });
 
 const RandomGrayscale = {
-  forward({ layer, xs, random }) {
+  draw({ layer, xs, random }) {
     const drawn = xs.map(() => random.random32() < fround(layer.config.factor));
-    const kept = drawn.map((turns) => (turns && xs[0].shape[2] === 3 ? 1 : 0));
-    const ys = degenerated(xs, (n) => kept[n]).map((y) => rounded(y.shape, y.data));
-    return { ys, kept };
+    return drawn.map((turns) => (turns && xs[0].shape[2] === 3 ? 1 : 0));
   },
-  backward: ({ dys, kept }) => ({ dxs: degeneratedBack(dys, (n) => kept[n]), grads: {} }),
+  change: ({ xs, drawn }) => ({
+    ys: degenerated(xs, drawn).map((y) => rounded(y.shape, y.data)),
+    kept: null,
+  }),
+  back: ({ dys, drawn }) => degeneratedBack(dys, drawn),
 };
 
 const RandomColorDegeneration = {
-  forward({ layer, xs, random }) {
-    const { factor, value_range: range } = layer.config;
-    const parts = uniforms(xs, random, factor);
-    const zs = degenerated(xs, (n) => parts[n]);
-    return { ys: zs.map((z) => clipped(z, range)), kept: { parts, zs } };
+  draw: ({ layer, xs, random }) => uniforms(xs, random, layer.config.factor),
+  change({ layer, xs, drawn }) {
+    const zs = degenerated(xs, drawn);
+    return { ys: zs.map((z) => clipped(z, layer.config.value_range)), kept: zs };
   },
-  backward({ layer, dys, kept: { parts, zs } }) {
-    const dzs = dys.map((dy, n) => inside(dy, zs[n], layer.config.value_range));
-    return { dxs: degeneratedBack(dzs, (n) => parts[n]), grads: {} };
+  back({ layer, dys, drawn, kept }) {
+    const dzs = dys.map((dy, n) => inside(dy, kept[n], layer.config.value_range));
+    return degeneratedBack(dzs, drawn);
   },
 };
 
-// -- in some images -------------------------------------------------------------------------------
-
-// Whether each image is to be changed, with a probability that is drawn, too.
-function chosen(xs, random, limits) {
-  const drawn = xs.map(() => random.random32());
-  const least = uniforms(xs, random, limits);
-  return drawn.map((v, n) => v < least[n]);
-}
+// -- light and dark -------------------------------------------------------------------------------
 
 const RandomInvert = {
-  forward({ layer, xs, random }) {
-    const { factor, value_range: range } = layer.config;
-    const kept = chosen(xs, random, factor);
+  draw: ({ layer, xs, random }) => chosen(xs, random, layer.config.factor),
+  change({ layer, xs, drawn }) {
+    const most = fround(layer.config.value_range[1]);
     const one = (x) =>
       rounded(
         x.shape,
-        x.data.map((v) => fround(range[1]) - v),
+        x.data.map((v) => most - v),
       );
-    return { ys: xs.map((x, n) => (kept[n] ? one(x) : x)), kept };
+    return { ys: xs.map((x, n) => (drawn[n] ? one(x) : x)), kept: null };
   },
-  backward({ dys, kept }) {
+  back({ dys, drawn }) {
     const one = (dy) =>
       array(
         dy.shape,
         dy.data.map((v) => -v),
       );
-    return { dxs: dys.map((dy, n) => (kept[n] ? one(dy) : dy)), grads: {} };
+    return dys.map((dy, n) => (drawn[n] ? one(dy) : dy));
   },
 };
 
-// For each image: whether a row or column of this axis lies in the rectangle to be erased.
-function stretches(xs, random, scale, length) {
-  const cuts = uniforms(xs, random, scale).map((v) => fround(fround(Math.sqrt(v)) * length));
-  const starts = cuts.map((cut) => fround(random.random32() * fround(length - cut)));
-  return cuts.map((cut, n) => {
-    const end = fround(starts[n] + cut);
-    return (place) => place >= starts[n] && place < end;
-  });
-}
-
-const RandomErasing = {
-  forward({ layer, xs, random }) {
-    const { factor, scale, fill_value: fill, value_range: range } = layer.config;
-    const [height, width, channels] = xs[0].shape;
-    const columns = stretches(xs, random, scale, width);
-    const rows = stretches(xs, random, scale, height);
-    const noise = (x) => Float32Array.from(x.data, () => normal32(random) * fround(range[1]));
-    const colour = [fill].flat();
-    const flat = (x) => Float32Array.from(x.data, (_, i) => colour[i % colour.length]);
-    const fills = xs.map(fill === null ? noise : flat);
-    const erased = chosen(xs, random, factor);
-    const kept = xs.map((_, n) => (i) => {
-      const pixel = Math.floor(i / channels);
-      return erased[n] && rows[n](Math.floor(pixel / width)) && columns[n](pixel % width);
-    });
-    const within = (v) => Math.min(Math.max(v, range[0]), range[1]);
-    const ys = xs.map((x, n) =>
-      rounded(
-        x.shape,
-        x.data.map((v, i) => (kept[n](i) ? within(fills[n][i]) : v)),
-      ),
+// Light is added; what is then lighter than a threshold is inverted.
+const Solarization = {
+  draw({ layer, xs, random }) {
+    const { addition_factor: more, threshold_factor: most } = layer.config;
+    const [additions, thresholds] = [more, most].map(([low, high]) =>
+      uniforms(xs, random, [low, high * 255]),
     );
+    return { additions, thresholds };
+  },
+  change({ layer, xs, drawn: { additions, thresholds } }) {
+    const { value_range: range } = layer.config;
+    const [there, back] = [stretch(range, BYTES), stretch(BYTES, range)];
+    const kept = xs.map((x) => new Int8Array(x.data.length)); // the slope of each pixel
+    const ys = xs.map((x, n) => {
+      const one = (v, i) => {
+        const lighter = fround(there(v) + additions[n]);
+        const z = Math.min(Math.max(lighter, 0), 255);
+        const below = z < thresholds[n];
+        if (z === lighter) kept[n][i] = below ? 1 : -1;
+        return back(below ? z : fround(255 - z));
+      };
+      return array(x.shape, Float32Array.from(x.data, one));
+    });
     return { ys, kept };
   },
-  backward: ({ dys, kept }) => ({
-    dxs: dys.map((dy, n) =>
+  back: ({ dys, kept }) =>
+    dys.map((dy, n) =>
       array(
         dy.shape,
-        dy.data.map((v, i) => (kept[n](i) ? 0 : v)),
+        dy.data.map((v, i) => v * kept[n][i]),
       ),
     ),
-    grads: {},
-  }),
 };
 
-// -- sharper, or blurred --------------------------------------------------------------------------
+// -- fewer colours: steps, which have no slope ----------------------------------------------------
 
-// The same window over each channel, and zeros around the image; the gradient of x is that of y,
-// filtered: the windows here are their own mirror images.
-function filtered(x, [kh, kw], window) {
-  const [height, width, channels] = x.shape;
-  const y = array(x.shape, new Float64Array(x.data.length));
-  const from = (i, j) => (i * width + j) * channels;
-  for (let k = 0; k < window.length; k++) {
-    const [down, right] = [Math.floor(k / kw) - (kh >> 1), (k % kw) - (kw >> 1)];
-    for (let i = Math.max(0, -down); i < Math.min(height, height - down); i++) {
-      for (let j = Math.max(0, -right); j < Math.min(width, width - right); j++) {
-        const [to, start] = [from(i, j), from(i + down, j + right)];
-        for (let c = 0; c < channels; c++) y.data[to + c] += window[k] * x.data[start + c];
-      }
-    }
+const nothing = (dys) => dys.map((dy) => array(dy.shape));
+
+const RandomPosterization = {
+  draw({ layer, xs, random }) {
+    const [low, high] = layer.config.factor;
+    return xs.map(() => 8 - low - random.integer(Math.max(high - low - 1, 0)));
+  },
+  change({ layer, xs, drawn }) {
+    const { value_range: range } = layer.config;
+    const [there, back] = [stretch(range, BYTES), stretch(BYTES, range)];
+    const ys = xs.map((x, n) => {
+      const one = (v) => {
+        const whole = Math.floor(Math.min(Math.max(there(v), 0), 255));
+        return back((whole >> drawn[n]) << drawn[n]);
+      };
+      return array(x.shape, Float32Array.from(x.data, one));
+    });
+    return { ys, kept: null };
+  },
+  back: ({ dys }) => nothing(dys),
+};
+
+// The nearest whole number; of two the even one.
+function nearest(v) {
+  const low = Math.floor(v);
+  if (v - low === 0.5) return low + (low % 2);
+  return Math.round(v);
+}
+
+// The new colour for each bin of a channel of the whole batch; null for a single colour.
+function equalizing(xs, channel, binOf, bins) {
+  const ranks = new Float64Array(bins);
+  for (const { shape, data } of xs) {
+    for (let i = channel; i < data.length; i += shape[2]) ranks[binOf(data[i])] += 1;
   }
-  return y;
+  const lowest = ranks.find((n) => n > 0) ?? 0;
+  for (let bin = 1; bin < bins; bin++) ranks[bin] += ranks[bin - 1];
+  const spread = ranks[bins - 1] - lowest;
+  return spread ? ranks.map((n) => nearest(((Math.max(n, lowest) - lowest) * 255) / spread)) : null;
 }
 
-const AROUND = [1, 1, 1, 1, 5, 1, 1, 1, 1].map((v) => fround(v / 13));
-
-// x and, to a part, what its filter makes of it.
-const mixed = (x, other, part) =>
-  array(
-    x.shape,
-    Float64Array.from(x.data, (v, i) => v + part * (other.data[i] - v)),
-  );
-
-const RandomSharpness = {
-  forward({ layer, xs, random }) {
-    const { factor, value_range: range } = layer.config;
-    const parts = uniforms(xs, random, factor).map((f) => fround(1 - fround(2 * f)));
-    const zs = xs.map((x, n) => mixed(x, filtered(x, [3, 3], AROUND), parts[n]));
-    return { ys: zs.map((z) => clipped(z, range)), kept: { parts, zs } };
+const Equalization = {
+  draw: () => null,
+  change({ layer, xs }) {
+    const { value_range: range, bins } = layer.config;
+    const [there, back] = [stretch(range, BYTES), stretch(BYTES, range)];
+    const bin = (place) => Math.floor(Math.min(Math.max(place, 0), bins - 1));
+    const counted = (v) => bin(fround(fround(there(v) * (bins - 1)) / 255));
+    const read = (v) => bin(fround(fround(there(v) / 255) * (bins - 1)));
+    const channels = xs[0].shape[2];
+    const tables = Array.from({ length: channels }, (_, c) => equalizing(xs, c, counted, bins));
+    const one = (v, i) => {
+      const table = tables[i % channels];
+      return table ? back(table[read(v)]) : v;
+    };
+    const ys = xs.map((x) => array(x.shape, Float32Array.from(x.data, one)));
+    return { ys, kept: tables };
   },
-  backward({ layer, dys, kept: { parts, zs } }) {
-    const dxs = dys.map((dy, n) => {
-      const dz = inside(dy, zs[n], layer.config.value_range);
-      return mixed(dz, filtered(dz, [3, 3], AROUND), parts[n]);
-    });
-    return { dxs, grads: {} };
-  },
+  back: ({ dys, kept }) =>
+    dys.map((dy) =>
+      array(
+        dy.shape,
+        dy.data.map((v, i) => (kept[i % kept.length] ? 0 : v)),
+      ),
+    ),
 };
 
-// The weights of a line of a Gaussian, whose sum is 1.
-function bell(length, sigma) {
-  const g = Array.from({ length }, (_, i) =>
-    Math.exp(-0.5 * ((i - (length - 1) / 2) / sigma) ** 2),
-  );
-  const sum = g.reduce((a, b) => a + b);
-  return g.map((v) => v / sum);
-}
-
-const RandomGaussianBlur = {
-  forward({ layer, xs, random }) {
-    const { factor, sigma, kernel_size: sizes, value_range: range } = layer.config;
-    const blurs = chosen(xs, random, factor);
-    const [along, down] = uniforms([0, 1], random, sigma).map((s, k) =>
-      bell(sizes[k], fround(s + fround(1e-6))),
-    );
-    const window = down.flatMap((a) => along.map((b) => fround(a * b)));
-    const zs = xs.map((x, n) => (blurs[n] ? filtered(x, sizes, window) : x));
-    return { ys: zs.map((z) => clipped(z, range)), kept: { blurs, window, zs } };
-  },
-  backward({ layer, dys, kept: { blurs, window, zs } }) {
-    const { kernel_size: sizes, value_range: range } = layer.config;
-    const dxs = dys.map((dy, n) => {
-      const dz = inside(dy, zs[n], range);
-      return blurs[n] ? filtered(dz, sizes, window) : dz;
-    });
-    return { dxs, grads: {} };
-  },
-};
-
-export const COLOURING = {
-  RandomSharpness,
-  RandomGaussianBlur,
+export const COLOURS = {
   RandomContrast,
   RandomBrightness,
   RandomGrayscale,
   RandomColorDegeneration,
   RandomInvert,
-  RandomErasing,
+  Solarization,
+  RandomPosterization,
+  Equalization,
 };

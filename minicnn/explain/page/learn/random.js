@@ -97,6 +97,25 @@ export class Generator {
     }
   }
 
+  // The same as shuffles draw it: of as many bits as `most` has, until it is not above it.
+  masked(most) {
+    const bits = Math.clz32(most);
+    for (;;) {
+      const drawn = (this.next32() << bits) >>> bits;
+      if (drawn <= most) return drawn;
+    }
+  }
+
+  // The numbers from 0 to count − 1 in another order.
+  permutation(count) {
+    const order = Array.from({ length: count }, (_, i) => i);
+    for (let i = count - 1; i > 0; i--) {
+      const j = this.masked(i);
+      [order[i], order[j]] = [order[j], order[i]];
+    }
+    return order;
+  }
+
   uniform(low, high) {
     return low + (high - low) * this.random();
   }

@@ -34,17 +34,21 @@ const masked = (xs, kept, change) =>
     ),
   );
 
-const dropping = (settings) => ({
+// `settingsOf` a layer's config: {rate, noise_shape}.
+const dropping = (settingsOf) => ({
   forward({ layer, xs, random }) {
-    const { rate } = layer.config;
-    const kept = masks(xs, { ...layer.config, ...settings }, random);
+    const settings = settingsOf(layer.config);
+    const { rate } = settings;
+    const kept = masks(xs, settings, random);
     return { ys: masked(xs, kept, (v, stays) => (stays ? v / (1 - rate) : 0)), kept };
   },
   backward({ layer, dys, kept }) {
-    const { rate } = layer.config;
+    const { rate } = settingsOf(layer.config);
     return { dxs: masked(dys, kept, (v, stays) => (stays ? v / (1 - rate) : 0)), grads: {} };
   },
 });
+
+const sharing = (...noise) => dropping(({ rate }) => ({ rate, noise_shape: noise }));
 
 const SATURATED = -1.7580993408473766; // what SELU has far below 0
 
@@ -147,8 +151,9 @@ const BatchNormalization = {
 export const IN_TRAINING = {
   ...AUGMENTATION,
   AlphaDropout,
-  Dropout: dropping({}),
-  SpatialDropout1D: dropping({ noise_shape: [null, 1, null] }),
-  SpatialDropout2D: dropping({ noise_shape: [null, 1, 1, null] }),
+  Dropout: dropping((config) => config),
+  SpatialDropout1D: sharing(null, 1, null),
+  SpatialDropout2D: sharing(null, 1, 1, null),
+  StochasticDepth: dropping(({ drop_path_rate: rate }) => ({ rate, noise_shape: [null, 1, 1, 1] })),
   BatchNormalization,
 };

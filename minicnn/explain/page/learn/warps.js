@@ -1,13 +1,11 @@
 // @ts-check
 // How images are rotated, shifted, zoomed and sheared: each pixel of the result is read at
 // (row, column) = (b0·j + b1·i + b2, a0·j + a1·i + a2). Places are float32, as TensorFlow's are.
+import { array } from "page/engine/arrays.js";
+import { rounded, uniforms } from "page/learn/changes.js";
+
 const { fround } = Math;
 const several = (v) => Array.isArray(v);
-
-// A number between the limits for each image.
-/** @type {(xs: any[], random: any, limits: number[]) => number[]} */
-export const uniforms = (xs, random, [low, high]) =>
-  xs.map(() => fround(random.uniform(low, high)));
 
 // The limits that a number, or two, stand for.
 function limitsOf(value, least = -1) {
@@ -65,8 +63,6 @@ const DRAWN = {
   },
 };
 
-export const warpOf = ({ type, config }, xs, random) => DRAWN[type](config, xs, random);
-
 // Where a place beyond the `size` pixels of an axis is read.
 function beyond(place, size, mode) {
   const last = size - 1;
@@ -93,7 +89,7 @@ const nearest = (place) => Math.sign(place) * Math.floor(fround(Math.abs(place) 
  * Calls visit(offset in y, offset in x, weight) for each pixel that makes one of y; the offset in x
  * is -1 for what lies beside the image.
  */
-export function taps([height, width, channels], six, config, visit) {
+function taps([height, width, channels], six, config, visit) {
   const { interpolation, fill_mode: mode } = config;
   const exact = interpolation === "nearest" ? nearest : (place) => place;
   for (let i = 0; i < height; i++) {
@@ -112,3 +108,37 @@ export function taps([height, width, channels], six, config, visit) {
     }
   }
 }
+
+// y[i, j] is the weighted sum of the pixels of x that its taps name.
+const Warping = {
+  draw: ({ layer, xs, random }) => DRAWN[layer.type](layer.config, xs, random),
+  change({ layer: { config }, xs, drawn }) {
+    const ys = xs.map((x, n) => {
+      const y = array(x.shape);
+      const channels = x.shape[2];
+      taps(x.shape, drawn[n], config, (to, from, weight) => {
+        for (let c = 0; c < channels; c++) {
+          y.data[to + c] += weight * (from < 0 ? config.fill_value : x.data[from + c]);
+        }
+      });
+      return rounded(y.shape, y.data);
+    });
+    return { ys, kept: null };
+  },
+  back: ({ layer, dys, drawn }) =>
+    dys.map((dy, n) => {
+      const dx = array(dy.shape);
+      taps(dy.shape, drawn[n], layer.config, (to, from, weight) => {
+        if (from < 0) return;
+        for (let c = 0; c < dy.shape[2]; c++) dx.data[from + c] += weight * dy.data[to + c];
+      });
+      return dx;
+    }),
+};
+
+export const WARPS = {
+  RandomRotation: Warping,
+  RandomTranslation: Warping,
+  RandomZoom: Warping,
+  RandomShear: Warping,
+};
