@@ -49,8 +49,8 @@ def in_order(model: Model, own: Sequence[str], wanted: Sequence[str], x: Any) ->
     if not kind or len(own) != max(2, y.shape[-1]):
         return model
     order = [own.index(name) for name in wanted]
-    turned = copied(model)
-    weights = _last_weights(turned.outputs[0].node, y.shape[-1])
+    reordered = copied(model)
+    weights = _last_weights(reordered.outputs[0].node, y.shape[-1])
     if not weights:
         return model
     for variable in weights:
@@ -58,10 +58,10 @@ def in_order(model: Model, own: Sequence[str], wanted: Sequence[str], x: Any) ->
         value = -variable.value if kind == "sigmoid" else variable.value[..., order]
         variable.assign(value)
     expected = 1 - y if kind == "sigmoid" else y[..., order]
-    with restored(turned):
-        found, _ = turned.forward(x)
+    with restored(reordered):
+        found, _ = reordered.forward(x)
     # This is not possible if other layers also use these weights or their outputs.
-    return turned if np.allclose(found, expected, rtol=1e-3, atol=1e-5) else model
+    return reordered if np.allclose(found, expected, rtol=1e-3, atol=1e-5) else model
 
 
 def _last_weights(node: Node, classes: int) -> list[Variable]:

@@ -113,8 +113,8 @@ def compare_networks(first: Model, second: Model, x: Any) -> NetworkComparison:
     traces = [Trace(first, x)]
     if not len(traces[0].entries[0].y):
         raise ValueError("compare_networks expects a batch of one or more. Received 0 examples.")
-    turned = in_order(second, own, wanted, x)
-    traces.append(Trace(turned, x))
+    reordered = in_order(second, own, wanted, x)
+    traces.append(Trace(reordered, x))
     (kind, places), (other, others) = ((_kind(trace), _places(trace)) for trace in traces)
     pairs = matched(places, others, same_ends=kind == other != "")
     entries = [(traces[0].entries[i], traces[1].entries[j]) for i, j in pairs]
@@ -132,7 +132,7 @@ def compare_networks(first: Model, second: Model, x: Any) -> NetworkComparison:
         [e.name for k, e in enumerate(trace.entries) if k not in {pair[side] for pair in pairs}]
         for side, trace in enumerate(traces)
     )
-    classes = _classes_of(second.name, own, wanted, turned is not second)
+    classes = _classes_of(second.name, own, wanted, reordered is not second)
     return NetworkComparison(first.name, second.name, layers, (alone[0], alone[1]), classes)
 
 

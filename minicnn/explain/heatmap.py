@@ -244,7 +244,7 @@ class GradCamSum(Heatmap):
     heat[r, c] = Σ over these layers of their Grad-CAM, as large as the photo
 
     Such a network combines several networks, or sees the photo at several sizes, or also its mirror
-    image, whose maps are flipped back. `parts` has the `GradCam` of each layer, and `turns` has the
+    image, whose maps are flipped back. `parts` has the `GradCam` of each layer, and `flips` has the
     slices of rows and columns that flip each one.
     """
 
@@ -252,16 +252,16 @@ class GradCamSum(Heatmap):
     called = GradCam.called
     formula = "heat[r, c] = Σ over the layers in which the network ends of Grad-CAM[r, c]"
 
-    def _compute(self, layers: list[str], turns: list[tuple[slice, slice]]) -> Array:
+    def _compute(self, layers: list[str], flips: list[tuple[slice, slice]]) -> Array:
         self.parts = [GradCam(self.trace, self.of, layer=name) for name in layers]
-        self.turns = turns
-        return np.sum(self._turned(), axis=0, dtype=self.photo.dtype)
+        self.flips = flips
+        return np.sum(self._flipped_back(), axis=0, dtype=self.photo.dtype)
 
-    def _turned(self) -> list[Array]:
-        return [part.pixels[turn] for part, turn in zip(self.parts, self.turns, strict=True)]
+    def _flipped_back(self) -> list[Array]:
+        return [part.pixels[flip] for part, flip in zip(self.parts, self.flips, strict=True)]
 
     def _sum(self, at: tuple[int, ...]) -> tuple[Terms, str, list[Step]]:
-        values = [pixels[at] for pixels in self._turned()]
+        values = [pixels[at] for pixels in self._flipped_back()]
         places = [(number, *at) for number in range(len(values))]
         terms = make_terms(np.array(places), values, np.ones(len(values)))
         place = ", ".join(map(str, at))
@@ -269,10 +269,10 @@ class GradCamSum(Heatmap):
 
     def _facts(self) -> list[str]:
         facts = []
-        for number, (part, turn) in enumerate(zip(self.parts, self.turns, strict=True)):
+        for number, (part, flip) in enumerate(zip(self.parts, self.flips, strict=True)):
             rows, columns = part.values.shape
-            turned = ", turned back" if turn != _AS_IT_IS else ""
-            facts.append(f"{number}: {printable(part.entry.name)}, {rows}×{columns}{turned}")
+            back = ", flipped back" if flip != _AS_IT_IS else ""
+            facts.append(f"{number}: {printable(part.entry.name)}, {rows}×{columns}{back}")
         return facts
 
 
@@ -477,9 +477,8 @@ def _grad_cam(trace: Any, of: ClassScore) -> Heatmap:
     found = _last_maps(trace)
     if len(found) == 1:
         return GradCam(trace, of, layer=found[0].name)
-    turns = _turns(trace)
-    names, turned = [entry.name for entry in found], [turns[entry.name] for entry in found]
-    return GradCamSum(trace, of, layers=names, turns=turned)
+    names, flips = [entry.name for entry in found], _flips(trace)
+    return GradCamSum(trace, of, layers=names, flips=[flips[name] for name in names])
 
 
 def _last_maps(trace: Any) -> list[Any]:
@@ -507,22 +506,22 @@ def _last_maps(trace: Any) -> list[Any]:
     return found[::-1]
 
 
-def _turns(trace: Any) -> dict[str, tuple[slice, slice]]:
+def _flips(trace: Any) -> dict[str, tuple[slice, slice]]:
     """Return how to flip each entry's maps, so that they lie on the photo, not its mirror image."""
-    ways: dict[str | int, set[tuple[bool, bool]]] = {0: {(False, False)}}
+    flipped: dict[str | int, set[tuple[bool, bool]]] = {0: {(False, False)}}
     for entry in trace.entries:
         own = False, False
         if isinstance(entry.layer, GetItem) and np.ndim(entry.x) == 4:
             _, rows, columns, *_ = entry.layer.parts(4)
             own = rows == _BACKWARDS, columns == _BACKWARDS
         keys = [s if isinstance(s, int) else s.name for s in entry.sources]
-        before = set().union(*(ways.get(key, set()) for key in keys))
-        ways[entry.name] = {(own[0] ^ rows, own[1] ^ columns) for rows, columns in before}
+        before = set().union(*(flipped.get(key, set()) for key in keys))
+        flipped[entry.name] = {(own[0] ^ rows, own[1] ^ columns) for rows, columns in before}
     found = {}
-    for name, several in ways.items():
+    for name, several in flipped.items():
         # Maps of both the photo and its mirror image are not flipped.
-        turn = next(iter(several)) if len(several) == 1 else (False, False)
-        rows, columns = (_BACKWARDS if turned else slice(None) for turned in turn)
+        both = next(iter(several)) if len(several) == 1 else (False, False)
+        rows, columns = (_BACKWARDS if one else slice(None) for one in both)
         found[str(name)] = rows, columns
     return found
 

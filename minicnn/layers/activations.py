@@ -10,19 +10,10 @@ from minicnn import functional, initializers, shapes
 from minicnn._support.variable import Variable
 from minicnn.functional import by_name
 from minicnn.layers.base import Array, Cache, Grads, Kept, Layer, Shape
+from minicnn.layers.core import PassingOn
 
 
-class _ElementByElement(Layer):
-    """A layer that computes nothing but its activation."""
-
-    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
-        return x, {}
-
-    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
-        return dz, {}
-
-
-class Activation(_ElementByElement):
+class Activation(PassingOn):
     """y = activation(x), one of `minicnn.activations` by its name. No weights."""
 
     def __init__(self, activation: Any, **kwargs: Any) -> None:
@@ -33,7 +24,7 @@ class Activation(_ElementByElement):
         return self.activation_name
 
 
-class Softmax(_ElementByElement):
+class Softmax(PassingOn):
     """y[..., k] = exp(x[..., k]) / sum over j of exp(x[..., j]): scores become probabilities.
 
     It works along `axis`, the last one by default. The largest x is subtracted first, which changes

@@ -98,9 +98,8 @@ class WithActivation:
     """The activation that a layer applies last, by its name."""
 
     activation_name: str = "linear"
-    defines_call = (
-        False  # whether the class defines Keras's `call`, which applies its own activations
-    )
+    # Whether the class defines Keras's `call`, which applies its own activations.
+    defines_call = False
 
     # What `Layer` defines.
     label: Any

@@ -177,9 +177,7 @@ class Conv2D(Convolution):
             )
         shape = (*self.kernel_size, channels // self.groups, self.filters)
         self.kernel = self.add_weight(shape, self.kernel_initializer, name="kernel")
-        self.bias = None
-        if self.use_bias:
-            self.bias = self.add_weight((self.filters,), self.bias_initializer, name="bias")
+        self.bias = add_bias(self, self.filters)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         if self.built:
@@ -206,6 +204,14 @@ class Conv2D(Convolution):
             **self.window_options,
         )
         return dx, kernel_grads(dw, db, self)
+
+
+def add_bias(layer: Any, count: int) -> Variable | None:
+    """Create the layer's bias, of `count` numbers; return None if it has `use_bias=False`."""
+    if not layer.use_bias:
+        return None
+    bias: Variable = layer.add_weight((count,), layer.bias_initializer, name="bias")
+    return bias
 
 
 def kernel_grads(dw: Array | None, db: Array | None, layer: Any) -> Grads:
@@ -261,10 +267,7 @@ class DepthwiseConv2D(Convolution):
         self.kernel = self.add_weight(
             shape, self.depthwise_initializer, name="kernel", part="depthwise"
         )
-        self.bias = None
-        if self.use_bias:
-            filters = channels * self.depth_multiplier
-            self.bias = self.add_weight((filters,), self.bias_initializer, name="bias")
+        self.bias = add_bias(self, channels * self.depth_multiplier)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         if self.built:
@@ -349,9 +352,7 @@ class SeparableConv2D(Convolution):
             name="pointwise_kernel",
             part="pointwise",
         )
-        self.bias = None
-        if self.use_bias:
-            self.bias = self.add_weight((self.filters,), self.bias_initializer, name="bias")
+        self.bias = add_bias(self, self.filters)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         if self.built:

@@ -17,11 +17,21 @@ from minicnn.layers.base import (
     Layer,
     Shape,
 )
-from minicnn.layers.convolutional import kernel_grads, known_channels
+from minicnn.layers.convolutional import add_bias, kernel_grads, known_channels
 from minicnn.layers.symbols import KerasTensor, Node
 
 
-class InputLayer(Layer):
+class PassingOn(Layer):
+    """y = activation(x): a layer that computes nothing else."""
+
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
+        return x, {}
+
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        return dz, {}
+
+
+class InputLayer(PassingOn):
     """The start of a graph: a shape, without computation. `Input` makes it."""
 
     def __init__(
@@ -64,12 +74,6 @@ class InputLayer(Layer):
     @classmethod
     def penalty_settings(cls) -> list[str]:
         return []
-
-    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
-        return x, {}
-
-    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
-        return dz, {}
 
 
 def _sizes(shape: Any) -> list[int | None]:
@@ -131,9 +135,7 @@ class Dense(Layer):
         self.kernel = self.add_weight(
             (features, self.units), self.kernel_initializer, name="kernel"
         )
-        self.bias = None
-        if self.use_bias:
-            self.bias = self.add_weight((self.units,), self.bias_initializer, name="bias")
+        self.bias = add_bias(self, self.units)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         _check_features(input_shape, self.kernel.shape[0] if self.built else None, self.label)
@@ -163,7 +165,7 @@ def _check_features(input_shape: Shape, features: int | None, who: str) -> None:
         raise ValueError(f"{who} expects an input (batch, ..., {wanted}). Received {input_shape}.")
 
 
-class ActivityRegularization(Layer):
+class ActivityRegularization(PassingOn):
     """y = x, with a penalty on x in the loss, for each example: l1 * sum |x| + l2 * sum x².
 
     It does as a layer what `activity_regularizer` does for any layer. No weights.
@@ -181,21 +183,9 @@ class ActivityRegularization(Layer):
     def penalty_settings(cls) -> list[str]:
         return []  # l1 and l2 say it
 
-    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
-        return x, {}
 
-    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
-        return dz, {}
-
-
-class Identity(Layer):
+class Identity(PassingOn):
     """y = x. It is a placeholder for a layer that some variants of a model have. No weights."""
-
-    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
-        return x, {}
-
-    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
-        return dz, {}
 
 
 class Flatten(Layer):

@@ -13,7 +13,7 @@ import numpy as np
 
 from minicnn import shapes
 from minicnn.layers.base import Array, Cache, Kept
-from minicnn.layers.random_images import Drawn, RandomImageLayer, limits
+from minicnn.layers.random_images import Drawn, RandomImageLayer, covered, limits
 
 
 class _Mixing(RandomImageLayer):
@@ -128,12 +128,10 @@ class CutMix(_Mixing):
         alpha = rng.uniform(*self.factor) + 1e-6
         ratio = np.sqrt(1 - rng.beta(alpha, alpha, count)).astype(np.float32)
         inside, area = np.ones((count, 1, 1, 1), bool), np.ones(count, np.float32)
-        for length, axes in ((width, (1, 1, -1, 1)), (height, (1, -1, 1, 1))):
+        for length, axis in ((width, 2), (height, 1)):
             cut = ratio * np.float32(length)
             start = rng.random(count, np.float32) * (length - cut)
-            pixels = np.arange(length, dtype=np.float32).reshape(axes)
-            first, end = (edge.reshape(-1, 1, 1, 1) for edge in (start, start + cut))
-            inside = inside & (pixels >= first) & (pixels < end)
+            inside = inside & covered(start, cut, length, axis)
             area *= cut
         return {
             "permutation_order": rng.permutation(count),

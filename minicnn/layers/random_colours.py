@@ -4,6 +4,7 @@ These layers take images as `RandomFlip` does, with pixels within `value_range`,
 `AutoContrast` and `Equalization`, which are not random.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -57,21 +58,20 @@ class Colouring(RandomImageLayer):
 
     def scaled(self, x: Array, low: float, high: float) -> Array:
         """Return x with `value_range` stretched to another one."""
-        first, last = self.value_range
-        if (first, last) == (low, high):
-            return x
-        kind = x.dtype.type
-        y: Array = (x - kind(first)) / kind(last - first) * kind(high - low) + kind(low)
-        return y
+        return _stretched(x, self.value_range, (low, high))
 
     def scaled_back(self, x: Array, low: float, high: float) -> Array:
         """Return x with this range stretched to `value_range`."""
-        first, last = self.value_range
-        if (first, last) == (low, high):
-            return x
-        kind = x.dtype.type
-        y: Array = (x - kind(low)) / kind(high - low) * kind(last - first) + kind(first)
-        return y
+        return _stretched(x, (low, high), self.value_range)
+
+
+def _stretched(x: Array, old: Sequence[float], new: Sequence[float]) -> Array:
+    """Return x with the old range, (low, high), stretched to the new one."""
+    if tuple(old) == tuple(new):
+        return x
+    kind = x.dtype.type
+    y: Array = (x - kind(old[0])) / kind(old[1] - old[0]) * kind(new[1] - new[0]) + kind(new[0])
+    return y
 
 
 class RandomContrast(Colouring):
@@ -285,8 +285,8 @@ class RandomHue(Colouring):
         self.factor = limits(factor, "factor", self.label, least=0)
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Drawn:
-        way = np.where(rng.random(shape[0]) > 0.5, np.float32(-0.5), np.float32(0.5))
-        return {"factor": way * uniform(rng, self.factor, shape[0])[:, 0]}
+        half = np.where(rng.random(shape[0]) > 0.5, np.float32(-0.5), np.float32(0.5))
+        return {"factor": half * uniform(rng, self.factor, shape[0])[:, 0]}
 
     def changed(self, x: Array, drawn: Drawn) -> tuple[Array, Kept]:
         check_colours(x.shape, self.label, gray=False)

@@ -7,7 +7,7 @@ import numpy as np
 from minicnn import functional, shapes
 from minicnn.layers.base import Array, Cache, Kept
 from minicnn.layers.random_colours import Colouring, chosen, for_each
-from minicnn.layers.random_images import Drawn, check_pixels, limits, uniform
+from minicnn.layers.random_images import Drawn, check_pixels, covered, limits, uniform
 
 
 class RandomErasing(Colouring):
@@ -51,12 +51,10 @@ class RandomErasing(Colouring):
                 f"{self.label} has a fill_value for 3 channels. Received images of {channels}."
             )
         inside = np.ones((count, 1, 1, 1), bool)
-        for length, axes in ((width, (1, 1, -1, 1)), (height, (1, -1, 1, 1))):
+        for length, axis in ((width, 2), (height, 1)):
             cut = np.sqrt(uniform(rng, self.scale, count)) * np.float32(length)
             start = rng.random((count, 1), np.float32) * (length - cut)
-            pixels = np.arange(length, dtype=np.float32).reshape(axes)
-            first, end = (edge.reshape(-1, 1, 1, 1) for edge in (start, start + cut))
-            inside = inside & (pixels >= first) & (pixels < end)
+            inside = inside & covered(start, cut, length, axis)
         low, high = self.value_range
         if self.fill_value is None:
             fill = rng.standard_normal(shape, np.float32) * np.float32(high)

@@ -148,9 +148,22 @@ def check_pixels(x: Array, who: str) -> None:
         raise ValueError(f"{who} expects images with pixels. Received x.shape={x.shape}.")
 
 
-def uniform(rng: np.random.Generator, limits: Range, count: int) -> Array:
-    """Return `count` random numbers between the limits, of shape (count, 1)."""
-    return rng.uniform(*limits, (count, 1)).astype(np.float32)
+def uniform(rng: np.random.Generator, between: Range, count: int) -> Array:
+    """Return `count` random numbers between the two, of shape (count, 1)."""
+    return rng.uniform(*between, (count, 1)).astype(np.float32)
+
+
+def covered(start: Array, size: Array, length: int, axis: int) -> Array:
+    """Return which of the `length` pixels along an axis a rectangle covers, for each image.
+
+    It begins at `start`, and is of this `size`; all axes but this one and the first have size 1.
+    """
+    pixels = np.arange(length, dtype=np.float32).reshape(
+        [length if k == axis else 1 for k in range(4)]
+    )
+    first, end = (edge.reshape(-1, 1, 1, 1) for edge in (start, start + size))
+    inside: Array = (pixels >= first) & (pixels < end)
+    return inside
 
 
 # -- moved ---------------------------------------------------------------------------------------
@@ -400,10 +413,10 @@ class RandomShear(_Warping):
         return config
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Drawn:
-        way = np.where(rng.random((shape[0], 1)) > 0.5, np.float32(-1), np.float32(1))
+        sign = np.where(rng.random((shape[0], 1)) > 0.5, np.float32(-1), np.float32(1))
         down = uniform(rng, self.y_factor, shape[0])
         right = uniform(rng, self.x_factor, shape[0])
-        return {"shear_factor": np.concatenate([right, down], axis=1) * way}
+        return {"shear_factor": np.concatenate([right, down], axis=1) * sign}
 
     def transforms(self, drawn: Drawn, size: shapes.Pair) -> Array:
         right, down = np.split(drawn["shear_factor"], 2, axis=1)

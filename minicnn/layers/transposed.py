@@ -8,6 +8,7 @@ from minicnn import functional, initializers, shapes
 from minicnn.layers.base import Array, Cache, Grads, Kept, Shape
 from minicnn.layers.convolutional import (
     Convolution,
+    add_bias,
     check_channels,
     kernel_grads,
     known_channels,
@@ -64,9 +65,7 @@ class Conv2DTranspose(Convolution):
     def build(self, input_shape: Shape) -> None:
         shape = (*self.kernel_size, self.filters, known_channels(input_shape, self.label))
         self.kernel = self.add_weight(shape, self.kernel_initializer, name="kernel")
-        self.bias = None
-        if self.use_bias:
-            self.bias = self.add_weight((self.filters,), self.bias_initializer, name="bias")
+        self.bias = add_bias(self, self.filters)
 
     def window(self, size: shapes.Pair) -> tuple[shapes.Window, shapes.Pair]:
         """Return the window that slides over the output, and the output's size, for this input."""

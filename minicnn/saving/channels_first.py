@@ -15,6 +15,7 @@ from collections import deque
 from typing import Any
 
 from minicnn.layers import LAYERS
+from minicnn.saving.functions import layer_name
 from minicnn.saving.limits import shortened
 
 _CHAINS = ("Sequential",)
@@ -58,7 +59,7 @@ def check_order(model: Any, data: Description) -> None:
     """Raise `ValueError` if the converted layers come in another order than in the file."""
     if not _is_model(data) or not _holds_some(data):
         return
-    described = {_name(layer): layer for layer in data["config"]["layers"]}
+    described = {layer_name(layer): layer for layer in data["config"]["layers"]}
     layers = {v.name: v for v in model.layers if v.name in described and v.weights}
     for name, layer in layers.items():
         if layer.is_network:
@@ -86,10 +87,6 @@ def _holds_some(data: Any) -> bool:
     return data["config"].get("data_format") == "channels_first"
 
 
-def _name(data: Description) -> Any:
-    return data.get("name", data.get("config", {}).get("name"))
-
-
 # ---------------------------------------------------------------------------------------------
 # One layer
 # ---------------------------------------------------------------------------------------------
@@ -103,13 +100,12 @@ class _Layer:
     """
 
     def __init__(self, data: Description) -> None:
-        self.data, self.name = data, _name(data)
+        self.data, self.name = data, layer_name(data)
         self.kind: Any = data.get("class_name")
         config = data.get("config")
         self.config: Description = config if isinstance(config, dict) else {}
-        cls: Any = LAYERS.get(
-            str(self.kind)
-        )  # not a setting that minicnn lacks, or that has no effect here
+        # For a class without `data_format` here, the setting is refused later, or has no effect.
+        cls: Any = LAYERS.get(str(self.kind))
         has_one = cls is not None and "data_format" in cls.argument_names()
         self.is_first = has_one and self.config.get("data_format") == "channels_first"
         if self.is_first and self.config.get("activation") in _OF_ALL_UNITS:
@@ -208,7 +204,7 @@ def _permute(name: str, rank: int, to_end: bool) -> Description:
 
 def _chain(described: list[Description]) -> list[Description]:
     """Return the layers of a `Sequential`, with a `Permute` wherever the order of axes changes."""
-    names = {_name(data) for data in described}
+    names = {layer_name(data) for data in described}
     found: list[Description] = []
     last, rank = False, None
     for data in described:
@@ -230,7 +226,7 @@ def _chain(described: list[Description]) -> list[Description]:
         found.append(layer.described(wanted))
         last, rank = layer.makes_last(wanted), layer.rank([rank])
     if last:
-        found.append(_permute(_new_name(_name(found[-1]), False, names), rank or 4, False))
+        found.append(_permute(_new_name(layer_name(found[-1]), False, names), rank or 4, False))
     return found
 
 
@@ -253,7 +249,7 @@ class _Graph:
 
     def __init__(self, config: Description) -> None:
         self.config = config
-        self.layers = {_name(data): _Layer(data) for data in config["layers"]}
+        self.layers = {layer_name(data): _Layer(data) for data in config["layers"]}
         self.names = set(self.layers)
         self.last: dict[Use, bool] = {}
         self.ranks: dict[Use, int | None] = {}

@@ -70,10 +70,10 @@ def as_layer(data: dict[str, Any]) -> dict[str, Any]:
 
     Raises `ValueError` for a function that minicnn has no layer for.
     """
-    function = _name_of(data)
+    function = _function_name(data)
     if function is None:
         return data
-    name = data.get("name", data.get("config", {}).get("name"))
+    name = layer_name(data)
     who = f'Layer "{name}" is the function {function!r}, which'
     if function not in _FUNCTIONS:
         raise ValueError(f"{who} minicnn does not have as a layer.")
@@ -119,7 +119,12 @@ def as_layers(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "config": {**config, "layers": [as_layers(as_layer(one)) for one in layers]}}
 
 
-def _name_of(data: dict[str, Any]) -> str | None:
+def layer_name(data: dict[str, Any]) -> Any:
+    """Return the name of the layer that a file describes; None if it has none."""
+    return data.get("name", data.get("config", {}).get("name"))
+
+
+def _function_name(data: dict[str, Any]) -> str | None:
     """Return the function's name; None for a layer."""
     kind, config = data.get("class_name"), data.get("config")
     if kind in ("TFOpLambda", "SlicingOpLambda") and isinstance(config, dict):

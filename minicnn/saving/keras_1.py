@@ -207,8 +207,8 @@ def kernel_reader(
         if shape == (filters, channels, size, 1):
             return shape, lambda array: array.transpose(2, 3, 1, 0)[:, 0]
     if len(wanted) == 4:
-        turned = (wanted[3], wanted[2], wanted[0], wanted[1])
-        if shape == turned and (theano or shape != wanted):
+        of_theano = (wanted[3], wanted[2], wanted[0], wanted[1])
+        if shape == of_theano and (theano or shape != wanted):
             return shape, lambda array: array.transpose(2, 3, 1, 0)
     return wanted, _same
 

@@ -16,6 +16,7 @@ import numpy as np
 from minicnn.layers import Conv1D, Conv2D, Conv2DTranspose
 from minicnn.layers.base import Layer
 from minicnn.saving import hdf5, keras_1, weights
+from minicnn.saving.functions import layer_name
 from minicnn.saving.limits import parse_json, shortened
 
 _MODELS = ("Functional", "Model", "Sequential")
@@ -110,13 +111,13 @@ class _Kernels:
     def read(self, variable: Any, path: str, layer: Layer) -> np.ndarray:
         """Return the variable's value from the array at this path."""
         who = f"{layer.label}'s {variable.name}"
-        shape, turned = variable.shape, lambda array: array
+        shape, converted = variable.shape, lambda array: array
         if self._of_keras_1:
             theano = variable.path.rpartition("/")[0] in self._theano_ordered
             transposed = isinstance(layer, Conv2DTranspose)
             found = self._group.shape(path)
-            shape, turned = keras_1.kernel_reader(found, shape, theano, transposed)
-        value: np.ndarray = turned(self._group.array(path, shape, who))
+            shape, converted = keras_1.kernel_reader(found, shape, theano, transposed)
+        value: np.ndarray = converted(self._group.array(path, shape, who))
         if id(variable) not in self._flipped:
             return value
         # Along all axes except channels and filters.
@@ -273,7 +274,7 @@ def modern(data: dict[str, Any]) -> dict[str, Any]:
         layers = [modern(layer) for layer in config.get("layers", [])]
         nodes = [node for layer in layers for node in layer.get("inbound_nodes", [])]
         if any(isinstance(node, list) for node in nodes):  # otherwise Keras 3 wrote it
-            shift = {_name(layer): _first_use(layer) for layer in layers}
+            shift = {layer_name(layer): _first_use(layer) for layer in layers}
             config["output_layers"] = _ends(config.get("output_layers"), layers)
             layers = [_with_modern_nodes(layer, shift) for layer in layers]
         config["layers"] = layers
@@ -292,10 +293,6 @@ def _with_old_activations(data: Any) -> Any:
         else _with_old_activations(value)
         for key, value in data.items()
     }
-
-
-def _name(layer: dict[str, Any]) -> Any:
-    return layer.get("name", layer.get("config", {}).get("name"))
 
 
 def _first_use(layer: dict[str, Any]) -> int:
@@ -358,7 +355,7 @@ def _ends(ends: Any, layers: list[dict[str, Any]]) -> Any:
     if isinstance(ends, dict):
         return {key: _ends(end, layers) for key, end in ends.items()}
     shifted = {
-        _name(layer)
+        layer_name(layer)
         for layer in layers
         if layer.get("class_name") == "Sequential" and _first_use(layer)
     }

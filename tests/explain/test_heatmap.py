@@ -115,7 +115,7 @@ def test_grad_cam_of_a_photo_and_its_mirror_image_is_the_sum_of_both() -> None:
     assert (products(e), e.total, e.value) == ([1, 1], 2, 2)
     agrees(e)
     assert "0: " in str(heat)
-    assert "2×2, turned back" in str(heat)
+    assert "2×2, flipped back" in str(heat)
     assert trace.heatmap(class_index=0, layer=heat.parts[1].entry.name).values.tolist() == [
         [0, 0.5],
         [1, 0],

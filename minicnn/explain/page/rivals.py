@@ -188,7 +188,7 @@ def _note_of_classes(
         return None
     if len(theirs) != len(names):
         return message("note.rival_unnamed", name=name)
-    key = "note.rival_turned" if by_name else "note.rival_classes"
+    key = "note.rival_reordered" if by_name else "note.rival_classes"
     return message(key, name=name, classes=", ".join(theirs))
 
 

@@ -297,7 +297,7 @@ def test_classes_in_another_order_are_compared_by_name(tmp_path, opened):
     facts = facts_of(path)
     assert [rival["classes"] for rival in facts["against"]] == [names] * 3 + [["a", "b", "c"]]
     assert [note for note in facts["notes"] if note["key"].startswith("note.rival")] == [
-        {"key": "note.rival_turned", "name": "turned", "classes": ", ".join(names[::-1])},
+        {"key": "note.rival_reordered", "name": "turned", "classes": ", ".join(names[::-1])},
         {"key": "note.rival_unnamed", "name": "bare"},
         {"key": "note.rival_classes", "name": "strange", "classes": "a, b, c"},
     ]
@@ -373,8 +373,8 @@ def test_the_command_takes_two_networks_of_any_size_each_with_its_size_and_class
 
     own, names = [12, 12, 3], ["a", "b", "c"]
     given = ("--against-image-size", "8", "--against-classes", "b,a,c")
-    assert told_of("bare", *given) == (own, [8, 8, 3], names, ["note.rival_turned"])
-    assert told_of("says") == (own, [6, 6, 3], names, ["note.rival_turned"])
+    assert told_of("bare", *given) == (own, [8, 8, 3], names, ["note.rival_reordered"])
+    assert told_of("says") == (own, [6, 6, 3], names, ["note.rival_reordered"])
     assert told_of("says", *given[:2])[1] == [8, 8, 3]
     assert told_of("bare") == (own, own, names, ["note.rival_unnamed"])
     before = page.read_bytes()
