@@ -7,6 +7,7 @@ for how a network runs forward and backward, and at `minicnn.training` for how i
 """
 
 from minicnn._support import early
+from minicnn._support.version import __version__ as __version__
 
 if early.is_command():
     early.end_in_one_line("minicnn")
@@ -45,8 +46,6 @@ else:
 def __dir__() -> list[str]:  # a notebook completes these names before they are imported
     return sorted({*globals(), *__all__})
 
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Input",

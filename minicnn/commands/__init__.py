@@ -3,14 +3,16 @@
     minicnn demo, train, transfer, predict, explain, check, lessons, compile
 
 Each command ends with exit code 0, or with one sentence on stderr and exit code 2 (130 after an
-interrupt, 141 when the reader of its output has closed the pipe). `minicnn COMMAND --help` explains
-the options.
+interrupt, 141 when the reader of its output has closed the pipe). `minicnn` alone prints its help
+on stderr, and `minicnn COMMAND --help` explains a command's options.
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from minicnn._support import terminal
+from minicnn._support.version import __version__
 from minicnn.commands import check, compile, demo, explain, lessons, predict, train, transfer
 
 COMMANDS = (demo, train, transfer, predict, explain, check, lessons, compile)
@@ -20,7 +22,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
 
     def parsed() -> int:
-        options = make_parser().parse_args(arguments)
+        parser = make_parser()
+        options = parser.parse_args(arguments)
+        if options.command is None:
+            parser.print_help(sys.stderr)
+            return 2
         return terminal.run(
             f"minicnn {options.command}",
             lambda: options.run(options),
@@ -38,7 +44,8 @@ def make_parser() -> argparse.ArgumentParser:
         epilog=f"Start with: {terminal.this_program()} demo",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parser.add_argument("--version", action="version", version=f"minicnn {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for command in COMMANDS:
         command.add_to(commands)
     return parser

@@ -18,7 +18,7 @@ def add_to(commands: Any) -> None:
     """Add this command and its options to the parser of `minicnn`."""
     command = commands.add_parser(
         "demo",
-        help="draw a sample data set and train a small CNN on it, in under a minute",
+        help="draw a sample data set and train a small CNN on it: about half a minute",
         description=(
             "Draws images of ten kinds of clothing (no download needed), trains a small CNN on\n"
             "them, prints its summary, the history and the test accuracy, and writes into\n"
@@ -32,8 +32,14 @@ def add_to(commands: Any) -> None:
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("--output", type=Path, default=Path("minicnn-demo"), metavar="DIR")
-    command.add_argument("--epochs", type=positive, default=12, metavar="N")
+    command.add_argument(
+        "--output",
+        type=Path,
+        default=Path("minicnn-demo"),
+        metavar="DIR",
+        help="default: minicnn-demo",
+    )
+    command.add_argument("--epochs", type=positive, default=12, metavar="N", help="default: 12")
     command.add_argument("--seed", type=seed(), default=0, metavar="N", help="default: 0")
     command.add_argument("--page", type=Path, metavar="HTML", help="also write a page here")
     command.set_defaults(run=run)
@@ -53,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     start = time.perf_counter()
     counts = {"train": 100, "validation": 20, "test": 30}
     data = datasets.write_clothing_sample(output / "clothes", counts, size=64, seed=options.seed)
-    say(f"Drew {10 * sum(counts.values())} images into {data} (or found them there).")
+    say(f"The data set: {10 * sum(counts.values())} drawn images, in {data}.")
     seeding.set_random_seed(options.seed)
     train, validation, test = (
         photos_in(data / split, 64, 32, shuffle=split == "train", seed=options.seed)

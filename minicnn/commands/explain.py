@@ -30,13 +30,13 @@ def add_to(commands: Any) -> None:
             "Runs the model on a photo, forward and backward, and writes an interactive page:\n"
             "every map of every layer, every number as the sum that makes it, the gradients, and\n"
             "what would happen if a weight or a pixel were different. The page is one file and\n"
-            "works offline. It leaves out what is too big, and says so. It\n"
-            "can switch between several photos, and shows how they differ in each layer."
+            "works offline; it leaves out what is too big, and says so. It can switch between\n"
+            "several photos, and shows how they differ in each layer."
         ),
         epilog=f"example:\n  {this} explain runs/minicnn/model.keras photo.jpg -o page.html",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("model", type=local_path, metavar="MODEL", help="a .keras file")
+    command.add_argument("model", type=local_path, metavar="MODEL", help="a .keras or .h5 file")
     command.add_argument("images", type=local_path, nargs="+", metavar="IMAGE")
     command.add_argument(
         "-o",
@@ -78,7 +78,7 @@ def add_to(commands: Any) -> None:
         "--against",
         type=local_path,
         metavar="FILE",
-        help="another .keras file, such as the model before its training: the page shows each "
+        help="another model file, such as the model before its training: the page shows each "
         "photo in both networks, layer by layer, and which layers and weights differ most",
     )
     _add_options_of_the_other(command)

@@ -105,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
     output = OUTPUT if options.output is None else options.output
     if options.number is not None:
         seconds = lessons.run(options.number, output, options.data, options.base)
-        say(f"Computed for {seconds:.0f} seconds. Figures: {output / 'figures'}")
+        say(f"Computed for {seconds:.0f} s. Figures: {output / 'figures'}")
         say("You answer the exercises in a notebook, or in a copy of the script:")
         say(f"  {this_program()} lessons --notebooks lessons")
         say(f"  {lessons.find(options.number).path}")

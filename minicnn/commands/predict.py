@@ -24,7 +24,7 @@ def add_to(commands: Any) -> None:
         epilog=f"example:\n  {this} predict runs/minicnn/model.keras photo.jpg another.png",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("model", type=local_path, metavar="MODEL", help="a .keras file")
+    command.add_argument("model", type=local_path, metavar="MODEL", help="a .keras or .h5 file")
     command.add_argument("images", type=local_path, nargs="+", metavar="IMAGE")
     command.add_argument("--top", type=positive, default=3, metavar="N", help="default: 3")
     command.add_argument(

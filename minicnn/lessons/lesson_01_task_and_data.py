@@ -22,9 +22,10 @@ lesson = Lesson(1)
 # %% [markdown]
 # ## The images
 #
-# The course has 3,068 photos to train on and 341 to validate. Here we begin with something smaller
-# that needs no download: minicnn draws clothes. Each image has its own cut, cloth, folds, light
-# and background, and the folders look like those of the real photos: `SPLIT/CLASS/image.jpg`.
+# The course (the ML Zoomcamp, module 8) has 3,068 photos to train on and 341 to validate. Here we
+# begin with something smaller that needs no download: minicnn draws clothes. Each image has its own
+# cut, cloth, folds, light and background, and the folders look like those of the real photos:
+# `SPLIT/CLASS/image.jpg`.
 
 # %%
 counts = {"train": 40, "validation": 20, "test": 20}  # images of each kind

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pages import open_layer, photo, small_cnn, wait
 
-from minicnn import layers
+from minicnn import commands, layers
 from minicnn.explain import page
 from minicnn.explain.page import build
 from minicnn.explain.page.wording import LANGUAGES, message, said, tables
@@ -19,6 +19,12 @@ ROOM = Path(page.__file__).parent
 PLACE = re.compile(r"\{(\w+)(?:\|([^|}]*)\|([^|}]*))?\}")
 ENGLISH = tables()["en"]
 OTHERS = [name for name in LANGUAGES if name != "en"]
+
+
+def test_the_command_takes_each_language():
+    for name in LANGUAGES:
+        words = ["explain", "model.keras", "photo.jpg", "--language", name]
+        assert commands.make_parser().parse_args(words).language == name
 
 
 @pytest.mark.parametrize("language", OTHERS)
