@@ -235,6 +235,10 @@ def _block(answer: Any) -> str:
         )
     if len(plain.get_weights()) == 4 and same(outputs(plain, 0.0, -0.25), x):
         return "with a ReLU at its end f can only add. Put that ReLU after the Add."
+    if not same(outputs(plain, -0.1, 0.0), x):  # the first convolution gives negative numbers
+        return "a ReLU is missing between the two convolutions."
+    if not same(plain(-x), 0 * x):
+        return "a ReLU is missing at the end: after the Add."
     try:
         smaller = built(8, 2)
     except ValueError as error:

@@ -50,7 +50,7 @@ def _relu_backward(answer: Any) -> str:
 
 @exercise(9, 2, "dz = [0.2, -0.7, 0.5]")
 def _softmax_gradient(answer: Any) -> str:
-    found = np.asarray(answer, dtype=float)
+    found = np.asarray(answer, dtype=float).ravel()
     return first_of(
         (same(found, [0.2, -0.7, 0.5]), ""),
         (same(found, [-0.2, 0.7, -0.5]), "the sign is wrong: it is p − y."),
@@ -69,21 +69,22 @@ def slope(f, x):
 """,
 )
 def _slope(answer: Any) -> str:
-    found = float(called(answer, math.exp, 1.0))
-    error = abs(found - math.e)
+    found, right = float(called(answer, math.sin, 1.0)), math.cos(1.0)
+    error = abs(found - right)
     return first_of(
         (error < 1e-8, ""),
         (
-            same(found, 2 * math.e, 1e-3),
+            same(found, 2 * right, 1e-3),
             "that is twice too much: the distance from x − h to x + h is 2h.",
         ),
-        (same(found, math.e / 2, 1e-3), "that is half of it: the distance from x to x + h is h."),
+        (same(found, right / 2, 1e-3), "that is half of it: the distance from x to x + h is h."),
+        (same(found, -right, 1e-3), "the sign is wrong: take f(x − h) from f(x + h)."),
         (
             error < 1e-2,
             f"nearly: the error is {error:.0e}. Nudge to both sides, (f(x + h) − f(x − h)) / 2h, "
             "with h near 1e-5: a smaller h drowns in rounding errors, a larger one is not local.",
         ),
-        otherwise=f"not yet: the slope of exp at 1 is {math.e:.5f}, but yours is {found:.5f}.",
+        otherwise=f"not yet: the slope of sin at 1 is {right:.5f}, but yours is {found:.5f}.",
     )
 
 
@@ -127,7 +128,11 @@ def _patches(answer: Any) -> str:
         (same(found, right.T), "transposed: one row for each place, one column for each weight."),
         (found.shape == (6, 3, 3), "nearly: flatten each window (ravel) to 9 numbers in a row."),
         (same(found, windows.swapaxes(0, 1).reshape(6, 9)), "go through the rows first."),
-        otherwise=f"not yet: (4, 5) has 2 · 3 places, so (6, 9). Yours has shape {found.shape}.",
+        (
+            found.shape != right.shape,
+            f"not yet: (4, 5) has 2 · 3 places, so (6, 9). Yours has shape {found.shape}.",
+        ),
+        otherwise="the shape is right; the nine numbers of a window go row by row, too.",
     )
 
 
@@ -160,7 +165,10 @@ def _two_outputs(answer: Any) -> str:
 
 
 class _Counting:
-    """A number of the data, which counts how often it is multiplied by a weight."""
+    """A pixel, a weight or what was computed from them; it counts the products of two of these.
+
+    Products with other numbers do not count: a real kernel halves the weights beforehand.
+    """
 
     multiplications = 0
 
@@ -176,26 +184,29 @@ class _Counting:
         return _Counting(-self.value)
 
     def __sub__(self, other: Any) -> "_Counting":
-        return _Counting(self.value - getattr(other, "value", other))
+        return self + -other
 
     def __rsub__(self, other: Any) -> "_Counting":
-        return _Counting(other - self.value)
+        return -self + other
 
     def __mul__(self, other: Any) -> "_Counting":
-        _Counting.multiplications += 1
-        return _Counting(self.value * other)
+        _Counting.multiplications += isinstance(other, _Counting)
+        return _Counting(self.value * getattr(other, "value", other))
 
     __rmul__ = __mul__
 
-    # Only by 2: a real kernel halves the weights beforehand, so it does not count.
     def __truediv__(self, other: Any) -> "_Counting":
-        return _Counting(self.value / other)
+        return self * (1 / other)
+
+    def __float__(self) -> float:
+        return self.value
 
     @classmethod
     def count(cls, function: Any) -> int:
-        """How many multiplications one call does; scaling a weight does not count."""
+        """How many multiplications of pixels by weights one call does."""
         cls.multiplications = 0
-        function([cls(v) for v in (1.0, 2.0, -1.0, 4.0)], [0.5, -1.0, 2.0])
+        d, g = [cls(v) for v in (1.0, 2.0, -1.0, 4.0)], [cls(v) for v in (0.5, -1.0, 2.0)]
+        function(np.array(d), np.array(g))
         return cls.multiplications
 
 

@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 
 from minicnn import functional, naive
-from minicnn.lessons.checking import array_of, called, exercise, first_of, number_of, same
+from minicnn.lessons.checking import (
+    array_of,
+    called,
+    exercise,
+    first_of,
+    number_of,
+    same,
+    shown,
+)
 from minicnn.models import Model
 
 # -- 1: the task and the data --------------------------------------------------------------------
@@ -168,7 +176,9 @@ def _top(answer: Any) -> str:
     found = called(answer, p, names, 2)
     if isinstance(found, dict):
         return "nearly: return a list of pairs (name, probability), not a dict."
-    found = [tuple(pair) for pair in found]
+    found = list(found)
+    if not all(np.shape(pair) == (2,) and isinstance(pair[0], str) for pair in found):
+        return f"not yet: return a list of pairs (name, probability). It is {shown(found)}."
     if [pair[0] for pair in found] == ["shirt", "dress"]:
         return "these are the least probable: argsort begins with the smallest."
     if len(found) != 2:
@@ -177,9 +187,10 @@ def _top(answer: Any) -> str:
         return "these are the right ones, but the most probable should come first."
     if [pair[0] for pair in found] != ["pants", "hat"]:
         return f"not yet: the best of {dict(zip(names, p.tolist()))} are pants, then hat."
-    if not same([pair[1] for pair in found], [0.65, 0.2]):
+    if not same([number_of(pair[1], "the second of each pair") for pair in found], [0.65, 0.2]):
         return "the names are right; each needs its own probability beside it."
-    return ""
+    alone = list(called(answer, p, names, 1))
+    return "" if len(alone) == 1 else f"right for count=2; count=1 gives {len(alone)} pairs."
 
 
 @exercise(3, 2, "shape = (5, 1000)")
@@ -256,8 +267,18 @@ def _shape_after(answer: Any) -> str:
             isinstance(found, tuple) and 16 in found,
             "without padding, 3×3 takes a row off each side.",
         ),
-        (isinstance(found, tuple) and 31 in found, "pooling keeps every second place: 30 from 60."),
-        (isinstance(found, tuple) and found[-1] == 3, "there is one output channel per filter."),
+        (
+            isinstance(found, tuple) and 30 in found,
+            "this pooling takes windows of 4×4: one number is left of 4 rows and 4 columns.",
+        ),
+        (
+            isinstance(found, tuple) and found[-3:-1] == (15, 15) and found[-1] != 32,
+            "there is one output channel per filter, and the last convolution has 32.",
+        ),
+        (
+            isinstance(found, tuple) and found[-3:] == (15, 15, 32),
+            "nearly: the batch may have any size, so its axis is None.",
+        ),
         otherwise="not yet: go through it line by line, from 64 to 62 and on.",
     )
 
@@ -344,7 +365,16 @@ def _ten(answer: Any) -> str:
         return "the base would learn too: set base.trainable = False."
     if sum(w.numpy().size for w in answer.trainable_weights) != (channels + 1) * 10:
         return "not yet: put only average pooling and one Dense layer behind the base."
-    return ""
+    x = np.random.default_rng(0).uniform(-1, 1, (2, *answer.input_shape[1:]))
+    y, tape = answer.forward(x.astype(np.float32))
+    kernel, bias = (w.numpy() for w in answer.trainable_weights)
+    vectors = tape[bases[0].name].y.reshape(2, -1, channels).mean(axis=1)
+    scores = vectors @ kernel + bias
+    return first_of(
+        (same(y, scores, 1e-3) or same(y, functional.softmax(scores), 1e-3), ""),
+        otherwise="not yet: the scores are Dense of the *average* of each map, and no activation "
+        "follows (or softmax).",
+    )
 
 
 # -- 6: the learning rate ------------------------------------------------------------------------
@@ -409,7 +439,9 @@ def _best_rate(answer: Any) -> str:
 
 @exercise(7, 1, "epochs = [1, 2, 5]")
 def _saved_epochs(answer: Any) -> str:
-    found = sorted(answer) if isinstance(answer, (list, tuple, set)) else answer
+    if not isinstance(answer, (list, tuple, set)):
+        return f"not yet: answer with a list of epochs. It is {shown(answer)}."
+    found = sorted(number_of(epoch, "each epoch") for epoch in answer)
     return first_of(
         (found == [1, 2, 5], ""),
         (found == [5], "after epoch 1 nobody knows what will come: the first is saved, too."),
@@ -428,16 +460,21 @@ def _pattern(answer: Any) -> str:
         return 'not yet: a model file ends in ".keras".'
     try:
         names = [
-            answer.format(epoch=e, val_accuracy=a) for e, a in ((3, 0.71), (12, 0.71), (12, 0.8))
+            answer.format(epoch=epoch, val_accuracy=accuracy)
+            for epoch, accuracy in ((3, 0.71), (12, 0.71), (12, 0.8), (20, 0.5))
         ]
     except KeyError as error:
         return f"nothing is called {error}: the names to fill in are epoch and val_accuracy."
+    except IndexError:
+        return "braces without a name: the names to fill in are epoch and val_accuracy."
     if names[0] == names[1]:
         return "two epochs with the same accuracy get the same name: one would be lost."
     if names[1] == names[2]:
         return "the name does not say how good it is: add {val_accuracy:.3f}."
-    if sorted(names) != names:
+    if names[0] > names[1]:
         return f"{names[1]!r} would be listed before {names[0]!r}: write the epoch with two digits."
+    if names[2] > names[3]:
+        return f"{names[3]!r} would be listed before {names[2]!r}: the epoch comes first."
     return ""
 
 

@@ -108,16 +108,17 @@ def differ(a, b):
 )
 def _differ(answer: Any) -> str:
     a = np.array([0.80, 0.81, 0.82, 0.83, 0.84])  # the standard error of the difference is 0.01
+    wide = a + 2 * (a - 0.82)  # with this one it is 0.022
 
-    def says(shift: float, turned: bool = False) -> bool:
-        pair = (a + shift, a) if turned else (a, a + shift)
+    def says(shift: float, turned: bool = False, a: np.ndarray = a, b: np.ndarray = a) -> bool:
+        pair = (b + shift, a) if turned else (a, b + shift)
         found = called(answer, *pair)
         if not isinstance(found, (bool, np.bool_)):
             raise KindError(f"the function should return True or False, not {shown(found)}")
         return bool(found)
 
     far, near, hair = says(0.03), says(0.015), says(0.0001)
-    few = bool(called(answer, a[::2], a[::2] + 0.03))  # of three starts: the error is 0.016
+    few = says(0.03, a=a[::2], b=a[::2])  # of three starts: the error is 0.016
     return first_of(
         (hair, "two means always differ a little: ask whether luck alone explains it."),
         (
@@ -134,6 +135,11 @@ def _differ(answer: Any) -> str:
             "too lenient: add the errors of both means, √(s₁²/n + s₂²/n), and take twice as much.",
         ),
         (few, "right for five starts, but with three of them the same difference may be luck."),
+        (
+            says(0.03, b=wide) or says(0.03, turned=True, b=wide),
+            "right if both spread alike; where one spreads more, the same difference may be luck.",
+        ),
+        (not says(0.025), "a little too strict: add the squares of the two errors, not the errors."),
         otherwise="",
     )
 
@@ -195,6 +201,10 @@ def _flip_some(answer: Any) -> str:
         (
             same(found, array_of(answer, x, np.random.default_rng(2), like=x)),
             "another rng should mirror other images: draw the coins from it.",
+        ),
+        (
+            not same(found, array_of(answer, x, np.random.default_rng(1), like=x)),
+            "an equal rng should mirror the same images: draw the coins from it alone.",
         ),
         otherwise="",
     )

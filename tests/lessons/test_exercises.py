@@ -99,6 +99,16 @@ WRONG = {
         ),
         ("def top(p, names, count):\n    return list(zip(names, p))", "asks for two pairs"),
         ("def top(p, names, count):\n    return {'pants': 0.65, 'hat': 0.2}", "not a dict"),
+        ("def top(p, names, count):\n    return np.argsort(-p)[:count]", "a list of pairs (name,"),
+        (
+            "def top(p, names, count):\n    return [(0.65, 'pants'), (0.2, 'hat')]",
+            "a list of pairs",
+        ),
+        ("def top(p, names, count):\n    return [('pants', '65%'), ('hat', '20%')]", "a number"),
+        (
+            "def top(p, names, count):\n    return [('pants', 0.65), ('hat', 0.2)]",
+            "count=1 gives 2",
+        ),
     ],
     (3, 2): [("shape = (1000,)", "five photos"), ("shape = (5, 6)", "1000 classes")],
     (4, 1): [("parameters = 864", "has a bias"), ("parameters = 320", "all three channels")],
@@ -117,7 +127,13 @@ WRONG = {
             "take their sum",
         ),
     ],
-    (4, 3): [("shape = (None, 16, 16, 32)", "row off each side"), ("shape = 15", "line by line")],
+    (4, 3): [
+        ("shape = (None, 16, 16, 32)", "row off each side"),
+        ("shape = (None, 30, 30, 32)", "windows of 4×4"),
+        ("shape = (None, 15, 15, 3)", "per filter"),
+        ("shape = (1, 15, 15, 32)", "its axis is None"),
+        ("shape = 15", "line by line"),
+    ],
     (5, 1): [("trainable = 256", "has a bias"), ("trainable = 60772", "only the head")],
     (5, 2): [
         (
@@ -139,6 +155,18 @@ WRONG = {
             "ten = minicnn.Model(i, minicnn.layers.Dense(10)(minicnn.layers.Flatten()(i)))",
             "should be one of its layers",
         ),
+    ]
+    + [
+        (
+            "i, l = minicnn.Input((8, 8, 3)), minicnn.layers\n"
+            "base = minicnn.Model(i, l.Conv2D(7, 3)(i), trainable=False)\n"
+            f"ten = minicnn.Sequential([i, base, l.{pooling}(), l.Dense(10, {activation!r})])",
+            "of the *average* of each map",
+        )
+        for pooling, activation in (
+            ("GlobalMaxPooling2D", None),
+            ("GlobalAveragePooling2D", "relu"),
+        )
     ],
     (6, 1): [
         ("w = 3.4", "uphill"),
@@ -156,13 +184,19 @@ WRONG = {
         ("def best(r):\n    return max(r, key=lambda k: r[k]['val_accuracy'][-1])", "last epoch"),
         ("def best(r):\n    return max(max(h['val_accuracy']) for h in r.values())", "Which"),
     ],
-    (7, 1): [("epochs = [1, 2, 4, 5]", "not better"), ("epochs = [5]", "first is saved")],
+    (7, 1): [
+        ("epochs = [1, 2, 4, 5]", "not better"),
+        ("epochs = [5]", "first is saved"),
+        ("epochs = '1, 2, 5'", "answer with a list of epochs"),
+    ],
     (7, 2): [
         ("pattern = '{val_accuracy:.3f}.keras'", "same name"),
         ("pattern = '{epoch}-{val_accuracy:.3f}.keras'", "two digits"),
         ("pattern = '{epoch:02d}.keras'", "how good"),
         ("pattern = '{epoch:02d}.h5'", "ends in"),
         ("pattern = '{epoc}.keras'", "nothing is called 'epoc'"),
+        ("pattern = '{:02d}-{:.3f}.keras'", "braces without a name"),
+        ("pattern = '{val_accuracy:.3f}-{epoch:02d}.keras'", "the epoch comes first"),
     ],
     (8, 1): [("parameters = 7400", "has a bias"), ("parameters = 6500", "last one has")],
     (8, 2): [
@@ -180,6 +214,8 @@ WRONG = {
     (9, 3): [
         ("def slope(f, x):\n    return (f(x + 1e-5) - f(x)) / 1e-5", "both sides"),
         ("def slope(f, x):\n    return (f(x + 1e-5) - f(x - 1e-5)) / 1e-5", "twice"),
+        ("def slope(f, x):\n    return (f(x - 1e-5) - f(x + 1e-5)) / 2e-5", "sign"),
+        ("def slope(f, x):\n    return f(x)", "slope of sin at 1 is 0.54030"),
     ],
     (10, 1): [
         ("multiplications = 32 * 32 * 9 * 32", "16 channels"),
@@ -195,6 +231,12 @@ WRONG = {
             "    v = np.lib.stride_tricks.sliding_window_view(x, (3, 3))\n"
             "    return v.reshape(6, 9).T",
             "transposed",
+        ),
+        (
+            "def patches(x):\n"
+            "    v = np.lib.stride_tricks.sliding_window_view(x, (3, 3))\n"
+            "    return v.swapaxes(2, 3).reshape(6, 9)",
+            "go row by row, too",
         ),
     ],
     (10, 3): [
@@ -291,7 +333,9 @@ WRONG = {
             ("abs(d) > 2 * (2 * v) ** 0.5", "too strict"),
             ("abs(d) > (2 * v / 5) ** 0.5", "too lenient"),
             ("abs(d) > 2 * (v / 5) ** 0.5", "too lenient"),
-            ("abs(d) > 0.02", "may be luck"),
+            ("abs(d) > 0.02", "right for five starts"),
+            ("abs(d) > 2 * (2 * v / len(a)) ** 0.5", "one spreads more"),
+            ("abs(d) > 2 * (v**0.5 + b.std(ddof=1)) / len(a) ** 0.5", "add the squares"),
             ("d", "should return True or False"),
         )
     ],
@@ -315,6 +359,11 @@ WRONG = {
             (0.5, "x * 2", "as it was, or mirrored"),
             (0.1, "np.stack([a[:, ::-1] if c else a for a, c in zip(x, coins)])", "about half"),
             (0.5, "np.stack([a[:, ::-1] if n % 2 else a for n, a in enumerate(x)])", "another rng"),
+            (
+                0.5,
+                "np.stack([a[:, ::-1] if np.random.random() < 0.5 else a for a in x])",
+                "an equal rng",
+            ),
         )
     ],
     (13, 3): [
@@ -420,6 +469,12 @@ WRONG = {
                 "without a projection",
             ),
             ("return add([x, relu(c(filters, 3, padding='same')(y))])", "f can only add"),
+            ("return add([x, c(filters, 3, padding='same')(y)])", "missing at the end"),
+            (
+                "y = c(filters, 3, padding='same')(x)\n"
+                "    return relu(add([x, c(filters, 3, padding='same')(y)]))",
+                "between the two convolutions",
+            ),
             ("return relu(add([x, c(filters, 3, padding='same')(y)]))", "needs a 1×1 convolution"),
             (
                 "y = c(filters, 3, padding='same')(y)\n"
@@ -698,6 +753,30 @@ def test_a_check_answers_anything_with_a_sentence(key, answer):
     assert not said.endswith(("?.", "!.", ".."))
 
 
+def two_outputs_by_matrices(d, g):
+    into = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
+    weights = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+    return np.array([[1, 1, 1, 0], [0, 1, -1, -1]]) @ ((into @ d) * (weights @ g))
+
+
+def two_outputs_by_halves(d, g):
+    ends = g[0] + g[2]
+    m2, m3 = 0.5 * (d[1] + d[2]) * g.sum(), (d[2] - d[1]) * (ends - g[1]) * 0.5
+    y = np.zeros(2)
+    y[:] = (d[0] - d[2]) * g[0] + m2 + m3, m2 - m3 - (d[1] - d[3]) * g[2]
+    return y
+
+
+def block_with_normalization(x, filters, strides):
+    layers = minicnn.layers
+    y = layers.Conv2D(filters, 3, padding="same", strides=strides, use_bias=False)(x)
+    y = layers.ReLU()(layers.BatchNormalization()(y))
+    y = layers.BatchNormalization()(layers.Conv2D(filters, 3, padding="same")(y))
+    if strides > 1:
+        x = layers.Conv2D(filters, 1, strides=strides)(x)
+    return minicnn.activations.relu(x + y)
+
+
 @pytest.mark.parametrize(
     ("key", "answer"),
     [
@@ -707,9 +786,13 @@ def test_a_check_answers_anything_with_a_sentence(key, answer):
         ((2, 1), np.array([32, 200, 300, 3])),
         ((7, 1), np.array([1, 2, 5])),
         ((9, 2), np.array([0.2, -0.7, 0.5])),
+        ((9, 2), [[0.2, -0.7, 0.5]]),
+        ((10, 3), two_outputs_by_matrices),
+        ((10, 3), two_outputs_by_halves),
+        ((15, 3), block_with_normalization),
     ],
 )
-def test_a_right_answer_may_be_an_array(key, answer):
+def test_a_right_answer_may_be_written_in_another_way(key, answer):
     assert checking.verdict(checking.EXERCISES[key].check, answer) == ""
 
 
