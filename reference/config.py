@@ -46,7 +46,7 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> a
     as given. Raises `ValueError` for a file that is not TOML, or has a key that is not an option of
     the command; the parser itself reports wrong values.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = _in_full(parser, sys.argv[1:] if arguments is None else arguments)
     actions = {_name(action): action for action in parser._actions if action.option_strings}
     if "config" not in actions:
         return _parsed(parser, given)
@@ -54,10 +54,7 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> a
     finder.add_argument("--config", type=Path)
     path = finder.parse_known_args(given)[0].config
     if path is None:
-        options = _parsed(parser, given)
-        if options.config is not None:
-            parser.error("--config should be written in full")
-        return options
+        return _parsed(parser, given)
     found = read(path)
     made_with = found.pop(_MADE_WITH, None)
     told: list[str] = []
@@ -85,6 +82,24 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> a
         options.given -= usual
     options.made_with = made_with
     return options
+
+
+def _in_full(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str]:
+    """Return the words of a command line, with options in full that are abbreviated.
+
+    The parser would take them, but a file's options have to be compared with those given.
+    """
+    known = [text for action in parser._actions for text in action.option_strings]
+    known += [f"--no-{_name(action)}" for action in parser._actions if action.nargs == 0]
+    found = list(words)
+    for place, word in enumerate(words):
+        if word == "--":
+            break
+        name, equals, value = word.partition("=")
+        meant = [text for text in known if text.startswith(name)]
+        if name.startswith("--") and name not in known and len(meant) == 1:
+            found[place] = f"{meant[0]}{equals}{value}"
+    return found
 
 
 def _parsed(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
