@@ -11,7 +11,7 @@ import argparse
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,11 +59,14 @@ def course(
     augment_epochs: int = 0,
     resume: bool = False,
     verbose: int = 0,
+    replaced: Callable[[], None] = lambda: None,
 ) -> Path:
     """Run everything and write `output/report.html`; returns its path.
 
     `larger` is the base and the reader for the larger image; `augment_epochs=0` leaves out
-    augmentation. `output/model.keras` is the model that validation chose.
+    augmentation. `output/model.keras` is the model that validation chose. Each run has a folder of
+    its own in `output`, whose other files stay until the end: `replaced` is called just before the
+    new model, with its report, takes their place.
     """
     page = Page("Transfer learning on photos of clothes", machine.describe())
     start = time.perf_counter()
@@ -112,12 +115,10 @@ def course(
         splits, base, settings, reader, machine, cache, seeds, drop_epochs=drop_epochs, told=told,
         kept=output / "sweeps", resume=resume,
     )  # fmt: skip
-    write_trials(output / "trials.csv", done.found)
     winner = max((found.best for found in done.found), key=lambda trial: trial.best)
-    write_winner(output / "sweeps.keras", winner, base, splits, reader, machine)
-    candidates.append(
-        (f"the sweeps' best ({winner.settings})", winner.best, output / "sweeps.keras")
-    )
+    path = output / "sweeps" / "model.keras"
+    write_winner(path, winner, base, splits, reader, machine)
+    candidates.append((f"the sweeps' best ({winner.settings})", winner.best, path))
     best = replace(winner.settings, seed=settings.seed)
 
     if augment_epochs:
@@ -135,28 +136,31 @@ def course(
         [[label, f"{value:.3f}"] for label, value, _ in candidates],
         best=max(range(len(candidates)), key=lambda i: candidates[i][1]),
     )
-    saved = models.load(path)
-    with replacing(output / "model.keras") as temporary:
-        shutil.copyfile(path, temporary)
     page.text(f"Chosen by validation accuracy: {name}, {accuracy:.3f}. It is model.keras.")
     say(f"\nChosen by validation accuracy: {name}, {accuracy:.3f}.")
-    _test(splits, saved, accuracy, output, page)
+    judged = None
+    if splits.test is not None:
+        judged = evaluate.evaluate(models.load(path), splits.test, accuracy)
+    with replacing(output / "model.keras") as temporary:
+        shutil.copyfile(path, temporary)
+        replaced()
+    write_trials(output / "trials.csv", done.found)
+    _test(judged, output, page)
     page.text(f"All of this took {time.perf_counter() - start:.0f} s.")
     page.write(output / "report.html")
     return output / "report.html"
 
 
-def _test(splits: Splits, saved: models.Saved, accuracy: float, output: Path, page: Page) -> None:
-    """Evaluate the chosen model on the test photos, once."""
+def _test(judged: evaluate.Judged | None, output: Path, page: Page) -> None:
+    """Report how the chosen model does on the test photos, if there are any."""
     page.heading("Test")
-    if splits.test is None:
+    if judged is None:
         page.text(
             "There is no test folder. The validation photos chose the model, so their accuracy "
             "flatters it; put photos that it has never seen into test/CLASS/."
         )
         say("There is no test folder: the model has not been tested.")
         return
-    judged = evaluate.evaluate(saved, splits.test, accuracy)
     evaluate.write(judged, output)
     say(judged.summary())
     page.text(judged.summary())
@@ -209,12 +213,18 @@ def command(options: argparse.Namespace) -> None:
         sizes = [options.larger]
         larger = base_of(options, sizes, machine), reader_of(options, sizes)
     options.output.mkdir(parents=True, exist_ok=True)
-    remove_results(options.output)  # what a run goes on from is in folders of their own
-    config.write(parser(), options, machine.made_with)
+    if not (options.output / "model.keras").exists():  # whose options config.toml would have
+        config.write(parser(), options, machine.made_with)
+
+    def replaced() -> None:
+        """Let the folder describe the new model alone."""
+        remove_results(options.output, keep=("model.keras",))
+        config.write(parser(), options, machine.made_with)
+
     page = course(
         splits, base, settings, options.output, machine, reader, options.cache, larger,
         options.seeds, options.drop_epochs, options.augment_epochs, options.resume,
-        verbose=1 if sys.stdout.isatty() else 0,
+        verbose=1 if sys.stdout.isatty() else 0, replaced=replaced,
     )  # fmt: skip
     say(f"Wrote {page}, and model.keras, trials.csv and the runs beside it.")
 

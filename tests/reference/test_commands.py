@@ -112,9 +112,10 @@ def test_a_file_where_the_output_should_go_is_named_at_once(name, inside, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["train", "sweep", "course"])
-@pytest.mark.parametrize("file", ["model.keras", "sweeps.keras"])  # the course writes both
+@pytest.mark.parametrize("file", ["model.keras", "seed-0/model.keras", "baseline/model.keras"])
 def test_a_base_that_a_new_model_would_replace_is_named_at_once(name, file, tmp_path, capsys):
     path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
     path.write_text("mine")
     module = importlib.import_module(f"reference.{name}")
     assert module.run(["--data", "no", "--base", str(path), "--output", str(tmp_path)]) == 2

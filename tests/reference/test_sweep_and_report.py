@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import tomllib
 
 import numpy as np
 import pytest
@@ -117,14 +118,28 @@ def test_a_killed_sweep_leaves_what_was_done(options, tmp_path, monkeypatch, eag
 
 
 @pytest.mark.slow
-def test_the_course_ends_in_one_report(options, tmp_path, capsys, eagerly):
+def test_the_course_ends_in_one_report(options, tmp_path, capsys, eagerly, monkeypatch):
     told = [
         "--larger", "64", "--epochs", "2", "--drop-epochs", "2", "--augment-epochs", "1",
         "--output", str(tmp_path),
     ]  # fmt: skip
-    (tmp_path / "curves.png").write_text("of another model")
+    old = ["model.keras", "config.toml", "report.html", "trials.csv", "curves.png"]
+    for name in old:
+        (tmp_path / name).write_text("of another model")
+    judge, seen = evaluate.evaluate, []
+
+    def judging(*arguments):
+        """Judge the new model, the last work that can be interrupted, and see what is there."""
+        seen.extend((tmp_path / name).read_text() for name in old)
+        return judge(*arguments)
+
+    monkeypatch.setattr(evaluate, "evaluate", judging)
     assert course.run([*options, *told]) == 0
+    monkeypatch.undo()
+    assert seen == ["of another model"] * len(old)
     assert not (tmp_path / "curves.png").exists()
+    chosen = tomllib.loads((tmp_path / "config.toml").read_text())
+    assert (chosen["epochs"], chosen["larger"]) == (2, 64)
     page = (tmp_path / "report.html").read_text()
     places = [
         page.index(f"<h2>{title}</h2>")
@@ -144,7 +159,7 @@ def test_the_course_ends_in_one_report(options, tmp_path, capsys, eagerly):
     assert f"{found['accuracy']:.3f}" in page[places[-1] :]
     assert "Wrote" in capsys.readouterr().out
     kept = sorted(path.name for path in (tmp_path / "sweeps").iterdir())
-    assert kept == ["drop-rate.npz", "inner-size.npz", "learning-rate.npz"]
+    assert kept == ["drop-rate.npz", "inner-size.npz", "learning-rate.npz", "model.keras"]
 
 
 def test_a_finished_sweep_is_kept(tmp_path, capsys):
