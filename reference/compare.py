@@ -21,7 +21,7 @@ import numpy as np
 from minicnn import plots
 from minicnn._support.reading import check_regular
 from minicnn._support.terminal import python, quoted, say
-from reference import config, data, lists, train
+from reference import config, data, lists, loggers, train
 from reference.console import main, make_parser
 from reference.evaluate import Interval, difference, interval, mcnemar
 from reference.fitting import best_epoch
@@ -165,6 +165,22 @@ def table(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
     return head, rows
 
 
+def _folders(runs: Sequence[Run]) -> dict[str, str]:
+    """Return the runs' folders by number: a name may have characters that MLflow refuses."""
+    return {f"run-{number}": run.name for number, run in enumerate(runs, start=1)}
+
+
+def _values(runs: Sequence[Run]) -> dict[str, float]:
+    """Return the numbers of the comparison, for loggers."""
+    found = {}
+    for number, run in enumerate(runs, start=1):
+        found[f"accuracy-{number}"] = run.accuracy
+        paired = compare(runs[0], run) if number > 1 else None
+        if paired is not None:
+            found |= {f"difference-{number}": paired.points, f"p-{number}": paired.p}
+    return found
+
+
 def _shown(value: Any) -> str:
     if value is None:
         return _ABSENT
@@ -221,12 +237,14 @@ def parser() -> argparse.ArgumentParser:
         "--output", type=Path, default=Path("runs/compare"), metavar="DIR",
         help="default: runs/compare",
     )  # fmt: skip
+    loggers.add_option(made.add_argument)
     return made
 
 
 def command(options: argparse.Namespace) -> None:
     if len(set(options.runs)) < 2:
         raise ValueError("A comparison needs at least two different runs.")
+    logged = loggers.Trials(options.logger, options.output)
     runs = [read(folder, options.split) for folder in dict.fromkeys(options.runs)]
     head, rows = table(runs)
     told = sentence(runs, options.split)
@@ -240,6 +258,10 @@ def command(options: argparse.Namespace) -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     lists.write_table(options.output / "compare.csv", head, rows)
     page.write(options.output / "compare.html")
+    files = [options.output / name for name in ("compare.csv", "compare.html")]
+    with logged.one("compare", {"split": options.split, **_folders(runs)}) as watching:
+        for logger in watching:
+            logger.end(_values(runs), files)
     say(in_columns(head, rows))
     say(told)
     say(f"Wrote compare.csv and compare.html into {options.output}.")

@@ -22,7 +22,7 @@ from minicnn._support.reading import check_regular
 from reference import model as models
 from reference import schedules, tuning
 from reference.backend import Machine
-from reference.batches import Batches, InOrder
+from reference.batches import Batches, InOrder, steps_of_epoch
 
 Array = np.ndarray
 History = dict[str, list[float]]
@@ -307,6 +307,27 @@ def run_epochs(
         callbacks=[InOrder(training), *([] if swap is None else [swap]), *callbacks],
         verbose=verbose,
     )
+
+
+def fit_rows(
+    learner: keras.Model,
+    settings: Settings,
+    learning_rate: float,
+    training: Batches,
+    validation: Batches,
+    epochs: range,
+    machine: Machine,
+    callbacks: Sequence[keras.callbacks.Callback],
+    small: bool = True,
+    factors: Sequence[float] = (),
+) -> None:
+    """Compile a learner for a stage of these epochs, and train it; see `compile_learner`."""
+    photos, size = len(training.y), settings.batch_size
+    varying = settings.varying(learning_rate, len(epochs), steps_of_epoch(photos, size))
+    with machine.scope():
+        steps = photos // size if small else None
+        compile_learner(learner, settings, varying, machine, steps, factors)
+    run_epochs(learner, training, validation, epochs, callbacks)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ They get the options, every epoch's numbers, the result, and the small files of 
 stays in --output. Their own settings say where these go: MLFLOW_TRACKING_URI,
 MLFLOW_EXPERIMENT_NAME, WANDB_PROJECT, WANDB_MODE=offline. With `--resume` the same run continues
 there, too. Each training of a sweep, or of cross-validation, is a run there, and together they are
-a group (`Trials`).
+a group (`Trials`); a comparison of runs is a run, too.
 """
 
 import argparse

@@ -18,7 +18,7 @@ from minicnn._support.terminal import pip_install, say
 from reference import augmenting, backend, calibration, ensemble, features, fitting, tuning
 from reference import model as models
 from reference.backend import Machine
-from reference.batches import LARGEST_KEPT, Batches, pixels, steps_of_epoch
+from reference.batches import Batches, pixels, steps_of_epoch
 from reference.data import Reader, Splits
 from reference.fitting import History, Settings
 from reference.model import About, Base
@@ -297,14 +297,8 @@ class _Run:
         """Return the outputs of the base's part that never learns, if they fit into memory."""
         assert self.settings.fine_tune is not None
         first = tuning.stages(base.network, self.settings.fine_tune)[-1]
-        size = 4 * tuning.extractor(base, first).output_shape[-1] * len(self.splits.train)
-        if size <= LARGEST_KEPT:
+        if tuning.fits(base, first, len(self.splits.train), self.verbose > 0):
             return self._extract(base, first)
-        if self.verbose:
-            say(
-                f"The maps below {base.network.layers[first].name} would take {size / 2**30:.1f} "
-                f"GiB: the whole network runs in every epoch, uncached."
-            )
         return None
 
     def _fine_tune(self, number: int, firsts: list[int]) -> None:

@@ -2,11 +2,11 @@
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from minicnn._support.arguments import non_negative
+from minicnn._support.arguments import count, non_negative, positive, rate, share
 from minicnn._support.atomic import check_spares
 from minicnn._support.terminal import say
 from minicnn.images import BadImageError
@@ -27,10 +27,74 @@ def add_schedule_options(add: Callable[..., Any]) -> None:
         help="let the learning rate first rise from 0; default: 0, not at all")  # fmt: skip
 
 
+def add_training_options(add: Callable[..., Any]) -> None:
+    """Add the options of a training that needs each photo's features, or maps, only once."""
+    add("--epochs", type=positive, default=10, metavar="N", help="default: 10")
+    add("--batch-size", type=positive, default=32, metavar="N", help="default: 32")
+    add("--learning-rate", type=rate, default=0.001, metavar="LR", help="for Adam; default: 0.001")
+    add_schedule_options(add)
+    add("--inner", type=count, default=0, metavar="N",
+        help="units of a dense layer before the last one; default: 0, no such layer")  # fmt: skip
+    add("--dropout", type=share, default=0.0, metavar="RATE", help="for the last layer; default: 0")
+    add("--fine-tune", metavar="LAYER,…",
+        help="then also train the base, from this layer or block on, such as block14; several are "
+        "stages, as in block14,block13; auto: the last layers, with a fifth of the "
+        "weights")  # fmt: skip
+    add("--fine-tune-epochs", type=positive, default=5, metavar="N",
+        help="of each stage; default: 5")  # fmt: skip
+    add("--fine-tune-rate", type=rate, default=1e-5, metavar="LR", help="default: 0.00001")
+    add("--block-decay", type=rate, default=1.0, metavar="D",
+        help="let each block of the base learn D times as fast as the next one, and the last "
+        "one D times as fast as the head; default: 1")  # fmt: skip
+    add("--weight-decay", type=share, default=0.0, metavar="D",
+        help="of the kernels, as AdamW does; default: 0")  # fmt: skip
+    add("--label-smoothing", type=share, default=0.0, metavar="S",
+        help="spread this part of each target over all classes; default: 0")  # fmt: skip
+    add("--ema", type=share, default=0.0, metavar="M",
+        help="judge and keep a moving average of the weights, with this momentum, such as 0.99; "
+        "default: 0, none")  # fmt: skip
+    add("--ensemble", type=positive, default=1, metavar="N",
+        help="train with N seeds, from --seed on, and average the logits")  # fmt: skip
+    add("--class-weights", action="store_true", help="let rare classes count as much as others")
+
+
+def check_fine_tuning(options: argparse.Namespace) -> None:
+    """Raise a `ValueError` for options of fine-tuning if nothing is fine-tuned."""
+    if options.fine_tune is not None and not options.fine_tune.strip():
+        raise ValueError(
+            "--fine-tune names blocks of the base, such as block14. "
+            f"Received {options.fine_tune!r}."
+        )
+    usual = Settings()
+    for name in ("fine_tune_epochs", "fine_tune_rate", "block_decay"):
+        value = getattr(options, name)
+        # A config.toml has all options, also those without effect.
+        if options.fine_tune is None and value != getattr(usual, name):
+            raise ValueError(
+                f"--{name.replace('_', '-')} is for the blocks that --fine-tune names. Received "
+                f"{value:g}, and no --fine-tune."
+            )
+
+
+_OPTIONS = {"size_inner": "inner", "droprate": "dropout"}  # that are not named as the setting
+
+
+def named(settings: Settings) -> dict[str, Any]:
+    """Return the settings by the names of their options, as a run's config.toml has them."""
+    return {
+        _OPTIONS.get(name, name).replace("_", "-"): value
+        for name, value in asdict(settings).items()
+        if value is not None
+    }
+
+
 def settings_from(options: argparse.Namespace) -> Settings:
-    names = {field.name: field.name for field in fields(Settings)}
-    names |= {"size_inner": "inner", "droprate": "dropout"}
-    return Settings(**{field: getattr(options, name) for field, name in names.items()})
+    """Return the options' settings; a setting for which the command has no option is as usual."""
+    chosen: dict[str, Any] = {
+        field.name: getattr(options, _OPTIONS.get(field.name, field.name), field.default)
+        for field in fields(Settings)
+    }
+    return Settings(**chosen)
 
 
 def reader_of(options: argparse.Namespace, sizes: Sequence[int]) -> Reader:
@@ -50,8 +114,10 @@ def base_of(options: argparse.Namespace, sizes: Sequence[int], machine: Machine)
 def check_base_stays(options: argparse.Namespace) -> None:
     """Raise `ValueError` if the command would replace or remove its base in --output."""
     files = [name for name in (options.base, options.weights) if Path(name).is_file()]
-    for name in ("model.keras", "sweeps.keras"):
-        check_spares(options.output / name, files)
+    # Each run of an ensemble, and of the course, has a folder of its own.
+    for name in ("", "seed-*/", "baseline/", "sweeps/", "augmented/", "at-*/"):
+        for path in options.output.glob(f"{name}model.keras"):
+            check_spares(path, files)
 
 
 # Files that training commands write into --output.

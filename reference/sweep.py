@@ -30,7 +30,7 @@ from minicnn._support.terminal import say
 from reference import config, features, fitting, loggers, schedules
 from reference import model as models
 from reference.backend import Machine
-from reference.batches import Batches, steps_of_epoch
+from reference.batches import Batches
 from reference.console import (
     IMAGE_SIZE,
     add_backend_options,
@@ -52,6 +52,7 @@ from reference.starting import (
     add_schedule_options,
     base_of,
     check_base_stays,
+    named,
     prepare,
     reader_of,
     remove_results,
@@ -94,16 +95,16 @@ def try_head(
     keras.utils.set_random_seed(settings.seed)
     with machine.scope():
         head = make_head(settings, train)
-        steps = steps_of_epoch(len(train), settings.batch_size)
-        varying = settings.varying(settings.learning_rate, settings.epochs, steps)
-        fitting.compile_learner(head, settings, varying, machine, len(train) // settings.batch_size)
     weights = fitting.balanced(train.y) if settings.class_weights else None
     best, history = fitting.BestWeights(), fitting.empty_history()
-    fitting.run_epochs(
+    fitting.fit_rows(
         head,
+        settings,
+        settings.learning_rate,
         Batches(train.x, train.y, settings.batch_size, settings.seed, weights=weights),
         Batches(validation.x, validation.y, settings.batch_size),
         range(settings.epochs),
+        machine,
         [best, fitting.Record(history, settings.patience), *watching],
     )
     head.set_weights(best.weights)
@@ -249,7 +250,7 @@ def sweep(
             for seed in seeds:
                 chosen = replace(settings, seed=seed)
                 name = f"{title} {label}, seed {seed}"
-                with logged.one(name, asdict(chosen)) as watching:
+                with logged.one(name, named(chosen)) as watching:
                     trial = try_head(chosen, train, validation, machine, watching)
                     for logger in watching:
                         logger.end({"best_val_accuracy": trial.best})

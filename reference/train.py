@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from minicnn import plots
-from minicnn._support.arguments import count, non_negative, positive, rate, share
+from minicnn._support.arguments import non_negative, positive, share
 from minicnn._support.atomic import replacing
 from minicnn._support.terminal import python, quoted, say
 from reference import config, evaluate, fitting, insight, loggers, preset
@@ -34,8 +34,9 @@ from reference.console import (
 from reference.data import Splits
 from reference.running import Result, train
 from reference.starting import (
-    add_schedule_options,
+    add_training_options,
     check_base_stays,
+    check_fine_tuning,
     prepare,
     remove_results,
     settings_from,
@@ -63,13 +64,7 @@ def parser() -> argparse.ArgumentParser:
     add("--preset", choices=("best",),
         help="compare known improvements on the validation photos, say what each adds, "
         "and train with the best: antialiasing, three sizes, a schedule, five seeds")  # fmt: skip
-    add("--epochs", type=positive, default=10, metavar="N", help="default: 10")
-    add("--batch-size", type=positive, default=32, metavar="N", help="default: 32")
-    add("--learning-rate", type=rate, default=0.001, metavar="LR", help="for Adam; default: 0.001")
-    add_schedule_options(add)
-    add("--inner", type=count, default=0, metavar="N",
-        help="units of a dense layer before the last one; default: 0, no such layer")  # fmt: skip
-    add("--dropout", type=share, default=0.0, metavar="RATE", help="for the last layer; default: 0")
+    add_training_options(add)
     add("--augment", action="store_true",
         help="flip, shift and zoom the training photos at random: then the features cannot be "
         "kept, and each epoch takes as long as a pass of the base")  # fmt: skip
@@ -83,31 +78,11 @@ def parser() -> argparse.ArgumentParser:
     add("--cutmix", type=non_negative, default=0.0, metavar="A",
         help="paste a part of another photo into each, a share of its area from Beta(A, A); "
         "default: 0")  # fmt: skip
-    add("--fine-tune", metavar="LAYER,…",
-        help="then also train the base, from this layer or block on, such as block14; several are "
-        "stages, as in block14,block13; auto: the last layers, with a fifth of the "
-        "weights")  # fmt: skip
-    add("--fine-tune-epochs", type=positive, default=5, metavar="N",
-        help="of each stage; default: 5")  # fmt: skip
-    add("--fine-tune-rate", type=rate, default=1e-5, metavar="LR", help="default: 0.00001")
-    add("--block-decay", type=rate, default=1.0, metavar="D",
-        help="let each block of the base learn D times as fast as the next one, and the last "
-        "one D times as fast as the head; default: 1")  # fmt: skip
-    add("--weight-decay", type=share, default=0.0, metavar="D",
-        help="of the kernels, as AdamW does; default: 0")  # fmt: skip
-    add("--label-smoothing", type=share, default=0.0, metavar="S",
-        help="spread this part of each target over all classes; default: 0")  # fmt: skip
-    add("--ema", type=share, default=0.0, metavar="M",
-        help="judge and keep a moving average of the weights, with this momentum, such as 0.99; "
-        "default: 0, none")  # fmt: skip
-    add("--ensemble", type=positive, default=1, metavar="N",
-        help="train with N seeds, from --seed on, and average the logits in one model")  # fmt: skip
     add("--flips", action="store_true",
         help="average over each photo and its mirror image, inside the model")  # fmt: skip
     add("--calibrate", action="store_true",
         help="fit a temperature to the validation photos, which makes probabilities reliable and "
         "changes no answer")  # fmt: skip
-    add("--class-weights", action="store_true", help="let rare classes count as much as others")
     add("--patience", type=positive, metavar="N",
         help="stop after N epochs without a better validation accuracy")  # fmt: skip
     add("--resume", action="store_true", help="go on with an interrupted run in --output")
@@ -121,25 +96,8 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def _check_fine_tuning(options: argparse.Namespace) -> None:
-    """Raise a `ValueError` for options of fine-tuning if nothing is fine-tuned."""
-    if options.fine_tune is not None and not options.fine_tune.strip():
-        raise ValueError(
-            "--fine-tune names blocks of the base, such as block14. "
-            f"Received {options.fine_tune!r}."
-        )
-    for name in ("fine_tune_epochs", "fine_tune_rate", "block_decay"):
-        value = getattr(options, name)
-        # A config.toml has all options, also those without effect.
-        if options.fine_tune is None and value != parser().get_default(name):
-            raise ValueError(
-                f"--{name.replace('_', '-')} is for the blocks that --fine-tune names. Received "
-                f"{value:g}, and no --fine-tune."
-            )
-
-
 def command(options: argparse.Namespace) -> None:
-    _check_fine_tuning(options)
+    check_fine_tuning(options)
     told = loggers.make(options.logger)
     began, compares = time.perf_counter(), options.preset is not None
     if compares:

@@ -16,6 +16,8 @@ from typing import Any
 
 import keras
 
+from minicnn._support.terminal import say
+from reference import batches
 from reference import model as models
 from reference.model import Base
 
@@ -127,6 +129,17 @@ class AdamOfBlocks(keras.optimizers.AdamW):
 # ---------------------------------------------------------------------------------------------
 # The cut
 # ---------------------------------------------------------------------------------------------
+
+
+def fits(base: Base, first: int, photos: int, show: bool = True) -> bool:
+    """Return whether the maps before layer number `first` fit into memory; say so if not."""
+    size = 4 * extractor(base, first).output_shape[-1] * photos
+    if size > batches.LARGEST_KEPT and show:
+        say(
+            f"The maps below {base.network.layers[first].name} would take {size / 2**30:.1f} "
+            "GiB: the whole network runs in every epoch, uncached."
+        )
+    return size <= batches.LARGEST_KEPT
 
 
 def extractor(base: Base, first: int) -> keras.Model:

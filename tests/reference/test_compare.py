@@ -56,7 +56,7 @@ def test_several_runs_of_two_models_are_compared_by_hand():
     assert evaluate.mcnemar(one, two) == pytest.approx(share, abs=0.02)
 
 
-def test_runs_in_one_table(tmp_path, monkeypatch, capsys):
+def test_runs_in_one_table(tmp_path, monkeypatch, capsys, fakes):
     monkeypatch.chdir(tmp_path)
     few = [i < 10 for i in range(20)]
     told = {"seconds": 12.4, "features_from_cache": True, "resumed": False, "made_with": "x"}
@@ -69,7 +69,12 @@ def test_runs_in_one_table(tmp_path, monkeypatch, capsys):
     write_run(tmp_path / "more", [True] * 20, options="inner = 100\nlearning-rate = 0.1\n")
     write_run(tmp_path / "like", [i < 11 for i in range(20)])
     write_run(tmp_path / "else", [True] * 20, names=[f"x{i}" for i in range(20)])
-    assert compare.run(["first", "more", "first", "like", "else", "--output", "out"]) == 0
+    assert (
+        compare.run(
+            ["first", "more", "first", "like", "else", "--output", "out", "--logger", "mlflow"]
+        )
+        == 0
+    )
     printed = capsys.readouterr().out
     with (tmp_path / "out" / "compare.csv").open(newline="") as file:
         head, *rows = csv.reader(file)
@@ -87,6 +92,14 @@ def test_runs_in_one_table(tmp_path, monkeypatch, capsys):
     assert "Beyond luck (p below 0.05): more is better." in printed
     assert "Not told apart from it by these photos: like." in printed
     assert "in up to 15% of cases" in printed
+    calls = {call: given for call, given, _ in fakes["mlflow"].calls}
+    folders = {"run-1": "first", "run-2": "more", "run-3": "like", "run-4": "else"}
+    assert calls["log_params"] == ({"split": "validation", **folders},)
+    assert calls["log_metrics"][0] == pytest.approx(
+        {"accuracy-1": 0.5, "accuracy-2": 1, "difference-2": 0.5, "p-2": 2 / 2**10,
+         "accuracy-3": 0.55, "difference-3": 0.05, "p-3": 1, "accuracy-4": 1}
+    )  # fmt: skip
+    assert calls["log_artifact"][0].endswith("compare.html")
     page = (tmp_path / "out" / "compare.html").read_text("utf-8")
     assert len(re.findall('<tr class="best"><td>more</td>', page)) == 1
     assert page.count("<img alt=") == 1

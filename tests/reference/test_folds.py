@@ -5,7 +5,9 @@ import csv
 import numpy as np
 import pytest
 
-from reference import folds
+from reference import backend, fitting, folds
+from reference.features import Features
+from reference.fitting import Settings
 
 
 def test_folds_judge_each_photo_once_in_each_repeat():
@@ -38,16 +40,43 @@ def test_the_interval_by_hand():
     assert str(folds.estimate([0.9, 0.6], [part, part])).endswith("0.000 to 1.000)")
 
 
-@pytest.mark.parametrize("told", [["--folds", "1"], ["--splits", "1"]])
-def test_one_part_has_no_interval(options, told, capsys):
+def test_trainings_of_an_ensemble_judge_together_by_hand(tmp_path, monkeypatch):
+    """On average the logits are 1.5, 2 and 2, 1.5: right, and wrong; alone, each has one right."""
+    logits = {4: [[4, 0], [0, 3]], 5: [[-1, 4], [4, 0]]}
+
+    def found(source, part, settings, machine, watching):
+        assert settings.ensemble == 1
+        return fitting.empty_history(), np.array(logits[settings.seed])
+
+    monkeypatch.setattr(folds, "last_logits", found)
+    x, y = np.ones((3, 1), np.float32), np.array([[1, 0], [0, 1], [0, 1]], np.float32)
+    source = folds.Source(None, Features(x, y, 48, True))
+    part = folds.Part("one", np.array([0]), np.array([1, 2]))
+    told = Settings(seed=4, ensemble=2)
+    assert folds.measure(source, [part], told, backend.default(), tmp_path, show=False) == [0.5]
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (["--folds", "1"], "needs at least --folds 2"),
+        (["--splits", "1"], "needs at least --folds 2"),
+        (["--block-decay", "0.5"], "--block-decay is for the blocks that --fine-tune names"),
+        (["--fine-tune", "block9"], "has none called 'block9'"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_before_the_work(options, told, words, capsys):
     assert folds.run([*options, *told]) == 2
-    assert "needs at least --folds 2" in capsys.readouterr().err
+    assert words in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_the_command(options, fakes, tmp_path, capsys, eagerly):
+def test_the_command(options, fakes, tmp_path, capsys, eagerly, monkeypatch):
     told = ["--folds", "3", "--epochs", "2", "--learning-rate", "0.05", "--output", str(tmp_path)]
     assert folds.run([*options, *told, "--schedule", "one-cycle", "--logger", "mlflow"]) == 0
+    params = next(given[0] for call, given, _ in fakes["mlflow"].calls if call == "log_params")
+    assert params["learning-rate"] == "0.05", "an option's name, as a run of train has it"
+    assert (params["dropout"], params["inner"]) == ("0.0", "0")
     names = [call for call, _, _ in fakes["mlflow"].calls]
     one = ["start_run", "log_params", "log_metrics", "log_metrics", "log_metrics", "end_run"]
     assert names == 3 * one
@@ -59,5 +88,15 @@ def test_the_command(options, fakes, tmp_path, capsys, eagerly):
     assert [int(row["judged"]) for row in rows] == [60, 60, 60]
     assert [int(row["trained on"]) for row in rows] == [120] * 3
     assert all(0.1 < float(row["accuracy"]) <= 1 for row in rows)
+    (tmp_path / "parts" / "1.npz").unlink()
+
+    def right(source, part, *others):
+        return fitting.empty_history(), source.found.y[part.judged]
+
+    monkeypatch.setattr(folds, "last_logits", right)
+    assert folds.run([*options, *told, "--schedule", "one-cycle", "--resume"]) == 0
+    with (tmp_path / "folds.csv").open(newline="") as file:
+        again = list(csv.DictReader(file))
+    assert again == [rows[0], rows[1] | {"accuracy": "1.0"}, rows[2]], "it trains part 1 alone"
     assert folds.run([*options, *told[2:], "--folds", "19"]) == 2
     assert "Each class needs 19 photos" in capsys.readouterr().err

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from minicnn import losses
-from reference import backend, batches, data, evaluate, features, fitting, running, sweep
+from reference import backend, batches, data, evaluate, features, fitting, folds, sweep
 from reference import model as models
 from reference import train as training
 from reference.data import Reader
@@ -251,10 +251,40 @@ def test_fine_tuning_changes_the_last_blocks_and_nothing_before_them(
             same = np.array_equal(old, new)
             moves = layer.name == "block2_conv"  # and not block2_bn
             assert same is not moves, old.path
-    monkeypatch.setattr(running, "LARGEST_KEPT", 0)  # and pixels are decoded again and again
-    monkeypatch.setattr(batches, "LARGEST_KEPT", 0)
+    monkeypatch.setattr(batches, "LARGEST_KEPT", 0)  # and pixels are decoded again and again
     uncached = learn(settings, name="uncached").history
     np.testing.assert_allclose(uncached["val_loss"], result.history["val_loss"], rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_fold_equals_a_run_of_its_split(
+    splits, tiny_base, machine, cache, monkeypatch, tmp_path, eagerly
+):
+    """Each epoch here is better than those before it, so the best one is the last one for both."""
+    settings = replace(
+        QUICK, epochs=1, fine_tune="block2,block1", fine_tune_epochs=1, fine_tune_rate=0.02,
+        droprate=0.2, ema=0.5, block_decay=0.5, class_weights=True,
+    )  # fmt: skip
+    some = [photos.keep(range(0, len(photos), 3)) for photos in splits[:2]]
+    splits = data.Splits(*some, None)
+    run = learner(splits, tiny_base, tmp_path, machine, cache)(settings).history
+    assert np.all(np.diff(run["val_accuracy"]) > 0)
+    base = models.load_base(str(tiny_base), 48)
+    before, rows = base.sha256(), len(splits.train)
+    source = folds.source_of(splits, Reader(48), base, settings, machine, cache)
+    part = folds.Part("", np.arange(rows), np.arange(rows, len(source.found)))
+    history, logits = folds.last_logits(source, part, settings, machine)
+    for name in fitting.COLUMNS:
+        np.testing.assert_allclose(history[name], run[name], rtol=1e-5)
+    judged = logits.argmax(axis=1) == splits.validation.labels
+    assert judged.mean() == pytest.approx(run["val_accuracy"][-1])
+    assert base.sha256() == before, "the next part begins with the same base"
+    assert not base.network.trainable_variables
+    monkeypatch.setattr(batches, "LARGEST_KEPT", 0)
+    source = folds.source_of(splits, Reader(48), base, settings, machine, cache)
+    assert source.are_pixels
+    uncached, _ = folds.last_logits(source, part, settings, machine)
+    np.testing.assert_allclose(uncached["val_loss"], run["val_loss"], rtol=1e-4)
 
 
 def test_an_unknown_layer_to_fine_tune_lists_the_blocks(learn):
