@@ -1,33 +1,38 @@
 """Writes files whole or not at all."""
 
 import errno
+import glob
 import os
-import tempfile
+import secrets
+import shutil
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_LONGEST = 255  # bytes of a file's name, on all systems of today
 
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`, which replaces `path` on success and else is removed.
 
-    So a full disk, an interrupt or an error while writing leaves the old file as it was. Raises
-    `FileNotFoundError` if the folder does not exist, `ValueError` for an invalid path, and an
-    `OSError` of the same kind and `errno` that names `path` if the system does not allow writing
-    it.
+    So a full disk, an interrupt or an error while writing leaves the old file as it was. The new
+    file has the old one's permissions: who could not read or write that one cannot do so now.
+    Raises `FileNotFoundError` if the folder does not exist, `ValueError` for an invalid path, and
+    an `OSError` of the same kind and `errno` that names `path` if the system does not allow
+    writing it.
     """
     path = check_place(path)
-    prefix = f".{path.name}."
+    prefix = _hidden(path)
     temporary = None
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix)
-        temporary = Path(name)
-        os.close(handle)
+        temporary = _made_beside(path)
+        if path.exists():
+            shutil.copymode(path, temporary)
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files for the owner alone
         temporary.replace(path)
     except OSError as error:
         # Only an error about this file: not about a connection or a file that its data come from.
@@ -40,6 +45,34 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def _hidden(path: Path) -> str:
+    """Return how the names of the files begin that `replacing` makes beside this path."""
+    most = _LONGEST - len("..12345678")
+    return f".{path.name.encode(errors='surrogateescape')[:most].decode(errors='ignore')}."
+
+
+def _made_beside(path: Path) -> Path:
+    """Make an empty file with a new hidden name in the folder of this path.
+
+    `tempfile` would make it for the owner alone. What others may do is in the process's umask,
+    which can only be read by changing it: files that other threads make meanwhile would be open
+    to everyone.
+    """
+    while True:
+        made = path.with_name(f"{_hidden(path)}{secrets.token_hex(4)}")
+        with suppress(FileExistsError):
+            made.touch(exist_ok=False)
+            return made
+
+
+def remove_left(path: Path, seconds: float = 0) -> None:
+    """Remove what killed processes left of files for this path, if untouched for some seconds."""
+    for left in path.parent.glob(f"{glob.escape(_hidden(path))}????????"):
+        with suppress(OSError):  # another process may remove it, too
+            if time.time() - left.lstat().st_mtime >= seconds:
+                left.unlink()
+
+
 def check_place(path: str | os.PathLike[str]) -> Path:
     """Return where `replacing` would write the file for `path`: if that is a link, where it leads.
 
@@ -48,13 +81,15 @@ def check_place(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if "\0" in str(path):
         raise ValueError(f"A path cannot hold the character '\\0'. Received {str(path)!r}.")
-    if path.is_symlink():
-        path = path.resolve()  # the link stays; the file that it names is replaced
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"The folder {str(path.parent)!r} does not exist: make it first.")
     if path.exists() and not path.is_file():
         kind = IsADirectoryError if path.is_dir() else OSError
         raise kind(f"{str(path)!r} is a folder or a device: no file can take its place.")
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))  # the link stays; the file that it names is replaced
+        if path.is_symlink():
+            raise OSError(f"{str(path)!r} is a link that leads back to itself.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"The folder {str(path.parent)!r} does not exist: make it first.")
     return path
 
 
@@ -64,11 +99,11 @@ def check_spares(path: Path, inputs: Iterable[str | os.PathLike[str] | None]) ->
     If an input is a folder, `path` may not replace a file in it, other than a page. None stands for
     an input that was not given.
     """
-    place = path.resolve()
+    place = Path(os.path.realpath(path))
     for given in inputs:
         if given is None:
             continue
-        source = Path(given).resolve()
+        source = Path(os.path.realpath(given))
         same = source == place or (place.exists() and source.exists() and place.samefile(source))
         page = place.suffix.lower() in (".html", ".htm")
         if same or (source.is_dir() and source in place.parents and place.exists() and not page):
@@ -119,9 +154,3 @@ def _about(path: Path, error: OSError) -> OSError:
     found = type(error)(f"{str(path)!r} cannot be written: {error.strerror}.{kept}")
     found.errno = error.errno
     return found
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

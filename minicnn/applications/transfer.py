@@ -90,7 +90,7 @@ def check_base(base: str | os.PathLike[str]) -> str:
         raise FileNotFoundError(
             f"The base is one of {', '.join(NETWORKS)} or a model file. Received {str(base)!r}."
         )
-    return str(Path(base).resolve())
+    return os.path.realpath(base)
 
 
 def load_base(base: str | os.PathLike[str], image_size: int) -> Model:

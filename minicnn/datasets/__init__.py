@@ -129,7 +129,7 @@ def write_clothing_sample(
                 f"{who} expects a new or empty folder, or the same sample from an earlier call. "
                 f"Received {str(directory)!r}, which holds something else."
             )
-    target = directory.resolve()
+    target = Path(os.path.realpath(directory))
     target.parent.mkdir(parents=True, exist_ok=True)
     workshop = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:

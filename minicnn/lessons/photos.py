@@ -121,7 +121,7 @@ def check_photos(data: str | os.PathLike[str]) -> Path:
 
     Raises `FileNotFoundError` if it or one of these folders does not exist.
     """
-    folder = Path(data).resolve()
+    folder = Path(os.path.realpath(data))
     missing = [kind for kind in CLOTHING_CLASSES if not (folder / "train" / kind).is_dir()]
     if missing:
         raise FileNotFoundError(

@@ -16,8 +16,8 @@ import pytest
 from model_files import MODELS, assert_same_weights, chain, nested, photos, shaken, small_model
 
 import minicnn
-from minicnn import Input, Model, Sequential, layers, models
-from minicnn._support.atomic import replacing
+from minicnn import Input, Model, Sequential, applications, layers, models
+from minicnn._support.atomic import check_spares, replacing
 from minicnn.saving import weights
 
 every_model = pytest.mark.parametrize("make", MODELS)
@@ -359,11 +359,38 @@ def test_other_metadata_are_refused_before_anything_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_permissions_are_those_of_any_new_file(tmp_path: Path) -> None:
+def test_permissions_are_those_of_the_old_file_or_of_any_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(mask: int) -> int:
+        raise AssertionError("another thread's files would have all permissions")
+
+    monkeypatch.setattr(os, "umask", forbidden)
     (tmp_path / "plain").write_text("")
-    with replacing(tmp_path / "ours") as temporary:
+    ours = tmp_path / "ours"
+    for mode in ((tmp_path / "plain").stat().st_mode, 0o100600):
+        with replacing(ours) as temporary:
+            temporary.write_text("x")
+            assert temporary.stat().st_mode == mode
+        assert ours.stat().st_mode == mode
+        if os.name == "posix":
+            ours.chmod(0o600)
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "\u96ea" * 85, "\xe9" * 120 + "a" * 15])
+def test_a_name_may_be_as_long_as_the_system_allows(name: str, tmp_path: Path) -> None:
+    with replacing(tmp_path / name) as temporary:
         temporary.write_text("x")
-    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_link_that_leads_back_to_itself_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.keras").symlink_to(tmp_path / "m.keras")
+    with pytest.raises(OSError, match=r"m.keras' is a link that leads back to itself"):
+        chain().save(tmp_path / "m.keras")
+    with pytest.raises(FileNotFoundError, match="The base is one of"):
+        applications.transfer.check_base(tmp_path / "m.keras")
+    check_spares(tmp_path / "other", [tmp_path / "m.keras"])
 
 
 def test_what_does_not_fit_changes_no_weight(tmp_path: Path) -> None:
