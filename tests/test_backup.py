@@ -1,11 +1,14 @@
 """BackupAndRestore: however training is stopped, the same program resumes and ends the same."""
 
+import io
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -198,8 +201,23 @@ def test_what_is_kept_and_what_is_deleted(tmp_path: Path) -> None:
     fit(model, folder, epochs=EPOCHS + 1, delete_checkpoint=False)
     assert model.optimizer.iterations == (EPOCHS + 1) * 3
     (folder / "mine.txt").write_text("not the callback's")
+    (folder / ".latest.npz.0123abcd").write_text("by a run that was killed while it wrote")
     fit(network(), folder)
     assert [path.name for path in folder.iterdir()] == ["mine.txt"]
+
+
+# The second is larger than any memory, the third no expression.
+HEADERS = [
+    f"{header:63}"
+    for header in ("{}", "{'descr':'<f8','fortran_order':False,'shape':(10000000000000,)}", "((")
+]
+
+
+def archive_of(array: bytes) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as archive:
+        archive.writestr("about.npy", array)
+    return held.getvalue()
 
 
 def test_instead_of_a_damaged_backup_the_previous_one_is_used(tmp_path: Path) -> None:
@@ -207,7 +225,8 @@ def test_instead_of_a_damaged_backup_the_previous_one_is_used(tmp_path: Path) ->
     with pytest.raises(KeyboardInterrupt):
         fit(network(), folder, Crash(3), double_checkpoint=True)
     latest = folder / "latest.npz"
-    for damaged in (latest.read_bytes()[:200], b"", b"PK\x03\x04"):
+    headers = [header.encode().join([b"\x93NUMPY\1\0\x40\0", b"\n"]) for header in HEADERS]
+    for damaged in (latest.read_bytes()[:200], b"", b"PK\x03\x04", *map(archive_of, headers)):
         latest.write_bytes(damaged)
         with pytest.raises(KeyboardInterrupt):
             fit(network(), folder, Crash(2))
@@ -237,14 +256,19 @@ def test_a_backup_of_another_model_changes_nothing(tmp_path: Path) -> None:
             np.testing.assert_array_equal(a, b)
 
 
+TOO_LARGE = np.random.default_rng(0).bit_generator.state | {"uinteger": 2**40, "has_uint32": 1}
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
         ({"epoch": -1}, "is not a backup of training, or is damaged"),
         ({"epoch": "1"}, "is not a backup of training, or is damaged"),
-        ({"learning_rate": "slow"}, "is a backup of another training"),
+        ({"learning_rate": "slow"}, "is not a backup of training, or is damaged"),
+        ({"learning_rate": math.inf}, "is not a backup of training, or is damaged"),
         ({"generators": [{}, {}]}, "is a backup of another training"),
         ({"generators": ["a", "b"]}, "is a backup of another training"),
+        ({"generators": [TOO_LARGE, TOO_LARGE]}, "is a backup of another training"),
         ({}, "is not a backup of training, or is damaged"),
     ],
 )

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from minicnn._support.addresses import UnreachableError, check_url, open_url, reason
-from minicnn._support.atomic import replacing
+from minicnn._support.atomic import remove_left, replacing
 from minicnn._support.progress import Bar
 from minicnn._support.reading import open_regular
 
 LARGEST = 4 * 2**30  # bytes; over ten times the largest file that minicnn knows of
 _TIMEOUT = 30  # seconds without a byte
 _PIECE = 2**20
+_LEFT = 24 * 3600  # seconds without a byte, after which no one is downloading any more
 
 __all__ = ["LARGEST", "check_url", "fetch", "get_file", "keras_home"]
 
@@ -46,7 +47,8 @@ def get_file(
     """Return the path of `cache_dir/cache_subdir/fname`, downloaded from `origin` if missing.
 
     The file gets its name only when it is complete and its checksum is right; an interrupted
-    download is removed, and the next call starts again.
+    download is removed (that of a killed process by a download a day later), and the next call
+    starts again.
 
     Args:
         fname: the name in the cache; by default the last part of `origin`.
@@ -83,6 +85,7 @@ def get_file(
     except OSError as error:
         sentence = f"The folder {str(folder)!r} cannot be made: {error.strerror}."
         raise type(error)(f"{sentence} KERAS_HOME or cache_dir can name another.") from error
+    remove_left(target, _LEFT)
     with replacing(target) as temporary:
         _download(origin, temporary, target, file_hash, largest, progress)
     return str(target)

@@ -1,6 +1,7 @@
 """A callback that lets interrupted training continue from its last backup."""
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from minicnn import shapes
-from minicnn._support.archives import DAMAGED
-from minicnn._support.atomic import make_folder, replacing
+from minicnn._support.archives import read_arrays
+from minicnn._support.atomic import make_folder, remove_left, replacing
 from minicnn.callbacks.base import Callback, Logs
 from minicnn.layers.noise import generators_within
 
@@ -73,6 +74,7 @@ class BackupAndRestore(Callback):
                 "none yet: start it with an Input, or call it on data."
             )
         make_folder(Path(self.backup_dir))
+        remove_left(self._files[0])  # by a run that was killed while it wrote
         self._batches = 0
         problem: ValueError | None = None
         for path in self._files:
@@ -129,12 +131,13 @@ class BackupAndRestore(Callback):
     def _restore(self, path: Path) -> None:
         """Take the state from a backup. Raises `ValueError`, and changes nothing, if it cannot."""
         try:
-            with np.load(path, allow_pickle=False) as held:
-                found = {name: held[name] for name in held.files}
+            found = read_arrays(path, "backup")
             about = json.loads(str(found.pop("about")))
             epoch = shapes.positive_int(about["epoch"], "the epoch", "A backup", minimum=0)
             rate, states = about["learning_rate"], list(about["generators"])
-        except (ValueError, TypeError, *DAMAGED) as error:
+            if rate is not None and not math.isfinite(rate):
+                raise ValueError(f"its learning rate is {rate}")
+        except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
             raise ValueError(
                 f"{str(path)!r} is not a backup of training, or is damaged ({error}): delete it to "
                 "begin anew."
@@ -159,7 +162,7 @@ class BackupAndRestore(Callback):
             optimizer.set_state(trained, state)
             if rate is not None:
                 optimizer.learning_rate = rate  # the state has it as a float32
-        except (KeyError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             model.set_weights(before)
             _continue(generators, drawn)
             raise ValueError(

@@ -1,6 +1,8 @@
 """Downloads, here from a local server, are whole and checked, or leave nothing."""
 
+import os
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +238,20 @@ def test_without_a_network_the_error_is_one_sentence(server: Server, tmp_path: P
     assert text.startswith(f"{url} cannot be downloaded: ")
     assert f"put the file at {str(tmp_path / 'home' / 'datasets' / 'file.bin')!r}" in text
     assert files(tmp_path) == []
+
+
+def test_what_a_killed_process_left_goes_a_day_later(server: Server, tmp_path: Path) -> None:
+    folder = tmp_path / "home" / "datasets"
+    folder.mkdir(parents=True)
+    for name, age in (
+        (".f[1].bin.0123abcd", 90_000),
+        (".f[1].bin.89abcdef", 0),
+        (".f[1].bin", 9e9),
+    ):
+        (folder / name).write_text("half")
+        os.utime(folder / name, (time.time() - age,) * 2)
+    get_file("f[1].bin", server.url("whole/file.bin"))
+    assert files(folder) == [".f[1].bin", ".f[1].bin.89abcdef", "f[1].bin"]
 
 
 def test_an_interrupt_leaves_what_was_there(
