@@ -354,7 +354,8 @@ def run(
         for cell in script.cells:
             if cell.kind == "markdown":
                 console.print(Markdown(cell.text), "")
-                wait = PREDICT in cell.text and sys.stdin.isatty() and console.is_terminal
+                asked = sys.stdin is not None and sys.stdin.isatty()  # None: the shell closed it
+                wait = PREDICT in cell.text and asked and console.is_terminal
                 continue
             console.print(Syntax(cell.text, "python", theme="ansi_dark", word_wrap=True), "")
             if wait:

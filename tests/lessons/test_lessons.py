@@ -562,6 +562,7 @@ def test_the_command_writes_notebooks(tmp_path, capsys):
 def test_the_command_runs_a_lesson(tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", None)  # closed by the shell, as in `<&-`
     assert commands.main(["lessons", "--run", "2", "--output", "out"]) == 0
     assert Path.cwd() == tmp_path
     said = capsys.readouterr().out
