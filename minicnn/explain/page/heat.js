@@ -6,6 +6,7 @@ import { array, map, size } from "page/engine/arrays.js";
 import { probabilities } from "page/engine/loss.js";
 import { forward } from "page/engine/passes.js";
 import { weightAt } from "page/explain/terms.js";
+import { turnsBack } from "page/kinds/operations.js";
 import { ancestors, backwardFrom, descendants, forwardTo } from "page/runs.js";
 import { words } from "page/words.js";
 
@@ -39,11 +40,20 @@ export const layersWithMaps = (net) =>
       id > 0 &&
       id !== net.output &&
       net.shape(id).length === 3 &&
-      descendants(net, ancestors(net, net.output), id).includes(net.output),
+      descendants(net, ancestors(net, net.output), [id]).includes(net.output),
   );
 
-export const lastMaps = (net) =>
-  layersWithMaps(net).findLast(({ id }) => net.shape(id)[0] * net.shape(id)[1] > 1)?.id ?? null;
+// The last of them with more than one place; several if the network combines others.
+export function ends(net) {
+  const before = new Set();
+  const found = [];
+  for (const { id } of layersWithMaps(net).reverse()) {
+    if (before.has(id) || net.shape(id)[0] * net.shape(id)[1] === 1) continue;
+    found.unshift(id);
+    for (const earlier of ancestors(net, id)) before.add(earlier);
+  }
+  return found;
+}
 
 // The kernel of a last dense layer of which the page has only some units, if it has that of the
 // target: this is enough for the gradient of its score.
@@ -54,17 +64,17 @@ function keptKernel(net, { target, forgotten }) {
 
 // Why the page cannot make a heat map by this method, or "".
 export function obstacle(net, method, choice) {
-  if (method === "grad_cam" && choice.node === null) return words("heat.no_maps");
+  if (method === "grad_cam" && !choice.nodes.length) return words("heat.no_maps");
   const all = ancestors(net, net.output);
   const short = method === "grad_cam" && !choice.forgotten;
-  const needed = short ? descendants(net, all, choice.node) : all.slice(1);
+  const needed = short ? descendants(net, all, choice.nodes) : all.slice(1);
   const onlyGradient = ["grad_cam", "gradient_x_input"].includes(method);
   const enough = onlyGradient && keptKernel(net, choice);
   const whole = needed.filter((n) => !(enough && n === net.output));
   const why = whole.map((n) => net.obstacle(n)).find(Boolean);
-  const lost = (short ? [choice.node, ...needed.flatMap((n) => net.nodes[n].inputs)] : [0]).find(
-    (n) => !net.has(n),
-  );
+  const lost = (
+    short ? [...choice.nodes, ...needed.flatMap((n) => net.nodes[n].inputs)] : [0]
+  ).find((n) => !net.has(n));
   return why || (lost === undefined ? "" : net.reason(lost));
 }
 
@@ -72,7 +82,7 @@ export function obstacle(net, method, choice) {
 export function cost(net, method, choice) {
   const all = ancestors(net, net.output);
   const short = method === "grad_cam" && !choice.forgotten;
-  const needed = short ? descendants(net, all, choice.node) : all;
+  const needed = short ? descendants(net, all, choice.nodes) : all;
   const once = needed.reduce((sum, n) => sum + net.nodes[n].macs, 0);
   return once * METHODS[method].passes(net);
 }
@@ -80,7 +90,7 @@ export function cost(net, method, choice) {
 /**
  * The network that the maps are of: `layerOf` has the weights as they are, or forgotten ones.
  * @param {any} net
- * @param {{target: number, node: number | null, forgotten: Map<string, any> | null}} choice
+ * @param {{target: number, nodes: number[], forgotten: Map<string, any> | null}} choice
  */
 function subject(net, choice) {
   const { forgotten, target } = choice;
@@ -92,9 +102,8 @@ function subject(net, choice) {
 }
 
 // All outputs for the photo: known already, unless weights have been forgotten.
-async function outsOf(of, id = 0) {
+async function outsOf(of, needed = of.chain.slice(1)) {
   const { net, chain, layerOf, forgotten, x } = of;
-  const needed = id ? descendants(net, chain, id) : chain.slice(1);
   const wanted = new Set([...needed, ...needed.flatMap((n) => net.nodes[n].inputs)]);
   if (forgotten || [...wanted].some((n) => !net.has(n))) return forwardTo(net, chain, x, layerOf);
   const outs = new Map();
@@ -138,10 +147,18 @@ async function gradientsOf(of, outs, chain = of.chain) {
 
 async function gradCam(net, choice) {
   const of = subject(net, choice);
-  const outs = await outsOf(of, choice.node);
-  const got = await gradientsOf(of, outs, descendants(net, of.chain, choice.node));
-  const maps = outs.get(choice.node).y;
-  const gradients = /** @type {Tensor} */ (got.get(choice.node));
+  const behind = descendants(net, of.chain, choice.nodes);
+  const outs = await outsOf(of, behind);
+  const got = await gradientsOf(of, outs, behind);
+  const parts = choice.nodes.map((n) => {
+    const gradients = /** @type {Tensor} */ (got.get(n));
+    return weighed(outs.get(n).y, gradients, net.nodes[0].shape);
+  });
+  return parts.length === 1 ? parts[0] : together(net, choice.nodes, parts);
+}
+
+// The Grad-CAM of one layer.
+function weighed(maps, gradients, photo) {
   const [rows, columns, channels] = maps.shape;
   const weights = new Float64Array(channels);
   gradients.data.forEach((v, o) => {
@@ -158,7 +175,7 @@ async function gradCam(net, choice) {
   return {
     values,
     weights,
-    pixels: resized(values, net.nodes[0].shape),
+    pixels: resized(values, photo),
     terms: (at) => {
       const o = at[0] * columns + at[1];
       const terms = Array.from(weights, (weight, k) => {
@@ -174,6 +191,43 @@ async function gradCam(net, choice) {
       return { terms, total: totals[o] };
     },
   };
+}
+
+// The sum of the Grad-CAMs of several layers, as large as the photo.
+function together(net, nodes, parts) {
+  const ways = waysOf(net);
+  const turned = parts.map(({ pixels }, n) => turn(pixels, ways[nodes[n]]));
+  const [, width] = net.nodes[0].shape;
+  const values = map(turned[0], (_, o) => turned.reduce((sum, one) => sum + one.data[o], 0));
+  const terms = (at) => {
+    const o = at[0] * width + at[1];
+    const found = turned.map(({ data }, k) => ({
+      ...{ label: net.nodes[nodes[k]].name, index: nodes[k] },
+      ...{ input: data[o], weight: 1, product: data[o] },
+    }));
+    return { terms: found, total: values.data[o] };
+  };
+  return { values, pixels: values, nodes, terms };
+}
+
+// How the maps of each layer lie on the photo: 1 if upside down, 2 if mirrored, 3 if both. Maps of
+// both the photo and its mirror image stay as they are.
+function waysOf(net) {
+  const all = [new Set([0])];
+  for (const { id, inputs } of net.nodes.slice(1)) {
+    const own = turnsBack(net.layer(id), net.shape(inputs[0]));
+    all[id] = new Set(inputs.flatMap((n) => Array.from(all[n], (way) => way ^ own)));
+  }
+  return all.map((ways) => (ways.size === 1 ? [...ways][0] : 0));
+}
+
+function turn(pixels, way) {
+  const [height, width] = pixels.shape;
+  return map(pixels, (_, o) => {
+    const [row, column] = [Math.floor(o / width), o % width];
+    const from = way & 1 ? height - 1 - row : row;
+    return pixels.data[from * width + (way & 2 ? width - 1 - column : column)];
+  });
 }
 
 async function occlusion(net, choice, progress) {

@@ -207,7 +207,7 @@ interface Window {
 /** What a heat map is of: a class or number, Grad-CAM's layer, and weights instead of the own. */
 interface HeatChoice {
   target: number;
-  node: number | null;
+  nodes: number[];
   forgotten: Map<string, Record<string, Param>> | null;
 }
 

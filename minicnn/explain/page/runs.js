@@ -13,9 +13,9 @@ export function ancestors(net, id) {
   return [...found].sort((a, b) => a - b);
 }
 
-// Among these layers, those that depend on `id`.
-export function descendants(net, chain, id) {
-  const found = new Set([id]);
+// Among these layers, those that depend on any of `ids`.
+export function descendants(net, chain, ids) {
+  const found = new Set(ids);
   return chain.filter((n) => {
     const depends = net.nodes[n].inputs.some((input) => found.has(input));
     if (depends) found.add(n);

@@ -10,7 +10,7 @@ from minicnn.explain.preferred import Waves
 from minicnn.explain.randomized import spearman
 
 MAKE = """async ([method, target, node]) => {
-    const choice = { target, node, forgotten: null };
+    const choice = { target, nodes: [node], forgotten: null };
     const found = await page.heatMaps.METHODS[method].compute(page.net, choice, () => true);
     return { shape: found.values.shape, values: Array.from(found.values.data),
         pixels: Array.from(found.pixels.data), ...found.rows && { rows: found.rows },
@@ -208,6 +208,39 @@ def test_a_term_of_grad_cam_leads_to_its_map(tmp_path, opened):
     tab.locator(".heat .terms .pick").first.click()
     assert tab.locator(".layer-head h2").inner_text().startswith("second")
     assert tab.evaluate("page.state.at.slice(0, 2)") == at
+
+
+@pytest.mark.slow
+def test_grad_cam_of_a_network_with_several_ends_is_that_of_all(tmp_path, opened):
+    """A network that also sees the photo mirrored, and upside down; the maps are turned back."""
+    inputs, conv = Input((8, 8, 3)), layers.Conv2D(3, 3, activation="relu", name="conv")
+    average = layers.GlobalAveragePooling2D()
+    seen = [inputs, inputs[:, :, ::-1], inputs[:, ::-1, ::-1]]
+    last = average(layers.Conv2D(3, 3, name="part")(inputs[:, 3:, :]))
+    mean = layers.Average(name="mean")([*(average(conv(one)) for one in seen), last])
+    ensemble = seeded(Model(inputs, layers.Softmax(name="chances")(mean)))
+    x = photo((8, 8, 3))
+    tab = opened(build(ensemble, x, tmp_path / "page.html"))
+    open_heat(tab)
+    target = tab.evaluate("page.state.heat.target")
+    heat = ensemble.trace(x).heatmap(class_index=target)
+    assert len(heat.parts) == 4
+    shown = "Array.from(page.heat.maps.grad_cam.values.data)"
+    close = {"rtol": 2e-3, "atol": 2e-3 * float(heat.values.max())}
+    np.testing.assert_allclose(tab.evaluate(shown), heat.values.ravel(), **close)
+    assert tab.locator("[data-focus=heat-layer] option:checked").inner_text() == (
+        "all 4 ends, added up"
+    )
+    at = tuple(tab.evaluate("page.state.heat.at"))
+    assert value_of(tab) == pytest.approx(heat.explain(at).value, rel=1e-3)
+    # A term leads to the Grad-CAM of its layer alone.
+    term = tab.locator(".heat .terms .pick").first
+    name = term.inner_text()
+    heats(tab, term.click)
+    assert tab.locator("[data-focus=heat-layer] option:checked").inner_text() == name
+    largest = int(np.argmax([part.pixels[turn][at] for part, turn in zip(heat.parts, heat.turns)]))
+    part = heat.parts[largest].values
+    np.testing.assert_allclose(tab.evaluate(shown), part.ravel(), **close)
 
 
 def test_what_a_cut_page_cannot_compute_is_said(tmp_path, opened):

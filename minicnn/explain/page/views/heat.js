@@ -8,9 +8,9 @@ import {
   STEPS,
   cost,
   endOf,
+  ends,
   forget,
   forgetful,
-  lastMaps,
   layersWithMaps,
   obstacle,
   spearman,
@@ -21,6 +21,7 @@ import { arrowsMove } from "page/views/side.js";
 import { words } from "page/words.js";
 
 const AT_ONCE = 4e9; // multiply-adds that are computed without being asked for
+const ALL = -1; // in the place of a layer: all those in which the network ends
 
 export function openHeat(app) {
   const { net, root, state } = app;
@@ -32,9 +33,11 @@ export function openHeat(app) {
   app.say(words("heat.opened"));
 }
 
-const usual = (net) => ({
-  ...{ node: lastMaps(net), forgotten: 0, method: "grad_cam", at: null, target: net.target },
-});
+function usual(net) {
+  const last = ends(net);
+  const node = last.length > 1 ? ALL : (last[0] ?? null);
+  return { node, forgotten: 0, method: "grad_cam", at: null, target: net.target };
+}
 
 // Why the page has no heat maps, or "".
 export function heatObstacle(net) {
@@ -106,7 +109,7 @@ const nameOf = (method) => words(`heat.${method}.name`);
 
 const choiceOf = ({ net, state: { heat } }) => ({
   target: heat.target,
-  node: heat.node,
+  nodes: heat.node === ALL ? ends(net) : [heat.node ?? []].flat(),
   forgotten: heat.forgotten ? forget(net, heat.forgotten) : null,
 });
 
@@ -157,12 +160,9 @@ function head(app) {
   const { net, state } = app;
   const { heat } = state;
   const layers = layersWithMaps(net);
+  const last = ends(net).length;
+  const all = last > 1 ? [[ALL, words("heat.all_ends", { n: last })]] : [];
   const set = (patch) => app.set({ heat: { ...heat, ...patch } });
-  const setNode = (node) => {
-    set({ node });
-    delete app.heat.real.grad_cam;
-    if (!app.heat.maps.grad_cam?.busy) make(app, ["grad_cam"]);
-  };
   return h(
     "header.layer-head",
     {},
@@ -178,9 +178,9 @@ function head(app) {
         ? select(
             "heat-layer",
             words("heat.gradcam_of"),
-            layers.map(({ id, name }) => [id, name]),
+            [...all, ...layers.map(({ id, name }) => [id, name])],
             heat.node,
-            setNode,
+            (node) => chooseNode(app, node),
           )
         : null,
       select("heat-forgotten", words("heat.network"), memories(net), heat.forgotten, (forgotten) =>
@@ -188,6 +188,12 @@ function head(app) {
       ),
     ]),
   );
+}
+
+function chooseNode(app, node) {
+  app.set({ heat: { ...app.state.heat, node } });
+  delete app.heat.real.grad_cam;
+  if (!app.heat.maps.grad_cam?.busy) make(app, ["grad_cam"]);
 }
 
 const backToNetwork = (app) =>
@@ -367,16 +373,13 @@ function sumOf(app, method, found) {
   const at = state.heat.at ?? strongest(found.values);
   const value = found.values.data[at[0] * found.values.shape[1] + at[1]];
   const title = h("h3", {}, words("heat.at", { name: nameOf(method), row: at[0], column: at[1] }));
-  const formula = h("p.note", {}, words(`heat.${method}.formula`));
+  const formula = h("p.note", {}, words(`heat.${method}.${found.nodes ? "sum" : "formula"}`));
   if (method === "occlusion") {
     const [sum, photo] = occlusionSum(app, found, at, value);
     return [h("div.sum-of", {}, title, formula, sum), photo];
   }
   const { terms, total } = found.terms(at);
-  const cam = method === "grad_cam";
-  const gradient =
-    method === "gradient_x_input" ? words("heat.gradient") : words("heat.mean_gradient");
-  const sum = cam
+  const sum = found.weights
     ? [
         ["Σ", "A·α", total],
         ["→", "max(Σ, 0)", value, true],
@@ -390,11 +393,23 @@ function sumOf(app, method, found) {
       method === "integrated_gradients" ? whole(found) : null,
     ),
     termTable(terms, {
-      heads: cam ? ["A", "α"] : [words("word.pixel"), gradient],
+      ...tableOf(app, method, found, at),
       limit: screen_.height > 860 ? 10 : 6,
-      onpick: cam ? (t) => app.openAt(state.heat.node, [...at, t.index]) : null,
     }),
   ];
+}
+
+// What the terms of a sum consist of, and where they lead.
+function tableOf(app, method, found, at) {
+  if (found.nodes) {
+    return { heads: [nameOf(method), ""], onpick: (t) => chooseNode(app, t.index) };
+  }
+  if (method === "grad_cam") {
+    const { node } = app.state.heat;
+    return { heads: ["A", "α"], onpick: (t) => app.openAt(node, [...at, t.index]) };
+  }
+  const mean = method === "integrated_gradients";
+  return { heads: [words("word.pixel"), words(mean ? "heat.mean_gradient" : "heat.gradient")] };
 }
 
 function occlusionSum(app, found, at, value) {
