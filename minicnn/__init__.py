@@ -32,8 +32,13 @@ from minicnn import (
     saving,
 )
 from minicnn.compat import hints
-from minicnn.layers import Input, KerasTensor, Layer
+from minicnn.initializers import Initializer
+from minicnn.layers import Input, KerasTensor, Layer, Variable
+from minicnn.losses import Loss
+from minicnn.metrics import Metric
 from minicnn.models import Model, Sequential
+from minicnn.optimizers import Optimizer
+from minicnn.regularizers import Regularizer
 
 # What a first prediction does not need is imported when it is first used.
 if TYPE_CHECKING:
@@ -48,11 +53,17 @@ def __dir__() -> list[str]:  # a notebook completes these names before they are 
 
 
 __all__ = [
+    "Initializer",
     "Input",
     "KerasTensor",
     "Layer",
+    "Loss",
+    "Metric",
     "Model",
+    "Optimizer",
+    "Regularizer",
     "Sequential",
+    "Variable",
     "activations",
     "applications",
     "callbacks",

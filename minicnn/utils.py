@@ -28,6 +28,9 @@ from minicnn.images import (
 )
 from minicnn.layers.base import clear_session
 from minicnn.models import Model, diagram
+from minicnn.training.py_dataset import PyDataset
+
+Sequence = PyDataset  # its name in Keras 2
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
@@ -107,6 +110,8 @@ def plot_model(
 
 __all__ = [
     "CustomObjectScope",
+    "PyDataset",
+    "Sequence",
     "array_to_img",
     "clear_session",
     "custom_object_scope",

@@ -528,6 +528,16 @@ def test_what_a_callback_adds_to_the_logs_is_history() -> None:
     assert model.history.history is history
 
 
+def test_a_callback_sees_what_predict_computes() -> None:
+    model = minicnn.Sequential([minicnn.Input((2,)), minicnn.layers.Dense(1, None)])
+    seen: list[Any] = []
+    see = callbacks.LambdaCallback(on_predict_batch_end=lambda batch, logs: seen.append(logs))
+    y = model.predict(np.eye(3, 2), batch_size=2, callbacks=[see])
+    assert [list(logs) for logs in seen] == [["outputs"]] * 2
+    np.testing.assert_array_equal(np.concatenate([logs["outputs"] for logs in seen]), y)
+    assert see.params == {"epochs": 1, "steps": 2, "verbose": "auto"}
+
+
 @pytest.mark.keras
 @pytest.mark.parametrize("method", ["evaluate", "predict"])
 def test_a_callback_stops_evaluate_and_predict(method: str) -> None:

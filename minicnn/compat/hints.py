@@ -61,12 +61,6 @@ INSTEAD: dict[str, Mapping[str, str]] = {
         **dict.fromkeys(
             ["DTypePolicy", "FloatDTypePolicy", "dtype_policies", "mixed_precision"], _DTYPE
         ),
-        "Initializer": "minicnn.initializers.Initializer",
-        "Loss": "minicnn.losses.Loss",
-        "Metric": "minicnn.metrics.Metric",
-        "Optimizer": "minicnn.optimizers.Optimizer",
-        "Regularizer": "minicnn.regularizers.Regularizer",
-        "Variable": "minicnn.layers.Variable",
         "backend": "NumPy, the only backend here. clear_session is in minicnn.utils, floatx in "
         "minicnn.config, and model.optimizer.learning_rate is a plain number that "
         "you can read and set",
@@ -141,8 +135,6 @@ INSTEAD: dict[str, Mapping[str, str]] = {
         "save_weights": "model.save_weights(filepath)",
     },
     "minicnn.utils": {
-        "PyDataset": "any class with __len__ and __getitem__, which fit accepts",
-        "Sequence": "any class with __len__ and __getitem__, which fit accepts",
         "disable_interactive_logging": _QUIET,
         "model_to_dot": "plot_model(model), which draws without Graphviz",
         "np_utils": "minicnn.utils itself",

@@ -41,13 +41,18 @@ class Called:
             )
         given = [*args, *kwargs.values()]
         if is_symbolic(x) or any(map(is_symbolic, given)):
-            training = kwargs.pop(
-                "training", args[0] if args and not is_symbolic(args[0]) else None
-            )
-            if any(map(is_symbolic, [*args, *kwargs.values()])) or isinstance(x, dict):
+            if any(map(is_symbolic, given)) or isinstance(x, dict):
                 raise TypeError(
                     f"{self.label} expects its symbols in one argument: a symbol, or a list of "
                     "symbols that its call takes apart."
+                )
+            names = list(parameters_of(type(self).call))[2:]
+            named = dict(zip(names, args, strict=False)) | kwargs
+            training = named.pop("training", None)
+            for name in [name for name, value in named.items() if value is not None]:
+                raise TypeError(
+                    f"{self.label} expects {name} in its __init__ if it is called on a symbol. "
+                    f"Received {name}={named[name]!r:.100}."
                 )
             several = isinstance(x, (list, tuple))
             return self._connect(list(x) if several else [x], training, not several)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minicnn import saving
+from minicnn._support.objects import custom_object_scope
 from minicnn._support.settings import snake_case
 from minicnn.graph import Graph, Network
 from minicnn.graph.layer import SINGLE, Ends
@@ -306,9 +307,15 @@ class Model(Trainer):
         return {"name": self.name, "trainable": self.trainable, **described}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "Model":
-        """Return a new model, with new weights, from `get_config()`'s dict, Keras's or ours."""
-        model = cls(*configuration.ends_from_config(config), name=config.get("name"))
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> "Model":
+        """Return a new model, with new weights, from `get_config()`'s dict, Keras's or ours.
+
+        `custom_objects` are your own classes and functions, by name.
+        """
+        with custom_object_scope(custom_objects):
+            model = cls(*configuration.ends_from_config(config), name=config.get("name"))
         model._trainable = config.get("trainable") is not False  # each layer has its own setting
         return model
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn._support.objects import custom_object_scope
 from minicnn.graph import Graph
 from minicnn.graph.layer import SINGLE, fits
 from minicnn.layers import InputLayer, KerasTensor, Layer
@@ -157,9 +158,12 @@ class Sequential(Model):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "Sequential":
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> "Sequential":
         check_nesting({"config": config})
-        layers = [configuration.layer_from_config(data) for data in config["layers"]]
+        with custom_object_scope(custom_objects):
+            layers = [configuration.layer_from_config(data) for data in config["layers"]]
         model = cls(layers, name=config.get("name"))
         model._trainable = config.get("trainable") is not False  # each layer has its own setting
         shape = config.get("build_input_shape")

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn._support.objects import custom_object_scope
 from minicnn._support.settings import parameters_of
 from minicnn._support.variable import Variable
 from minicnn.graph import Graph, Network
@@ -233,6 +234,9 @@ class Subclassed:
         return config
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> Any:
         """Return a new model from `get_config()`'s dict; it has no weights before it is built."""
-        return Layer.from_config.__func__(cls, config)  # type: ignore[attr-defined]
+        with custom_object_scope(custom_objects):
+            return Layer.from_config.__func__(cls, config)  # type: ignore[attr-defined]

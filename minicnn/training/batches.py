@@ -7,8 +7,10 @@ continues from epoch to epoch.
 """
 
 import math
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count, islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -199,27 +201,36 @@ class _DataBatches(Batches):
 class SequenceBatches(_DataBatches):
     """The batches `data[i]` for i in range(len(data)), in shuffled order on request.
 
-    A thread fetches the next batch while the current one is used: decoding overlaps training.
+    A thread fetches the next batch while the current one is used: decoding overlaps training. A
+    `PyDataset` may ask for more threads, and batches that never end.
     """
 
     def __init__(self, data: Any, shuffle: bool = False) -> None:
         self.data, self.shuffle = data, shuffle
-        self.steps = len(data)
+        self.steps = data.num_batches if hasattr(data, "num_batches") else len(data)
         if self.steps == 0:
             raise ValueError(f"There are no batches: len({type(data).__name__}) is 0.")
 
-    def epoch(self) -> Iterator[Batch]:
-        order = np.arange(self.steps or 0)
+    def _order(self) -> Iterator[int]:
+        if self.steps is None:
+            return count()
+        order = np.arange(self.steps)
         if self.shuffle:
-            order = seeding.default_generator().permutation(self.steps or 0)
-        with ThreadPoolExecutor(1, thread_name_prefix="minicnn-batches") as thread:
-            # A loop that stops early still waits for the batch that is being read: reading may
+            order = seeding.default_generator().permutation(self.steps)
+        return map(int, order)
+
+    def epoch(self) -> Iterator[Batch]:
+        order = self._order()
+        workers = max(1, getattr(self.data, "workers", 1))
+        ahead = getattr(self.data, "max_queue_size", 1) if workers > 1 else 1
+        with ThreadPoolExecutor(workers, thread_name_prefix="minicnn-batches") as threads:
+            # A loop that stops early still waits for the batches that are being read: reading may
             # change the data (a shuffle, a count of batches), which must not depend on timing.
-            coming = thread.submit(self.data.__getitem__, int(order[0]))
-            for following in [*order[1:], None]:
-                batch = coming.result()
-                if following is not None:
-                    coming = thread.submit(self.data.__getitem__, int(following))
+            read = self.data.__getitem__
+            coming = deque(threads.submit(read, index) for index in islice(order, ahead))
+            while coming:
+                batch = coming.popleft().result()
+                coming.extend(threads.submit(read, index) for index in islice(order, 1))
                 yield as_batch(batch)
 
     def on_epoch_begin(self) -> None:

@@ -188,15 +188,25 @@ class Compiling(Network):
             raise ValueError(f"{self.label}: call compile(optimizer, loss) before {method}.")
         if not self.compiled_with.has_loss:
             raise ValueError(f"{self.label}: compile(…, loss=…) is needed for {method}.")
-        for name in _STEPS:
-            if hasattr(type(self), name):
-                raise ValueError(
-                    f"{type(self).__name__} defines {name}, which {method} does not call: write "
-                    "the loop with train_on_batch, or a loss with its gradient "
-                    "(minicnn.losses.Loss shows one), or use add_loss in call."
-                )
+        self.check_own_steps(method)
         if method in ("fit", "train_on_batch"):
             self.optimizer.check_ready()
+
+    def check_own_steps(self, method: str) -> None:
+        """Raise a `ValueError` if the user's class defines a step that training does not call."""
+        found = [name for name in _STEPS if hasattr(type(self), name)]
+        if method.startswith("predict"):
+            found = [name for name in found if name == "predict_step"]
+        for name in found:
+            use = (
+                "change what predict returns, or what call returns"
+                if name == "predict_step"
+                else "write the loop with train_on_batch, or a loss with its gradient "
+                "(minicnn.losses.Loss shows one), or use add_loss in call"
+            )
+            raise ValueError(
+                f"{type(self).__name__} defines {name}, which {method} does not call: {use}."
+            )
 
     def _warn_of_lacking(self, penalties: bool = False) -> None:
         """Warn once after each `compile` about settings that Keras would have applied."""

@@ -29,6 +29,7 @@ class Evaluating(Stepping):
         self, callbacks: list[Callback], verbose: str | int, params: dict[str, Any]
     ) -> CallbackList:
         # The bar comes first, so that other callbacks print below its finished line.
+        params = {"verbose": verbose} | params
         return CallbackList([progress_for(verbose) or Quiet(), *callbacks], self, params)
 
     def _evaluate(self, batches: Batches, model: Network, events: CallbackList) -> dict[str, float]:
@@ -72,7 +73,7 @@ class Evaluating(Stepping):
         self._check_compiled("evaluate")
         self._warn_of_lacking(penalties=True)
         batches = make_batches(*self._data(x, y, sample_weight), batch_size, steps)
-        events = self._callbacks(listed(callbacks), verbose, {"steps": batches.steps})
+        events = self._callbacks(listed(callbacks), verbose, {"epochs": 1, "steps": batches.steps})
         try:
             logs = self._evaluate(batches, self, events)
         finally:
@@ -95,10 +96,11 @@ class Evaluating(Stepping):
         in Keras. With `fold` (not in Keras) normalization, ReLU and max pooling are folded into the
         convolution before them (`inference_model`): fewer steps, the same numbers up to rounding.
         """
+        self.check_own_steps("predict")
         batches = make_batches(*self._data(x), batch_size, steps)
         model: Network | None = None
         at_once: int | None = None
-        events = self._callbacks(listed(callbacks), verbose, {"steps": batches.steps})
+        events = self._callbacks(listed(callbacks), verbose, {"epochs": 1, "steps": batches.steps})
         parts: list[Any] = []
         self.stop_predicting = False
         events.call("on_predict_begin")
@@ -110,8 +112,8 @@ class Evaluating(Stepping):
                     model = self.ready_for(batch.x, fold)
                     at_once = model.examples_at_once()
                 given = self.as_inputs(batch.x)
-                parts += [model.infer(x) for x in _slices(given, at_once)]
-                events.call("on_predict_batch_end", step)
+                parts.append(_joined([model.infer(x) for x in _slices(given, at_once)]))
+                events.call("on_predict_batch_end", step, {"outputs": self.as_given(parts[-1])})
                 if self.stop_predicting:
                     break
             else:
@@ -125,9 +127,7 @@ class Evaluating(Stepping):
         if not parts:
             raise ValueError("There are no batches to predict.")
         events.call("on_predict_end")
-        if isinstance(parts[0], list):
-            return self.as_given([np.concatenate(ys) for ys in zip(*parts, strict=True)])
-        return self.as_given(np.concatenate(parts))
+        return self.as_given(_joined(parts))
 
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
@@ -142,6 +142,7 @@ class Evaluating(Stepping):
 
     def predict_on_batch(self, x: Any) -> Any:
         """Return the model's output for one batch, as `predict` computes it."""
+        self.check_own_steps("predict_on_batch")
         return self.as_given(self.ready_for(x, fold=True).infer(x))
 
 
@@ -160,6 +161,13 @@ def _slices(x: Any, at_once: int | None) -> list[Any]:
     if at_once is None or not isinstance(x, np.ndarray) or len(x) <= at_once:
         return [x]
     return np.array_split(x, -(-len(x) // at_once))
+
+
+def _joined(parts: list[Any]) -> Any:
+    """Return the outputs of all parts as one array, or as a list of one for each output."""
+    if isinstance(parts[0], list):
+        return [np.concatenate(ys) for ys in zip(*parts, strict=True)]
+    return np.concatenate(parts)
 
 
 def listed(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:

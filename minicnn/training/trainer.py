@@ -119,7 +119,7 @@ class Trainer(Evaluating):
             # Last, as in Keras, so that the history includes what other callbacks add to the logs.
             [*listed(callbacks), history],
             verbose,
-            {"epochs": epochs, "steps": training.steps, "verbose": verbose},
+            {"epochs": epochs, "steps": training.steps},
         )
         self.stop_training, self.first_epoch = False, initial_epoch
         events.call("on_train_begin")

@@ -374,6 +374,12 @@ def test_a_call_may_take_more_than_one_argument() -> None:
     np.testing.assert_allclose(layer(X, k=X), X * X)
     with pytest.raises(TypeError, match=r'Scaled "scaled" expects its symbols in one argument'):
         layer(minicnn.Input((3,)), minicnn.Input((3,)))
+    for given in ({"scale": 2.0}, {"k": 2.0}):
+        (name,) = given
+        with pytest.raises(TypeError, match=f'"scaled" expects {name} in its __init__ if it is ca'):
+            layer(minicnn.Input((3,)), **given)
+    with pytest.raises(TypeError, match=r"Received k=2\.0"):
+        layer(minicnn.Input((3,)), 2.0)
 
 
 def test_softmax_is_the_same_whoever_applies_it() -> None:

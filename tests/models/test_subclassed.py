@@ -309,6 +309,11 @@ class Stepping(minicnn.Model):
         return {}
 
 
+class Doubling(minicnn.Model):
+    def predict_step(self, data: Any) -> Any:
+        return 2 * self(data)
+
+
 class WithoutSuper(minicnn.Model):
     def __init__(self) -> None:
         self.dense = layers.Dense(2)
@@ -337,11 +342,31 @@ def shadows() -> Any:
     return Runs
 
 
-def stepping() -> Any:
+def stepping(kind: Any = Stepping) -> Any:
     inputs = minicnn.Input((3,))
-    model = Stepping(inputs, layers.Dense(2)(inputs))
+    model = kind(inputs, layers.Dense(2)(inputs))
     model.compile("sgd", "mse")
     return model
+
+
+class Twice(layers.Layer):
+    def call(self, x: Any) -> Any:
+        return 2 * x
+
+
+def test_from_config_takes_classes_of_ones_own() -> None:
+    inputs = minicnn.Input((3,))
+    graph = minicnn.Model(inputs, Twice()(inputs))
+    for model in (graph, minicnn.Sequential([inputs, Twice()])):
+        config = model.get_config()
+        with pytest.raises(ValueError, match="Twice"):
+            type(model).from_config(config)
+        again = type(model).from_config(config, custom_objects={"Twice": Twice})
+        assert type(again.layers[-1]) is Twice
+
+
+def test_only_a_predict_step_stops_predict() -> None:
+    assert stepping().predict(X[:, 0, :3, 0]).shape == (len(X), 2)
 
 
 @pytest.mark.parametrize(
@@ -363,6 +388,16 @@ def stepping() -> Any:
             lambda: stepping().fit(X[:, 0, :3, 0], X[:, 0, :2, 0]),
             ValueError,
             r"^Stepping defines train_step, which fit does not call: write the loop with",
+        ),
+        (
+            lambda: stepping(Doubling).predict(X[:, 0, :3, 0]),
+            ValueError,
+            r"^Doubling defines predict_step, which predict does not call: change what predict",
+        ),
+        (
+            lambda: stepping(Doubling).predict_on_batch(X[:, 0, :3, 0]),
+            ValueError,
+            r"^Doubling defines predict_step, which predict_on_batch does not call",
         ),
         (
             lambda: compiled(Pairs()).fit({"a": X[:, 0, :3, 0], "b": X[:, 0, :2, 0]}, Y),
