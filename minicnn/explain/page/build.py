@@ -28,6 +28,7 @@ from minicnn.explain.page.passes import Use, backward, check_outputs, uses_of
 from minicnn.explain.page.plan import best_plan, is_cut, says
 from minicnn.explain.page.rivals import Rival, rivals_of
 from minicnn.explain.page.wording import LANGUAGES, Message, message, tables, wording
+from minicnn.explain.show import count
 from minicnn.layers.base import Array
 from minicnn.models import Model
 
@@ -133,26 +134,20 @@ def build(
     }
     facts["kinds"] = {type(use.layer).__name__: wording(use.layer) for use in uses}
     if data is not None:
-        count = 2 if kind == "sigmoid" else scores.shape[-1]
-        given = learning.examples(data, model, count if kind else 2**31)
+        classes = 2 if kind == "sigmoid" else scores.shape[-1]
+        given = learning.examples(data, model, classes if kind else 2**31)
         facts["learning"] = learning.facts_of(model, uses, kind, *given)
     others = Others(images[1:])
     rivals = rivals_of(against, uses, images, kind, names, output)
     past = Past(whole, before, uses)
-    try:
-        found = _planned(model, uses, limit - past.characters, others, rivals)
-    except ValueError as error:
-        if not before:
-            raise
-        raise past.refusal() from error
-    (plan, described, arrays), half = found
+    (plan, described, arrays), half = _with_past(past, model, uses, limit, others, rivals)
     arrays.limit = limit
     pixels = [described[0]["y"], *others.pixels(described, arrays)]
     facts["stored"] = 1 + len(uses[0].others)
     facts["photos"] = [{**p, "at": at} for p, at in zip(pictures, pixels, strict=True)]
     facts["against"] = [rival.describe(described, pixels, arrays, half) for rival in rivals]
     if before:
-        facts["checkpoints"] = past.described(described, arrays)
+        facts["checkpoints"] = past.described(arrays)
     numbers = arrays.text()
     notes += says(plan, uses, described)
     notes += [message("note.rival", name=r.name) for r in rivals if r.outputs >= 0]
@@ -165,6 +160,31 @@ def build(
         # A byte of a photo's name that is no text appears as in Python, "\\udce9".
         temporary.write_text(page, "utf-8", "backslashreplace")
     return Path(path)
+
+
+def _with_past(
+    past: Past, model: Model, uses: list[Use], limit: int, others: Others, rivals: list[Rival]
+) -> tuple[Any, bool]:
+    """The best plan that leaves room for the checkpoints, too; see `_planned`."""
+
+    def planned(past: Past) -> tuple[Any, str]:
+        found = _planned(model, uses, limit - past.characters, others, rivals)
+        return found, past.lost(found[0][1])
+
+    try:
+        found, lost = planned(past)
+        if not lost:
+            return found
+    except ValueError:
+        if not past.weights:
+            raise
+        lost = ""
+        _planned(model, uses, limit, others, rivals)  # what is too large by itself says so
+    try:
+        fewer = len(past.weights) > 1 and not planned(past.smallest())[1]
+    except ValueError:
+        fewer = False
+    raise past.refusal(lost, fewer)
 
 
 def _planned(
@@ -191,6 +211,11 @@ def _planned(
         raise ValueError(
             f"{model.label} and {listed} do not fit into a page of {limit / 1e6:g} million "
             "characters: pass smaller or fewer images."
+        )
+    if len(others.images) and best_plan(uses, limit):
+        raise ValueError(
+            f"{count(1 + len(others.images), 'image')} of {model.label} do not fit into a page of "
+            f"{limit / 1e6:g} million characters: pass fewer or smaller images."
         )
     raise ValueError(
         f"{model.label} is too big for a page of {limit / 1e6:g} million characters, even "

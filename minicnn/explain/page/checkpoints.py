@@ -42,7 +42,7 @@ class Past:
     """The checkpoints of a page: of each, the weights that differ from the model's."""
 
     def __init__(self, model: Model, checkpoints: dict[str, list[Array]], uses: list[Use]) -> None:
-        self.model, self.weights = model, checkpoints
+        self.model, self.weights, self.uses = model, checkpoints, uses
         places = {id(variable): k for k, variable in enumerate(model.weights)}
         self.keys = {
             places[id(variable)]: "/".join([*use.path, use.layer.name, variable.name])
@@ -54,20 +54,23 @@ class Past:
             name: [k for k in self.keys if not np.array_equal(weights[k], now[k])]
             for name, weights in checkpoints.items()
         }
-        self.count = sum(now[k].size + 2 for numbers in self.changed.values() for k in numbers)
+        self.counts = {
+            name: sum(now[k].size + 2 for k in numbers) for name, numbers in self.changed.items()
+        }
+        self.count = sum(self.counts.values())
 
     @property
     def characters(self) -> int:
         """How many characters of a page the weights take, with 11 bits each."""
         return 2 * self.count * 4 // 3 + 8 if self.weights else 0
 
-    def described(self, nodes: list[dict[str, Any]], arrays: Arrays) -> list[dict[str, Any]]:
-        """Add the weights to the page's numbers, and return where they are.
+    def smallest(self) -> "Past":
+        """Return only the checkpoint that differs least from the model."""
+        name = min(self.counts, key=lambda name: self.counts[name])
+        return Past(self.model, {name: self.weights[name]}, self.uses)
 
-        Raises `ValueError` if the page lacks kernels to compute what changes.
-        """
-        if lost := self._lost(nodes):
-            raise self.refusal(f" to compute {lost}, which differs there or follows what differs")
+    def described(self, arrays: Arrays) -> list[dict[str, Any]]:
+        """Add the weights to the page's numbers, and return where they are."""
         half = 4 * self.count > arrays.room
         return [
             {
@@ -84,14 +87,19 @@ class Past:
             for name, weights in self.weights.items()
         ]
 
-    def refusal(self, what: str = "") -> ValueError:
-        """Return the error for checkpoints that do not fit; `what`: to do what."""
+    def refusal(self, lost: str, fewer: bool) -> ValueError:
+        """Return the error for checkpoints that do not fit; `fewer`: whether fewer would.
+
+        `lost` is a layer that the page could not compute, or "".
+        """
+        what = f" to compute {lost}, which differs there or follows what differs" if lost else ""
+        advice = "pass fewer, or compare" if fewer else "compare"
         return ValueError(
             f"A page of {self.model.label} and {count(len(self.weights), 'checkpoint')} has too "
-            f"little room{what}: pass fewer, or compare two networks, with against."
+            f"little room{what}: {advice} two networks, with against."
         )
 
-    def _lost(self, nodes: list[dict[str, Any]]) -> str:
+    def lost(self, nodes: list[dict[str, Any]]) -> str:
         """Return a layer that a page cannot compute with these weights, or "": it lacks kernels."""
         changed = {self.keys[k] for numbers in self.changed.values() for k in numbers}
         touched: set[int] = set()

@@ -87,6 +87,14 @@ def test_checkpoints_take_fewer_bits_or_are_refused_where_there_is_no_room(tmp_p
     ]
     with pytest.raises(ValueError, match=r"and 8 checkpoints has too little room: pass fewer"):
         build(model, x, checkpoints=past, limit=200_000)
+    with pytest.raises(ValueError, match=r"and 1 checkpoint .* what differs: compare two networks"):
+        build(model, x, checkpoints={"1": past["1"]}, limit=30_000)
+    # Without any checkpoint, too, this network or these photos are too large.
+    with pytest.raises(ValueError, match=r"is too big for .* even with .*: pass a smaller image"):
+        build(model, x, checkpoints=past, limit=1000)
+    many = np.repeat(x, 20, axis=0)
+    with pytest.raises(ValueError, match=r"20 images of .* do not fit into .*: pass fewer or"):
+        build(model, many, checkpoints=past, limit=11_000)
 
 
 def test_a_page_with_some_of_the_kernels_slides_over_a_training_of_the_others(tmp_path, opened):
