@@ -53,20 +53,20 @@ def command(options: argparse.Namespace) -> "list[Row]":
     session, jobs = prepared(options)
     from benchmarks import limits, plots, report
     from minicnn._support.terminal import say
-    from reference.console import progress
 
     subjects = [options.subject] if options.subject else list(SUBJECTS)
     told = report.machine(session.threads)
     found_limits = limits.measure(session) if "layers" in subjects else None
     for line in report.machine_lines(told):
         say(line)
-    rows: list[Row] = []
     start = time.perf_counter()
-    with progress("measuring", len(jobs)) as advance:
-        for job in jobs:
-            rows += job.run()
-            advance(1)
-    if found_limits:
+    rows, stopped = measured(jobs)
+    seconds = time.perf_counter() - start
+    if stopped is not None and not rows:
+        raise stopped
+    if not rows:
+        raise ValueError(f"No row is measured by --sides {','.join(options.sides)}.")
+    if found_limits and stopped is None:
         found_limits = found_limits.or_better(limits.measure(session))
     for subject in subjects:
         members = [row for row in rows if row.subject == subject]
@@ -84,16 +84,41 @@ def command(options: argparse.Namespace) -> "list[Row]":
             say(f"\n{report.sentence(told)}\n")
         for line in (report.markdown if options.markdown else report.aligned)(head, lines):
             say(line)
-    say(f"\n{len(rows)} rows in {time.perf_counter() - start:.0f} s.")
+    part = "" if stopped is None else ", but not all: the measurement ended early"
+    say(f"\n{len(rows)} rows in {seconds:.0f} s{part}.")
+    for line in report.doubts(rows):
+        say(line)
     if options.json:
-        report.write_json(options.json, rows, told, found_limits)
+        report.write_json(options.json, rows, told, found_limits, whole=stopped is None)
         say(f"Wrote {options.json}.")
     if options.plot:
         for path in plots.write(options.plot, rows, found_limits):
             say(f"Wrote {path}.")
     for row in report.disagreements(rows):
         print(f"The sides disagree: {row.title}.", file=sys.stderr)
+    if stopped is not None:
+        raise stopped
     return rows
+
+
+def measured(jobs: "Sequence[Job]") -> "tuple[list[Row], BaseException | None]":
+    """Return the rows, and what ended the measurement early: an interrupt or a failure, or None.
+
+    The rows that were measured before are worth a report. Rows that no wanted side measures are
+    left out.
+    """
+    from minicnn._support.terminal import EXPECTED
+    from reference.console import progress
+
+    rows: list[Row] = []
+    try:
+        with progress("measuring", len(jobs)) as advance:
+            for job in jobs:
+                rows += [row for row in job.run() if row.times or row.disagreeing]
+                advance(1)
+    except (KeyboardInterrupt, *EXPECTED) as error:
+        return rows, error
+    return rows, None
 
 
 def prepared(options: argparse.Namespace) -> "tuple[Session, list[Job]]":
@@ -103,29 +128,25 @@ def prepared(options: argparse.Namespace) -> "tuple[Session, list[Job]]":
         raise ValueError(
             f"--threads {threads} is more than the {cpu.cores()} cores that this process has."
         )
-    from benchmarks import harness, on_tensorflow, on_torch
-    from minicnn._support.terminal import say
+    from benchmarks import harness, on_onnx, on_tensorflow, on_torch
+    from minicnn._support.terminal import install_extra, pip_install, say
 
-    if options.plot:
-        from benchmarks import plots
-
-        plots.check()
-    for path in (options.json, options.plot):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise ValueError(f"The folder of {path} does not exist: make it first.")
+    _check_files(options)
     known = _known_sides()
     for side in options.sides:
         if side not in known:
             raise ValueError(f"--sides knows {', '.join(known)}, not {side!r}.")
     session = harness.Session(threads, options.quick, options.sides)
     cpu.set_threads(threads)
-    if session.wants(harness.THEIRS):
-        if on_tensorflow.installed():
-            on_tensorflow.start(threads)
-        else:
-            from minicnn._support.terminal import install_extra
-
+    onnx = session.wants(on_onnx.NAME) and options.subject in (None, "networks", "startup")
+    if session.wants(harness.THEIRS) or onnx:
+        if not on_tensorflow.installed():
             say(f"TensorFlow is not installed: minicnn alone.\n  {install_extra('keras')}")
+        else:
+            on_tensorflow.start(threads)
+            if onnx and not on_onnx.installed():
+                say("ONNX Runtime, often the fastest peer that predicts, is not installed:\n"
+                    f"  {pip_install(*on_onnx.PACKAGES)}")  # fmt: skip
     if session.wants(on_torch.NAME) and on_torch.installed():
         on_torch.start(threads)
     subjects = [options.subject] if options.subject else SUBJECTS
@@ -136,6 +157,19 @@ def prepared(options: argparse.Namespace) -> "tuple[Session, list[Job]]":
     if not jobs:
         raise ValueError(f"No row's title contains --only {options.only!r}.")
     return session, jobs
+
+
+def _check_files(options: argparse.Namespace) -> None:
+    """Raise an error now, not after a quarter of an hour, if no file can be written there."""
+    from benchmarks import plots
+    from minicnn._support.atomic import check_place
+    from reference.console import check_output
+
+    for option, path in (("--json", options.json), ("--plot", options.plot)):
+        if path is not None:
+            check_output(option, check_place(path).parent)
+    if options.plot:
+        plots.check(options.plot)
 
 
 def _known_sides() -> list[str]:

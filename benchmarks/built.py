@@ -6,6 +6,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 
 def small_cnn(library: Any, size: int) -> Any:
     """Three 3×3 convolutions with pooling between them, like the network of `minicnn train`."""
@@ -68,20 +70,32 @@ def frozen_base(library: Any, size: int) -> Any:
 
 
 def resnet50(library: Any, size: int) -> Any:
-    """ResNet50 with random weights, which ends in scores, too; only Keras makes it."""
+    """ResNet50 with random weights, which ends in scores, too."""
     return library.applications.ResNet50(
         input_shape=(size, size, 3), weights=None, classifier_activation=None
     )
 
 
 def vgg16(library: Any, size: int) -> Any:
-    """VGG16 with random weights, which ends in scores, too; only Keras makes it."""
+    """VGG16 with random weights, which ends in scores, too."""
     return library.applications.VGG16(
         input_shape=(size, size, 3), weights=None, classifier_activation=None
     )
 
 
+def with_weights(model: Any) -> Any:
+    """Return the model with weights that are the same in each library and process."""
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.standard_normal(w.shape) * 0.05 for w in model.get_weights()])
+    return model
+
+
 Build = Callable[[Any, int], Any]
 
-NETWORKS: dict[str, Build] = {"small CNN": small_cnn, "MobileNet": mobilenet, "Xception": xception}
-KERAS_NETWORKS: dict[str, Build] = {"ResNet50": resnet50, "VGG16": vgg16}
+NETWORKS: dict[str, Build] = {
+    "small CNN": small_cnn,
+    "MobileNet": mobilenet,
+    "Xception": xception,
+    "ResNet50": resnet50,
+    "VGG16": vgg16,
+}

@@ -10,13 +10,15 @@ row:
    row's tolerance, the harness times nothing in the row, and the command fails. The tolerance of an
    operation is 1e-4: the rounding error that Winograd's algorithm for 3x3 convolutions may have
    (`minicnn.kernels.winograd`), and ten times that of the others.
-3. Each side's ways run a few more times; only the fastest goes on.
-4. In each round every side has a turn, in the opposite order every other round, so that a machine
-   that warms up, slows down or is busy affects all sides alike. A turn begins with one call that
-   does not count, to wake up threads and refill the caches; then come as many calls as fit into a
-   few hundredths of a second, at least one. Calls shorter than a millisecond are timed in groups.
-5. The row reports the median, the best, and the quartiles of all these samples. A ratio is the
-   ratio of the medians.
+3. Each side's ways run a few more times; those that take twice as long as its fastest, or longer,
+   are left out.
+4. In each round every way that is left has a turn, in the opposite order every other round, so that
+   a machine that warms up, slows down or is busy affects all sides alike. A turn begins with one
+   call that does not count, to wake up threads and refill the caches; then come as many calls as
+   fit into a few hundredths of a second, at least one. Calls that take less than a millisecond are
+   timed in groups.
+5. The row reports the median, the best, and the quartiles of all these samples, for each side those
+   of the way with the lowest median. A ratio is the ratio of the medians.
 
 The sides run in one process and share its cores, so no threads may spin while another side
 computes. By default OpenMP's threads (PyTorch's) would spin for milliseconds after a loop;
@@ -33,11 +35,12 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 Array = np.ndarray
+Key = TypeVar("Key")
 
 OURS, THEIRS = "minicnn", "TensorFlow"
 PEERS = (THEIRS, "ONNX Runtime")  # ratios compare with the fastest of these
@@ -46,7 +49,8 @@ _GROUP = 1e-3  # seconds: shorter calls are timed in groups
 _SLOW = 0.25  # seconds: a call this long needs no warm-up call
 _VERY_SLOW = 1.0  # seconds: three rounds are enough for longer calls
 _CLEARLY = 1.3  # a way that takes this many times as long may be left out of the next row
-_TRIES = 3  # how many calls decide between the ways of a side
+_TRIES = 3  # how many calls decide which ways of a side are left out
+_TWICE = 2.0  # those that take this many times as long as its fastest
 
 
 class Unavailable(Exception):  # noqa: N818 - not an error: a "—" in the table
@@ -238,15 +242,15 @@ def turn(run: Callable[[], Any], seconds: float, usual: float) -> list[float]:
 
 
 def interleaved(
-    runs: Mapping[str, Callable[[], Any]],
+    runs: Mapping[Key, Callable[[], Any]],
     effort: Effort,
-    usual: Mapping[str, float] | None = None,
-) -> dict[str, list[list[float]]]:
-    """The samples of each side, round by round; every other round is in the opposite order."""
+    usual: Mapping[Key, float] | None = None,
+) -> dict[Key, list[list[float]]]:
+    """The samples of each of `runs`, round by round; every other round is in the opposite order."""
     usual = usual or {name: timed(run) for name, run in runs.items()}
-    samples: dict[str, list[list[float]]] = {name: [] for name in runs}
+    samples: dict[Key, list[list[float]]] = {name: [] for name in runs}
     names = list(runs)
-    slow = max(usual.values(), default=0.0) > _VERY_SLOW
+    slow = max((usual[name] for name in names), default=0.0) > _VERY_SLOW
     for number in range(min(3, effort.rounds) if slow else effort.rounds):
         for name in reversed(names) if number % 2 else names:
             samples[name].append(turn(runs[name], effort.turn, usual[name]))
@@ -258,7 +262,7 @@ def measure(row: Row, sides: Iterable[Side], effort: Effort) -> Row:
 
     The judge is TensorFlow if it is among them, otherwise the last side that is not minicnn itself.
     """
-    tried: list[tuple[Side, Way, float, list[Array]]] = []
+    done: list[tuple[Side, Way, float, list[Array]]] = []
     for side in sides:
         for way in side.ways:
             start = time.perf_counter()
@@ -266,29 +270,33 @@ def measure(row: Row, sides: Iterable[Side], effort: Effort) -> Row:
                 result = way.run()
             except Unavailable:
                 continue
-            tried.append((side, way, time.perf_counter() - start, way.arrays(result)))
-    names = list(dict.fromkeys(side.name for side, *_ in tried))
+            done.append((side, way, time.perf_counter() - start, way.arrays(result)))
+    names = list(dict.fromkeys(side.name for side, *_ in done))
     others = [name for name in names if name != OURS]
     row.judge = THEIRS if THEIRS in others else others[-1] if others else ""
-    expected = next((arrays for side, *_, arrays in tried if side.name == row.judge), None)
+    expected = next((arrays for side, *_, arrays in done if side.name == row.judge), None)
     if expected is not None:
-        for side, _, _, arrays in tried:
+        for side, _, _, arrays in done:
             off = difference(arrays, expected)
             row.differences[side.name] = max(row.differences.get(side.name, 0.0), off)
         if row.disagreeing:
             return row
-    calls = [(side.name, way, first) for side, way, first, _ in tried]
-    del tried, expected  # large arrays
-    runs: dict[str, Callable[[], Any]] = {}
-    usual: dict[str, float] = {}
-    for name, way, first in calls:
-        times = row.times.setdefault(name, Times([]))
-        took = times.tried[way.name] = _usual(way.run)
-        if name not in runs or took < usual[name]:
-            runs[name], usual[name] = way.run, took
-            times.way, times.first = way.name, first
-    for name, rounds in interleaved(runs, effort, usual).items():
-        row.times[name].rounds = rounds
+    calls = [(side.name, way, first) for side, way, first, _ in done]
+    del done, expected  # large arrays
+    usual = {(name, way.name): _usual(way.run) for name, way, _ in calls}
+    tried: dict[str, dict[str, float]] = {}
+    for (name, way_name), took in usual.items():
+        tried.setdefault(name, {})[way_name] = took
+    left = {
+        (name, way.name): (way.run, first)
+        for name, way, first in calls
+        if usual[name, way.name] <= _TWICE * min(tried[name].values())
+    }
+    samples = interleaved({key: run for key, (run, _) in left.items()}, effort, usual)
+    for (name, way_name), rounds in samples.items():
+        times = Times(rounds, way_name, left[name, way_name][1], tried[name])
+        if name not in row.times or times.median < row.times[name].median:
+            row.times[name] = times
     return row
 
 

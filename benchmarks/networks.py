@@ -7,11 +7,13 @@ Keras's `predict_on_batch`, a `tf.function` of the model, the same with its weig
 and the fastest counts. (XLA takes up to a minute to compile a large network, so if it was clearly
 slower at one batch size of a network, the next one does without it.)
 
-Peak memory is that of a fresh process which builds the network and predicts one batch, including
-imports: the memory that a machine needs to do this at all.
+Peak memory is that of a fresh process which builds the network (ONNX Runtime: reads its file) and
+predicts one batch, including imports: the memory that a machine needs to do this at all.
 """
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,14 +38,9 @@ def cases(quick: bool) -> list[tuple[str, int, int]]:
     """(network, side of the photos, batch), batches in ascending order."""
     if quick:
         return [("small CNN", 150, 1), ("small CNN", 150, 32), ("MobileNet", 150, 1)]
-    own = [(name, size, b) for name in built.NETWORKS for size in (150, 299) for b in (1, 8, 32)]
-    more = [name for name in networks() if name not in built.NETWORKS]
-    return own + [(name, 150, b) for name in more for b in (1, 32)]
-
-
-def networks() -> dict[str, Callable[[Any, int], Any]]:
-    """Return all networks that can be built here; some need Keras, and minicnn reads them."""
-    return built.NETWORKS | (built.KERAS_NETWORKS if on_tensorflow.installed() else {})
+    first, more = list(built.NETWORKS)[:3], list(built.NETWORKS)[3:]
+    found = [(name, size, b) for name in first for size in (150, 299) for b in (1, 8, 32)]
+    return found + [(name, 150, b) for name in more for b in (1, 32)]
 
 
 def _group(name: str, batch: int) -> str:
@@ -57,14 +54,14 @@ def _job(session: Session, name: str, size: int, batch: int, shared: dict[Any, A
     def run() -> list[Row]:
         if (name, size) not in shared:
             shared.clear()  # one network at a time
-            shared[name, size] = pair(networks()[name], size, session)
+            shared[name, size] = pair(built.NETWORKS[name], size, session)
             theirs = shared[name, size][1]
             if theirs is not None and session.wants(on_onnx.NAME) and on_onnx.installed():
-                shared["onnx"] = on_onnx.session_of(theirs, session.threads)
+                shared["onnx"] = on_onnx.sessions_of(theirs, session.threads)
         ours, theirs = shared[name, size]
         x = np.random.default_rng(0).standard_normal((batch, size, size, 3), np.float32)
         found = [Side(OURS, ways(ours, x))]
-        if theirs is not None:
+        if theirs is not None and session.wants(THEIRS):
             found.append(Side(THEIRS, their_ways(theirs, x, not shared.get("slow"))))
         if "onnx" in shared:
             found.append(on_onnx.side(shared["onnx"], x))
@@ -77,8 +74,11 @@ def _job(session: Session, name: str, size: int, batch: int, shared: dict[Any, A
 
 
 def pair(build: Callable[[Any, int], Any], size: int, session: Session) -> tuple[Any, Any]:
-    """Return the network of minicnn and that of Keras (None without it), with the same weights."""
-    if not session.wants(THEIRS) or not on_tensorflow.installed():
+    """Return the network of minicnn and that of Keras, with the same weights.
+
+    The latter is None if Keras is not installed, or if no side that comes from it is wanted.
+    """
+    if not on_tensorflow.installed() or not (session.wants(THEIRS) or session.wants(on_onnx.NAME)):
         return build(minicnn, size), None
     import keras
 
@@ -164,6 +164,10 @@ def _memory_job(session: Session, name: str, size: int, batch: int) -> Job:
     )  # fmt: skip
 
     def run() -> list[Row]:
+        if session.wants(on_onnx.NAME) and on_onnx.installed():
+            row.times[on_onnx.NAME] = Times(
+                [[_onnx_memory(session, name, size, batch)]], "fresh process"
+            )
         for side, library in sides_with_library(session):
             code = _CODE.format(
                 memory=processes.PEAK_MEMORY, library=library, name=name, size=size, batch=batch,
@@ -173,6 +177,30 @@ def _memory_job(session: Session, name: str, size: int, batch: int) -> Job:
         return [row]
 
     return Job(row.title, run)
+
+
+_ONNX_CODE = """
+import json
+import numpy as np
+{memory}
+from benchmarks import on_onnx
+run = on_onnx.opened({path!r}, {threads})
+y = run(np.random.default_rng(0).standard_normal(({batch}, {size}, {size}, 3), np.float32))[0]
+assert y.shape[0] == {batch}
+print(json.dumps(peak_memory()))
+"""
+
+
+def _onnx_memory(session: Session, name: str, size: int, batch: int) -> float:
+    import keras
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = on_onnx.exported(built.NETWORKS[name](keras, size), Path(folder))
+        code = _ONNX_CODE.format(
+            memory=processes.PEAK_MEMORY, path=str(path), size=size, batch=batch,
+            threads=session.threads,
+        )  # fmt: skip
+        return float(processes.fresh(code, {}))
 
 
 def sides_with_library(session: Session) -> list[tuple[str, str]]:

@@ -14,17 +14,19 @@ from benchmarks.harness import OURS, PEERS, Row
 from benchmarks.limits import Limits
 from minicnn._support.terminal import install_extra
 from minicnn.plots import BLUE, ORANGE, save
+from minicnn.plots.figures import kind_of
 
 GREY, GREEN = "#555555", "#009e73"
 _MARKS = dict(zip((OURS, *PEERS), ((BLUE, "o"), (ORANGE, "^"), (GREEN, "s")), strict=True))
 
 
-def check() -> None:
-    """Raise `ImportError` now if matplotlib is missing, not after ten minutes."""
+def check(path: Path) -> None:
+    """Raise an error if matplotlib is missing, or writes no files with this suffix."""
     try:
-        import matplotlib  # noqa: F401
+        from matplotlib.figure import Figure
     except ImportError:
         raise ImportError(f"--plot needs matplotlib: {install_extra('plot')}") from None
+    kind_of(Figure(), path)
 
 
 def write(path: Path, rows: Sequence[Row], limits: Limits | None) -> list[Path]:
@@ -91,14 +93,15 @@ def roofline(axes: Any, rows: Sequence[Row], limits: Limits) -> None:
     axes.set_xlabel("arithmetic per byte (operations / byte that must move)")
     axes.set_ylabel("speed (GFLOP/s)")
     axes.grid(alpha=0.3, which="both")
-    axes.legend(frameon=False, fontsize="small", loc="lower right")
+    if known:
+        axes.legend(frameon=False, fontsize="small", loc="lower right")
 
 
 def ratios(axes: Any, rows: Sequence[Row]) -> None:
     """Draw a bar for each name, the median of its rows' ratios, and a dot for each row."""
     found: dict[str, list[float]] = {}
     for row in rows:  # time and memory are never one bar
-        name = row.name if row.unit == "s" else f"{row.name}, memory"
+        name = row.name if row.unit == "s" or "memory" in row.name else f"{row.name}, memory"
         found.setdefault(name, []).append(row.ratio or 0.0)
     names = list(found)
     for place, name in enumerate(names):

@@ -9,22 +9,29 @@ import math
 import os
 import platform
 import statistics
+import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from datetime import date
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import minicnn
 from benchmarks import threads as cpu
 from benchmarks.harness import OURS, PEERS, THEIRS, Row, Times
 from benchmarks.limits import Limits
+from benchmarks.processes import ROOT
 from minicnn._support.atomic import replacing
+from minicnn._support.terminal import quoted
 
 VERSION = 1  # of the JSON file
 
 _LIBRARIES = ("numpy", "llvmlite", "tensorflow", "keras", "onnxruntime", "torch")
+_NOISY = 0.25  # a spread beyond this share of the median makes a ratio doubtful
 
 
 # ---------------------------------------------------------------------------------------------
@@ -33,22 +40,44 @@ _LIBRARIES = ("numpy", "llvmlite", "tensorflow", "keras", "onnxruntime", "torch"
 
 
 def machine(threads: int) -> dict[str, Any]:
-    """Return the machine in general terms, and the versions of the libraries."""
-    versions = {"python": platform.python_version()}
+    """Return the date, the machine in general terms, and the versions of the libraries."""
+    versions = {"minicnn": _own_version(), "python": platform.python_version()}
     for name in _LIBRARIES:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
     return {
+        "date": date.today().isoformat(),
+        "command": quoted("python", "-m", "benchmarks", *sys.argv[1:]),
         "architecture": platform.machine(),
         "system": platform.system(),
         "cores": cpu.cores(),
         "vectors": _vectors(),
         "memory_gib": _memory(),
+        "load": _load(),
         "threads": threads,
         "versions": versions,
     }
+
+
+def _own_version() -> str:
+    """Return minicnn's version; in a checkout with git also the commit, and whether it changed."""
+    version: str = minicnn.__version__
+    if not (ROOT / ".git").exists():
+        return version
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=, changed", "--exclude=*"]
+    try:
+        told = subprocess.run(git, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return version
+    commit = told.stdout.strip()
+    return f"{version} (commit {commit})" if commit and not told.returncode else version
+
+
+def _load() -> float | None:
+    """Return how many programs wanted a core during the last minute, on average."""
+    return round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
 
 
 def _vectors() -> str:
@@ -72,19 +101,22 @@ def sentence(told: dict[str, Any]) -> str:
     memory = "" if told["memory_gib"] is None else f", {told['memory_gib']:.0f} GiB of memory"
     threads = "1 thread" if told["threads"] == 1 else f"{told['threads']} threads"
     versions = told["versions"]
-    against = f"; TensorFlow {versions['tensorflow']}" if "tensorflow" in versions else ""
+    names = {"minicnn": "minicnn", "tensorflow": THEIRS, "onnxruntime": "ONNX Runtime"}
+    sides = ", ".join(f"{name} {versions[key]}" for key, name in names.items() if key in versions)
     machine = f"{told['cores']} cores of {told['architecture']} with {told['vectors']}{memory}"
-    return f"Measured on {machine}; {threads} for each side{against}."
+    return f"Measured on {told['date']} on {machine}; {threads} for each side; {sides}."
 
 
 def machine_lines(told: dict[str, Any]) -> list[str]:
     """Return the first block of the report."""
     memory = "" if told["memory_gib"] is None else f", {told['memory_gib']:.0f} GiB of memory"
     cores = "core" if told["cores"] == 1 else "cores"
+    busy = told["load"] is not None and told["load"] > told["cores"] / 4
     return [
         f"machine   {told['architecture']}, {told['cores']} {cores}, {told['vectors']}{memory}",
         "versions  " + ", ".join(f"{name} {v}" for name, v in told["versions"].items()),
         f"threads   {told['threads']} for each side",
+        *([f"load      {told['load']}: other programs run, and make the times longer"] * busy),
     ]
 
 
@@ -166,9 +198,11 @@ def table(rows: Sequence[Row], limits: Limits | None) -> tuple[list[str], list[l
     names = side_names(rows)
     work = any(row.flops or row.bytes for row in rows)
     photos = any(row.subject in ("networks", "training", "loading") for row in rows)
+    ways = {name: {row.times[name].way for row in rows if name in row.times} for name in names}
+    with_way = [name for name in PEERS if len(ways.get(name, ())) > 1]
     head = ["what", "batch", "work"]
     for name in names:
-        head += [name, "way"] if name == THEIRS else [name]
+        head += [name, "way"] if name in with_way else [name]
     head += ["ratio"]
     head += ["rate", "share of limit"] if work and limits else []
     head += ["photos/s"] if photos else []
@@ -185,7 +219,7 @@ def table(rows: Sequence[Row], limits: Limits | None) -> tuple[list[str], list[l
         for name in names:
             times = row.times.get(name)
             line.append(_cell(times, row.unit))
-            if name == THEIRS:
+            if name in with_way:
                 line.append(times.way if times else "")
         star = "*" if limits and _is_mostly_call(row, limits) else ""
         line.append("—" if row.ratio is None else f"{row.ratio:.2f}{star}")
@@ -275,6 +309,22 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
     return float(np.polyfit(x, y, 1)[0])
 
 
+def doubts(rows: Sequence[Row]) -> list[str]:
+    """Return a line if the times of many rows vary so much that their ratios mean little."""
+    compared = [row for row in rows if row.unit == "s" and row.ratio is not None and row.peer]
+    noisy = [
+        row
+        for row in compared
+        if max(row.times[side].spread for side in (OURS, str(row.peer))) > _NOISY
+    ]
+    if not noisy:
+        return []
+    return [
+        f"In {len(noisy)} of {len(compared)} rows half of the times lie further apart than "
+        f"±{_NOISY:.0%}: other programs ran, so measure these again on an idle machine."
+    ]
+
+
 def disagreements(rows: Iterable[Row]) -> list[Row]:
     return [row for row in rows if row.disagreeing]
 
@@ -285,11 +335,12 @@ def disagreements(rows: Iterable[Row]) -> list[Row]:
 
 
 def write_json(
-    path: Path, rows: Sequence[Row], told: dict[str, Any], limits: Limits | None
+    path: Path, rows: Sequence[Row], told: dict[str, Any], limits: Limits | None, whole: bool = True
 ) -> None:
-    """Write every sample and the machine, completely or not at all."""
+    """Write every sample and the machine, completely or not at all; `whole`: these are all rows."""
     content = {
         "version": VERSION,
+        "whole": whole,
         "machine": told,
         "limits": None if limits is None else asdict(limits),
         "rows": [as_dict(row) for row in rows],

@@ -3,18 +3,22 @@
 Each round starts a new process for each side, in the opposite order every other round. Both run the
 same lines, since minicnn has Keras's names; they have the same weights, and their first predictions
 are compared. TensorFlow's import is only `import tensorflow`, and its first prediction is
-`model(x)`, its fastest, which traces no graph. minicnn is measured with the compiled code of an
+`model(x)`, its fastest, which traces no graph. ONNX Runtime opens a file of the same network; it
+cannot train. minicnn is measured with the compiled code of an
 earlier process, and in other rounds with an empty `MINICNN_CACHE_DIR`, as directly after
 installation.
 """
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks import processes
-from benchmarks.harness import OURS, Job, Row, Session, Times, difference
+from benchmarks import built, on_onnx, processes
+from benchmarks.harness import THEIRS, Job, Row, Session, Times, difference
 from benchmarks.networks import sides_with_library
 
 SUBJECT = "startup"
@@ -34,10 +38,8 @@ if "{library}" == "keras":
 else:
     library.config.set_num_threads({threads})
 from benchmarks import built
-model = built.small_cnn(library, 64)
-rng = np.random.default_rng(0)
-model.set_weights([rng.standard_normal(w.shape) * 0.05 for w in model.get_weights()])
-x = rng.standard_normal(({images}, 64, 64, 3), np.float32)
+model = built.with_weights(built.small_cnn(library, 64))
+x = np.random.default_rng(1).standard_normal(({images}, 64, 64, 3), np.float32)
 built = time.perf_counter()
 y = np.asarray({call})
 done = time.perf_counter()
@@ -53,6 +55,26 @@ if {work!r} == "fit":
     history = model.fit(x, y, batch_size=32, shuffle=False, verbose=0)
     told["epoch"], told["loss"] = time.perf_counter() - start, history.history["loss"]
     told["memory"] = peak_memory()
+print(json.dumps(told))
+"""
+
+_ONNX_CODE = """
+import json, time
+start = time.perf_counter()
+import onnxruntime
+imported = time.perf_counter() - start
+import numpy as np
+from benchmarks import on_onnx
+run = on_onnx.opened({path!r}, {threads})
+x = np.random.default_rng(1).standard_normal(({images}, 64, 64, 3), np.float32)
+built = time.perf_counter()
+y = run(x[:1])[0]
+done = time.perf_counter()
+told = {{"import": imported, "first": done - built, "total": done - start, "y": y.tolist()}}
+{memory}
+for k in range(0, len(x), 32):
+    run(x[k : k + 32])
+told["memory"] = peak_memory()
 print(json.dumps(told))
 """
 
@@ -74,13 +96,27 @@ def jobs(session: Session) -> list[Job]:
     ]
 
 
+@contextmanager
+def _predicting(session: Session) -> Iterator[list[tuple[str, str]]]:
+    """Yield the sides that predict: (side, library, or the file that ONNX Runtime opens)."""
+    sides = sides_with_library(session)
+    with tempfile.TemporaryDirectory() as folder:
+        if session.wants(on_onnx.NAME) and on_onnx.installed():
+            import keras
+
+            model = built.with_weights(built.small_cnn(keras, 64))
+            sides.append((on_onnx.NAME, str(on_onnx.exported(model, Path(folder)))))
+        yield sides
+
+
 def _told(
     session: Session, library: str, work: str = "", images: int = 256, **environment: str
 ) -> dict[str, Any]:
-    code = _CODE.format(
-        library=library, work=work, images=images, memory=processes.PEAK_MEMORY,
-        threads=session.threads, **_SIDES[library],
-    )  # fmt: skip
+    settings = {"images": images, "memory": processes.PEAK_MEMORY, "threads": session.threads}
+    if library in _SIDES:
+        code = _CODE.format(library=library, work=work, **settings, **_SIDES[library])
+    else:
+        code = _ONNX_CODE.format(path=library, **settings)
     found: dict[str, Any] = processes.fresh(code, environment)
     return found
 
@@ -90,56 +126,68 @@ def _row(group: str, work: str, unit: str = "s") -> Row:
 
 
 def _warm(session: Session) -> list[Row]:
-    sides = sides_with_library(session)
     rows = {
         "import": _row("import", "import alone"),
         "first": _row("first call of a second process", "first prediction"),
         "total": _row("second process's first prediction", "import to first prediction"),
     }
-    found: dict[str, list[dict[str, Any]]] = {side: [] for side, _ in sides}
-    answers = {side: _told(session, library)["y"] for side, library in sides}  # fills the caches
-    if len(answers) > 1:
-        ours, theirs = ([np.asarray(answers[side])] for side, _ in sides)
-        off = difference(ours, theirs)
+    with _predicting(session) as sides:
+        found: dict[str, list[dict[str, Any]]] = {side: [] for side, _ in sides}
+        answers = {side: _told(session, library)["y"] for side, library in sides}  # fills caches
         for row in rows.values():
-            row.judge = sides[-1][0]
-            row.differences = {OURS: off, row.judge: 0.0}
+            _compare(row, answers)
         if any(row.disagreeing for row in rows.values()):
             return list(rows.values())
-    for number in range(2 if session.quick else 5):
-        for side, library in reversed(sides) if number % 2 else sides:
-            found[side].append(_told(session, library))
+        for number in range(2 if session.quick else 5):
+            for side, library in reversed(sides) if number % 2 else sides:
+                found[side].append(_told(session, library))
     for key, row in rows.items():
-        for side, told in found.items():
-            row.times[side] = Times([[each[key]] for each in told], "fresh process")
+        _fill(row, found, key)
     return list(rows.values())
 
 
 def _cold(session: Session) -> list[Row]:
-    """TensorFlow keeps no compiled code: its first process is like any other."""
+    """The others keep no compiled code: their first process is like any other."""
     first = _row("first process's first prediction", "import to first prediction, empty cache")
     epoch = _row("first process's first epoch", f"import to the end of {_IMAGES} images' epoch")
-    sides = sides_with_library(session)
-    found: dict[str, list[dict[str, Any]]] = {side: [] for side, _ in sides}
-    for number in range(1 if session.quick else 3):
-        for side, library in reversed(sides) if number % 2 else sides:
-            with tempfile.TemporaryDirectory() as empty:
-                found[side].append(_told(session, library, "fit", _IMAGES, MINICNN_CACHE_DIR=empty))
-    if len(sides) > 1:
-        ours, theirs = ([np.asarray(found[side][0]["loss"])] for side, _ in sides)
-        epoch.judge = sides[-1][0]
-        epoch.differences = {OURS: difference(ours, theirs), epoch.judge: 0.0}
-        if epoch.disagreeing:
-            return [epoch]
-    for row, key in ((first, "total"), (epoch, "epoch")):
-        for side, told in found.items():
-            row.times[side] = Times([[each[key]] for each in told], "fresh process")
+    with _predicting(session) as sides:
+        found: dict[str, list[dict[str, Any]]] = {side: [] for side, _ in sides}
+        for number in range(1 if session.quick else 3):
+            for side, library in reversed(sides) if number % 2 else sides:
+                with tempfile.TemporaryDirectory() as empty:
+                    found[side].append(
+                        _told(session, library, "fit", _IMAGES, MINICNN_CACHE_DIR=empty)
+                    )
+    _compare(first, {side: told[0]["y"] for side, told in found.items()})
+    trained = {side: told for side, told in found.items() if "loss" in told[0]}
+    _compare(epoch, {side: told[0]["loss"] for side, told in trained.items()})
+    if first.disagreeing or epoch.disagreeing:
+        return [row for row in (first, epoch) if row.disagreeing]
+    _fill(first, found, "total")
+    _fill(epoch, trained, "epoch")
     return [first, epoch]
+
+
+def _compare(row: Row, answers: dict[str, Any]) -> None:
+    """Compare each side's answer with TensorFlow's, if it is among them."""
+    if len(answers) > 1:
+        row.judge = THEIRS if THEIRS in answers else list(answers)[-1]
+        expected = [np.asarray(answers[row.judge])]
+        row.differences = {
+            side: difference([np.asarray(answer)], expected) for side, answer in answers.items()
+        }
+
+
+def _fill(row: Row, found: dict[str, list[dict[str, Any]]], key: str) -> None:
+    for side, told in found.items():
+        row.times[side] = Times([[each[key]] for each in told], "fresh process")
 
 
 def _memory(session: Session, work: str) -> list[Row]:
     row = _row(f"peak memory of {work}", f"{work}, batches of 32", "bytes")
-    for side, library in sides_with_library(session):
-        told = _told(session, library, work)
-        row.times[side] = Times([[float(told["memory"])]], "fresh process")
+    with _predicting(session) as sides:
+        for side, library in sides:
+            if work == "predict" or library in _SIDES:
+                told = _told(session, library, work)
+                row.times[side] = Times([[float(told["memory"])]], "fresh process")
     return [row]

@@ -43,7 +43,6 @@ class Course:
     loss: Callable[[Any], Any]
     epochs: int = 1
     quick: bool = False
-    needs_keras: bool = False  # only Keras can build the network
     steps_only: bool = False
 
     def compiled(self, library: Any) -> Any:
@@ -90,7 +89,7 @@ COURSES = (
     *(
         Course(
             f"{name} 150×150, all layers", build, 150, 16, 1, 1000, _sgd, _many,
-            needs_keras=name == "ResNet50", steps_only=True,
+            steps_only=True,
         )
         for name, build in (
             ("MobileNet", built.mobilenet),
@@ -108,7 +107,6 @@ def jobs(session: Session) -> list[Job]:
         _job(session, course, work, slow)
         for course in COURSES
         if course.quick or not session.quick
-        if on_tensorflow.installed() or not course.needs_keras
         for work in _works(course)
     ]
 

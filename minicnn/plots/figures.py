@@ -63,16 +63,24 @@ def save(figure: Any, path: str | os.PathLike[str]) -> Path:
     Raises `ValueError` for a suffix that matplotlib does not write.
     """
     path = Path(path)
+    drawn = rendered(figure, kind_of(figure, path), 144)
+    with replacing(path) as temporary:
+        temporary.write_bytes(drawn)
+    return path
+
+
+def kind_of(figure: Any, path: Path) -> str:
+    """Return the kind of file that the suffix names; `ValueError` if matplotlib does not write it.
+
+    A file without a suffix is a PNG.
+    """
     kind, kinds = path.suffix.lstrip(".").lower() or "png", figure.canvas.get_supported_filetypes()
     if kind not in kinds:
         suffixes = ", ".join(f".{known}" for known in sorted(kinds))
         raise ValueError(
             f"A plot's file expects one of the suffixes {suffixes}. Received {str(path)!r}."
         )
-    drawn = rendered(figure, kind, 144)
-    with replacing(path) as temporary:
-        temporary.write_bytes(drawn)
-    return path
+    return kind
 
 
 def letters(inches: float, size: float) -> int:

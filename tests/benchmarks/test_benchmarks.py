@@ -172,6 +172,26 @@ def test_the_faster_way_counts():
     assert found.times[OURS].median >= 0.002
 
 
+def test_the_way_with_the_lower_median_counts(monkeypatch):
+    """One that was lucky when the ways were tried does not win for it."""
+    clock = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+
+    def way(name, seconds):
+        def run():
+            clock[0] += seconds.pop(0) if len(seconds) > 1 else seconds[0]
+            return [np.float32(1.0)]
+
+        return Way(name, run)
+
+    lucky = way("lucky", [1.0, *[0.1] * 4, 0.2])  # the first call, four to try, all others
+    theirs = Side(THEIRS, [lucky, way("steady", [0.15]), way("slow", [0.31])])
+    our = Side(OURS, [way("", [0.1])])
+    found = harness.measure(row(), [our, theirs], BRIEF).times[THEIRS]
+    assert (found.way, found.median) == ("steady", pytest.approx(0.15))
+    assert found.tried == pytest.approx({"lucky": 0.1, "steady": 0.15, "slow": 0.31})
+
+
 def test_a_way_that_lost_clearly_or_was_not_tried():
     times = Times([], tried={"graph": 1.0, "eager": 1.25, "XLA": 1.4})
     assert [times.lost(way) for way in ("graph", "eager", "XLA", "other")] == [
@@ -342,14 +362,16 @@ def test_the_table():
     told = dict(zip(head, line, strict=True))
     assert told["minicnn"] == "10.5 ms (10.0 ms) ±2%"
     assert told["TensorFlow"] == "21.0 ms ±0%"
-    assert (told["way"], told["ratio"]) == ("graph", "2.00")
+    assert told["ratio"] == "2.00"
+    assert "way" not in told  # each row has the same
+    other = row(times={THEIRS: Times([[0.1]], "XLA")})
+    assert [line[5] for line in report.table([measured(), other], LIMITS)[1]] == ["graph", "XLA"]
     assert told["rate"] == "190 GFLOP/s"
     assert told["share of limit"] == "48%"  # 5 ms of arithmetic, 1 ms of memory
 
 
 def test_a_row_that_mostly_times_the_call_is_marked():
     slow_call = Limits(400e9, 10e9, call=0.01)
-    assert report.table([measured()], slow_call)[1][0][5] == "graph"
     assert "2.00*" in report.table([measured()], slow_call)[1][0]
 
 
@@ -397,8 +419,17 @@ def test_json_has_every_sample_and_comes_back(tmp_path):
     file = tmp_path / "found.json"
     report.write_json(file, rows, report.machine(2), LIMITS)
     found = json.loads(file.read_text("utf-8"))
-    assert found["version"] == report.VERSION
-    assert {"cores", "vectors", "memory_gib", "threads", "versions"} <= found["machine"].keys()
+    assert (found["version"], found["whole"]) == (report.VERSION, True)
+    assert {
+        "date",
+        "command",
+        "load",
+        "cores",
+        "vectors",
+        "memory_gib",
+        "threads",
+        "versions",
+    } <= found["machine"].keys()
     assert found["limits"]["flops"] == 400e9
     good, bad = found["rows"]
     assert good["times"][OURS]["rounds"] == [[0.010, 0.011]]
@@ -406,6 +437,24 @@ def test_json_has_every_sample_and_comes_back(tmp_path):
     assert (good["ratio"], good["agrees"]) == (pytest.approx(2.0), True)
     assert (bad["agrees"], bad["times"], bad["differences"]) == (False, {}, {OURS: "inf"})
     assert report.from_dict(good) == rows[0]
+
+
+def test_the_sentence_says_what_was_measured_and_when():
+    told = {
+        "date": "2026-11-30", "cores": 2, "architecture": "x86_64", "vectors": "AVX2", "threads": 1,
+        "memory_gib": None, "versions": {"minicnn": "0.1.0 (commit abc)", "onnxruntime": "1.32.0"},
+    }  # fmt: skip
+    assert report.sentence(told) == (
+        "Measured on 2026-11-30 on 2 cores of x86_64 with AVX2; 1 thread for each side; "
+        "minicnn 0.1.0 (commit abc), ONNX Runtime 1.32.0."
+    )
+
+
+def test_times_that_vary_much_are_doubted():
+    steady, noisy = Times([[1.0, 1.0, 1.1]]), Times([[1.0, 1.0, 9.0]])
+    rows = [row(times={OURS: ours, THEIRS: steady}) for ours in (steady, noisy)]
+    assert report.doubts(rows[:1]) == []
+    assert report.doubts(rows)[0].startswith("In 1 of 2 rows half of the times lie further apart")
 
 
 @pytest.mark.slow
@@ -542,12 +591,47 @@ def test_disagreement_is_exit_status_1(monkeypatch, capsys):
 
 @pytest.mark.usefixtures("_own_environment")
 @pytest.mark.parametrize(
+    ("error", "code", "last"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted."),
+        (ChildProcessError("A process failed."), 2, "A process failed."),
+    ],
+)
+def test_what_was_measured_before_the_end_is_reported(
+    error, code, last, monkeypatch, capsys, tmp_path
+):
+    def stop():
+        raise error
+
+    jobs = [Job("a row", lambda: [measured(), row()]), Job("another", stop)]
+    monkeypatch.setattr(layers, "jobs", lambda session: jobs)
+    file = tmp_path / "found.json"
+    assert cli.run(["layers", "--quick", "--json", str(file)]) == code
+    told = capsys.readouterr()
+    assert "2.00" in told.out
+    assert "1 rows in 0 s, but not all: the measurement ended early." in told.out
+    assert told.err == f"python -m benchmarks: {last}\n"
+    found = json.loads(file.read_text("utf-8"))
+    assert (found["whole"], len(found["rows"])) == (False, 1)
+
+
+@pytest.mark.usefixtures("_own_environment")
+def test_sides_that_measure_no_row_are_refused(monkeypatch, capsys):
+    monkeypatch.setattr(layers, "jobs", lambda session: [Job("a row", lambda: [row()])])
+    assert cli.run(["layers", "--quick", "--sides", "winograd"]) == 2
+    assert capsys.readouterr().err.endswith("No row is measured by --sides winograd.\n")
+
+
+@pytest.mark.usefixtures("_own_environment")
+@pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["--threads", "100000"], "more than the"),
         (["--only", "no such row"], "No row's title contains --only 'no such row'"),
         (["--sides", "minicnn,Caffe"], "--sides knows minicnn, TensorFlow, ONNX Runtime, PyTorch"),
         (["--json", "no/such/folder/a.json"], "make it first"),
+        (["--json", "tests"], "'tests' is a folder or a device"),
+        (["--plot", "speed.docx"], "A plot's file expects one of the suffixes"),
     ],
 )
 def test_bad_arguments_end_in_one_sentence(arguments, sentence, capsys):
