@@ -23,12 +23,12 @@ import keras
 import numpy as np
 
 from minicnn._support.arguments import listed, positive
-from minicnn._support.atomic import replacing
+from minicnn._support.atomic import check_place, replacing
 from minicnn._support.terminal import say
 from reference import backend, data
 from reference import model as models
 from reference.backend import Machine
-from reference.console import add_backend_options, main, make_parser
+from reference.console import add_backend_options, check_output, main, make_parser
 
 Array = np.ndarray
 
@@ -205,6 +205,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def command(options: argparse.Namespace) -> None:
+    if options.json:
+        check_output("--json", check_place(options.json).parent)
     machine = backend.start(options)
     say(machine.describe())
     photos = None if options.data is None else data.find(data.locate(options.data)).train

@@ -24,11 +24,12 @@ import numpy as np
 
 from minicnn import utils
 from minicnn._support.arguments import positive
-from minicnn._support.atomic import replacing
-from minicnn._support.terminal import say
+from minicnn._support.atomic import check_place, replacing
+from minicnn._support.terminal import pip_install, say
 from minicnn.commands.networks import small_cnn
 from minicnn.datasets import CLOTHING_CLASSES, draw_clothing
 from minicnn.explain.page import build
+from reference.console import check_output, main
 
 SIZE, BATCH = 64, 8
 
@@ -104,14 +105,16 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    from playwright.sync_api import sync_playwright
-
-    options = parser().parse_args(arguments)
+def command(options: argparse.Namespace) -> None:
+    if options.json:
+        check_output("--json", check_place(options.json).parent)
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        raise ImportError(f"playwright drives the browser: {pip_install('playwright')}") from None
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
-        say("There is no chromium on this machine (apt-get install chromium).")
-        return 1
+        raise OSError("There is no chromium on this machine (apt-get install chromium).")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         path = write_page(Path(folder))
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
@@ -123,8 +126,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         with replacing(options.json) as temporary:
             temporary.write_text(json.dumps(asdict(found), indent=2) + "\n", encoding="utf-8")
-    return 0
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    return main(parser(), command, None if arguments is None else list(arguments))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

@@ -310,17 +310,17 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 
 
 def doubts(rows: Sequence[Row]) -> list[str]:
-    """Return a line if the times of many rows vary so much that their ratios mean little."""
-    compared = [row for row in rows if row.unit == "s" and row.ratio is not None and row.peer]
+    """Return a line if there are rows whose times vary so much that they mean little."""
+    timed = [row for row in rows if row.unit == "s" and row.times]
     noisy = [
         row
-        for row in compared
-        if max(row.times[side].spread for side in (OURS, str(row.peer))) > _NOISY
+        for row in timed
+        if any(row.times[s].spread > _NOISY for s in (OURS, row.peer) if s in row.times)
     ]
     if not noisy:
         return []
     return [
-        f"In {len(noisy)} of {len(compared)} rows half of the times lie further apart than "
+        f"In {len(noisy)} of {len(timed)} rows half of the times lie further apart than "
         f"±{_NOISY:.0%}: other programs ran, so measure these again on an idle machine."
     ]
 
