@@ -60,6 +60,7 @@ def from_keras(model: Any) -> Model:
         raise TypeError(f"from_keras expects a Keras model. Received {type(model).__name__}.")
     config = json.loads(model.to_json(), object_hook=plain)
     source, optimizer = f'The Keras model "{model.name}"', getattr(model, "optimizer", None)
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # see `saving.half_precision`
     with weight_budget(math.inf):  # draws no weights, because all are copied below
         found = saving.built(config, _model, source)
     _copy_weights(model, found)
@@ -69,8 +70,8 @@ def from_keras(model: Any) -> Model:
             "class_name": type(optimizer).__name__,
             "config": optimizer.get_config(),
         }
-    if saving.compile_as_saved(found, config, source):
-        state = [variable.numpy() for variable in model.optimizer.variables]
+    if saving.compile_as_saved(found, config, source) and optimizer is not None:
+        state = [variable.numpy() for variable in optimizer.variables]
 
         def read(index: int, shape: tuple[int, ...], who: str) -> np.ndarray:
             if state[index].shape != shape:
@@ -79,7 +80,7 @@ def from_keras(model: Any) -> Model:
 
         read_state(found, source, len(state), read)
         found.resume_optimizer()
-    saving.warn_of_lacking(found, source)
+    saving.warn_of_lacking(found, source, config)
     return found
 
 
@@ -102,7 +103,7 @@ def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = No
     with weights_follow(), objects.custom_object_scope(custom_objects):
         model = saving.built(config, _model, source)
     saving.compile_as_saved(model, config, source)
-    saving.warn_of_lacking(model, source, weights_to_come=True)
+    saving.warn_of_lacking(model, source, config, weights_to_come=True)
     assert isinstance(model, Model)
     return model
 

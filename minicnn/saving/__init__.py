@@ -8,7 +8,8 @@ A file's first bytes say what it is, not its name: Keras 2 also wrote HDF5 under
                          `legacy_writer`)
     .h5 of Keras 1       the same, under older names (`keras_1`)              read
 
-Any of them may hold images with the channels first (`channels_first`).
+Any of them may hold images with the channels first (`channels_first`), and models that Keras
+computes in half precision (`half_precision`).
 
 Nothing is unpickled, classes are looked up only in minicnn's own table and the user's
 (`_support.objects`), no code runs, no link is followed; memory stays in proportion to the file
@@ -38,6 +39,7 @@ from minicnn.layers.weights import weight_budget
 from minicnn.saving import (
     channels_first,
     functions,
+    half_precision,
     hdf5,
     keras_1,
     keras_file,
@@ -142,8 +144,8 @@ def read_model(path: str | os.PathLike[str], build: Build, compile: bool = True)
             model.metadata = legacy.read_metadata(file)
     else:
         archive = keras_file.KerasFile(found, source)
-        described = {"keras_version": archive.version, **archive.config}
-        model = _built_from(found, described, build, source)
+        config = {"keras_version": archive.version, **archive.config}
+        model = _built_from(found, config, build, source)
         with archive.weights_file(source) as file:
             with weight_budget(allowance(found.stat().st_size)):
                 unbuilt.build(model, archive.config, file)
@@ -152,7 +154,7 @@ def read_model(path: str | os.PathLike[str], build: Build, compile: bool = True)
                 weights.read_optimizer(model, file, legacy.is_old(archive.version))
         own = archive.metadata.get("minicnn", {})
         model.metadata = own if isinstance(own, dict) else {}
-    warn_of_lacking(model, source)
+    warn_of_lacking(model, source, config)
     return model
 
 
@@ -236,7 +238,8 @@ def built(config: dict[str, Any], build: Build, source: str) -> Any:
     """Return the model that a config of Keras 2 or 3 describes; every error is a `ValueError`."""
     try:
         check_nesting(config)
-        described = functions.as_layers(legacy.modern(config))  # Keras 2 wrote .keras files, too
+        described = legacy.modern(half_precision.in_float32(config))  # in .keras files, too
+        described = functions.as_layers(described)
         model = build(channels_first.converted(described))
         channels_first.check_order(model, described)
         keras_1.check_sizes(model, config)
@@ -250,9 +253,20 @@ def built(config: dict[str, Any], build: Build, source: str) -> Any:
         ) from e
 
 
-def warn_of_lacking(model: Any, source: str, weights_to_come: bool = False) -> None:
-    """Warn about settings that training, not `predict`, would lack, and missing initializers."""
+def warn_of_lacking(
+    model: Any, source: str, config: dict[str, Any], weights_to_come: bool = False
+) -> None:
+    """Warn about settings that training, not `predict`, would lack, and missing initializers.
+
+    Also about half precision, which the config of the file may have.
+    """
     said = []
+    half = sorted(set(half_precision.policies(config.get("config"))))
+    if half:
+        said.append(
+            f"Keras computes this model in half precision ({', '.join(half)}), minicnn in float32: "
+            "the numbers agree to two or three digits."
+        )
     missing = model.lacking()
     if missing:
         said.append(

@@ -16,6 +16,7 @@ from minicnn import losses, metrics, optimizers
 from minicnn._support.objects import own_object
 from minicnn._support.settings import is_ours
 from minicnn.layers import carried
+from minicnn.saving.half_precision import unscaled
 from minicnn.saving.limits import shortened
 
 
@@ -290,6 +291,7 @@ def _optimizer(description: Any, lost: list[str]) -> Any:
 
 def _plain_optimizer(description: Any) -> Any:
     """Return an optimizer's description in Keras 3's words, with `decay`, which has none there."""
+    description = unscaled(description)
     if not isinstance(description, dict):
         return description
     config = description.get("config")

@@ -145,6 +145,8 @@ def read_optimizer(model: Any, file: hdf5.Group) -> None:
     if group is None:
         return
     names = group.names("weight_names")
+    if len(names) > 3 and names[3].endswith("/dynamic_scale"):
+        names = names[4:]  # after those of an optimizer that scales the loss (`half_precision`)
     if is_old(file.text("keras_version") or "1"):
         ordered = _in_order(model, names)
         if ordered is None:
@@ -195,6 +197,7 @@ def _in_order(model: Any, names: list[str]) -> list[str] | None:
     """Return the names of Keras 2's arrays in Keras 3's order; None if other weights were trained.
 
         iteration:0  Adam/m/dense/kernel:0  Adam/v/dense/kernel:0  …     from 2.11
+        iteration:0  m/dense/kernel:0  v/dense/kernel:0  …               with mixed_float16
         Adam/iter:0  Adam/dense/kernel/m:0  …  Adam/dense/kernel/v:0     before
         Adam/iterations:0  training/Adam/m_0:0  …  training/Adam/v_0:0   before tf.keras
 
@@ -210,7 +213,10 @@ def _in_order(model: Any, names: list[str]) -> list[str] | None:
     of_sort: dict[str, list[str]] = {}
     for name in names[1:]:
         parts = name.rpartition(":")[0].split("/")
-        named = parts[1:2] if names[0].startswith("iteration:") else [parts[-1].split("_")[0]]
+        if names[0].startswith("iteration:"):
+            named = parts[:1] if parts[0] in known else parts[1:2]
+        else:
+            named = [parts[-1].split("_")[0]]
         called = named[0] if named else ""
         sort = known.get(called, called if called in sorts else "")
         of_sort.setdefault(sort, []).append(name)

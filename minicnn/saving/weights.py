@@ -283,7 +283,8 @@ def read_optimizer(model: Any, file: hdf5.Group, old: bool = False) -> None:
 
     `old`: the state is in Keras 2's order, without the learning rate.
     """
-    group = file.group("optimizer/vars")
+    # The first is in an optimizer that scales the loss (`half_precision`).
+    group = file.group("optimizer/inner_optimizer/vars") or file.group("optimizer/vars")
     if group is None:
         if old and len(model.optimizer.state_shapes(model.trainable_weights)) > 2:
             warnings.warn(  # for an optimizer from before 2.11, which a .keras file may hold

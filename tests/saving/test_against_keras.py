@@ -147,6 +147,40 @@ def test_training_goes_on_from_a_live_model() -> None:
     np.testing.assert_allclose(losses(ours, 8, seed=2), losses(model, 8, seed=2), rtol=2e-3)
 
 
+def test_training_in_half_precision_goes_on_in_float32(tmp_path: Path) -> None:
+    model = keras.Sequential(
+        [
+            keras.Input((5, 5, 2)),
+            keras.layers.Conv2D(3, 3, dtype="mixed_float16"),
+            keras.layers.Flatten(dtype="mixed_float16"),
+            keras.layers.Dense(2, dtype="mixed_float16"),
+        ]
+    )
+    inner = keras.optimizers.Adam(0.01)
+    model.compile(keras.optimizers.LossScaleOptimizer(inner, 2.0), "mse", run_eagerly=True)
+    x = np.random.default_rng(0).standard_normal((4, 5, 5, 2)).astype("f")
+    for _ in range(3):
+        model.train_on_batch(x, x[:, 0, 0])
+    model.save(tmp_path / "m.keras")
+    model.save(tmp_path / "m.h5")
+    wanted = [variable.numpy() for variable in inner.variables]
+    assert wanted[0] == 3
+    answer = model(x).numpy()
+    assert answer.dtype == np.float16
+    for source in (model, tmp_path / "m.keras", tmp_path / "m.h5"):
+        with pytest.warns(
+            UserWarning, match=r"half precision \(mixed_float16\), minicnn in float32"
+        ) as told:
+            ours = models.from_keras(source) if source is model else models.load_model(source)
+        assert len(told) == 1
+        np.testing.assert_allclose(ours.predict(x, verbose=0), answer, rtol=0.01, atol=0.01)
+        assert np.abs(ours.predict(x, verbose=0) - answer).max() > 0
+        state = [array for _, array in ours.optimizer.state(ours.trainable_weights)]
+        for a, b in zip(state, wanted, strict=True):
+            np.testing.assert_array_equal(a, b)
+        ours.train_on_batch(x, x[:, 0, 0])
+
+
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 def test_a_live_model_that_was_saved_is_still_compiled(optimizer: str, tmp_path: Path) -> None:
     """Keras itself drops the optimizer from the model's config when it writes an .h5 file."""

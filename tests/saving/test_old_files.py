@@ -145,6 +145,7 @@ def test_an_hdf5_file_may_begin_with_a_user_block(tmp_path: Path) -> None:
 
 OLD_NAMES = {
     "from 2.11": ["iteration:0", *(f"Adam/{s}/{v}:0" for v in "abcd" for s in "mv")],
+    "with mixed_float16": ["iteration:0", *(f"{s}/{v}:0" for v in "abcd" for s in "mv")],
     "before": ["Adam/iter:0", *(f"Adam/{v}/{s}:0" for s in "mv" for v in "abcd")],
     "before tf.keras": [
         "Adam/iterations:0",
@@ -160,7 +161,7 @@ def test_an_optimizer_s_state_is_found_by_its_old_names(age: str, tmp_path: Path
     model.compile("adam", "categorical_crossentropy")
     model.save(tmp_path / "m.keras")
     shapes = [variable.shape for variable in model.weights]
-    interleaved = age == "from 2.11"
+    interleaved = age in ("from 2.11", "with mixed_float16")
     old_weights(model, tmp_path / "o.h5", keras_version="2.2.4")
     config = json.loads(model.to_json())
     names = OLD_NAMES[age]
