@@ -73,7 +73,7 @@ def _wait(result: Any) -> None:
 
 
 def peak_flops(precision: str, size: int = 8192, products: int = 16) -> float:
-    """Operations per second in a chain of `products` products of size × size matrices.
+    """Return the operations per second in a chain of `products` products of size × size matrices.
 
     For mixed precision this uses matrices of the lower precision, which need no conversion.
     """
@@ -107,7 +107,7 @@ def _inference(model: keras.Model) -> Callable[[Any], Any]:
 
 
 def flops(network: keras.Model, size: int) -> float:
-    """Operations for one photo in the network: two for each weight at each position.
+    """Return the operations for one photo in the network: two for each weight at each position.
 
     This counts convolutions and dense layers, but not normalization and activations.
     """
@@ -229,7 +229,7 @@ def command(options: argparse.Namespace) -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    return main(parser(), command, None if arguments is None else list(arguments))
+    return main(parser(), command, arguments)
 
 
 if __name__ == "__main__":

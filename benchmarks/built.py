@@ -10,7 +10,7 @@ import numpy as np
 
 
 def small_cnn(library: Any, size: int) -> Any:
-    """Three 3×3 convolutions with pooling between them, like the network of `minicnn train`."""
+    """Return three 3×3 convolutions with pooling between them, as `minicnn train` makes them."""
     layers = library.layers
     return library.Sequential(
         [
@@ -42,7 +42,7 @@ def homework(library: Any, size: int) -> Any:
 
 
 def mobilenet(library: Any, size: int) -> Any:
-    """MobileNet with random weights; it ends in scores, since all probabilities would be alike.
+    """Return MobileNet with random weights, up to its scores: all probabilities would be alike.
 
     Its dropout of 0.001 is left out, so that all libraries learn the same.
     """
@@ -52,14 +52,14 @@ def mobilenet(library: Any, size: int) -> Any:
 
 
 def xception(library: Any, size: int) -> Any:
-    """Xception with random weights, which ends in scores, too."""
+    """Return Xception with random weights, which ends in scores, too."""
     return library.applications.Xception(
         input_shape=(size, size, 3), weights=None, classifier_activation=None
     )
 
 
 def frozen_base(library: Any, size: int) -> Any:
-    """Transfer learning: a frozen MobileNet, and a head that learns."""
+    """Return a model for transfer learning: a frozen MobileNet, and a head that learns."""
     base = library.applications.MobileNet(
         input_shape=(size, size, 3), weights=None, include_top=False
     )
@@ -70,14 +70,14 @@ def frozen_base(library: Any, size: int) -> Any:
 
 
 def resnet50(library: Any, size: int) -> Any:
-    """ResNet50 with random weights, which ends in scores, too."""
+    """Return ResNet50 with random weights, which ends in scores, too."""
     return library.applications.ResNet50(
         input_shape=(size, size, 3), weights=None, classifier_activation=None
     )
 
 
 def vgg16(library: Any, size: int) -> Any:
-    """VGG16 with random weights, which ends in scores, too."""
+    """Return VGG16 with random weights, which ends in scores, too."""
     return library.applications.VGG16(
         input_shape=(size, size, 3), weights=None, classifier_activation=None
     )

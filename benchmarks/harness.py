@@ -233,7 +233,7 @@ def timed(run: Callable[[], Any], calls: int = 1) -> float:
 
 
 def turn(run: Callable[[], Any], seconds: float, usual: float) -> list[float]:
-    """The samples of one side's turn; `usual` is roughly how long a call takes."""
+    """Return the samples of one side's turn; `usual` is roughly how long a call takes."""
     if usual < _SLOW:
         run()
     calls = max(1, math.ceil(_GROUP / max(usual, 1e-7))) if usual < _GROUP else 1
@@ -246,7 +246,7 @@ def interleaved(
     effort: Effort,
     usual: Mapping[Key, float] | None = None,
 ) -> dict[Key, list[list[float]]]:
-    """The samples of each of `runs`, round by round; every other round is in the opposite order."""
+    """Return the samples of each of `runs`; every other round is in the opposite order."""
     usual = usual or {name: timed(run) for name, run in runs.items()}
     samples: dict[Key, list[list[float]]] = {name: [] for name in runs}
     names = list(runs)
@@ -301,6 +301,6 @@ def measure(row: Row, sides: Iterable[Side], effort: Effort) -> Row:
 
 
 def _usual(run: Callable[[], Any]) -> float:
-    """Roughly how long a call takes: the shortest of a few, or a single one if that is slow."""
+    """Return roughly how long a call takes: the shortest of a few, or one if that is slow."""
     took = timed(run)
     return took if took > _SLOW else min(took, *(timed(run) for _ in range(_TRIES)))

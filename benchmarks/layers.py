@@ -14,7 +14,7 @@ SUBJECT = "layers"
 
 
 def jobs(session: Session) -> list[Job]:
-    """One row for each case and way through it."""
+    """Return one job for each case and way through it."""
     return [
         _job(session, case, work)
         for case in operations.cases()

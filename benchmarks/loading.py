@@ -53,7 +53,7 @@ print(json.dumps(told))
 
 
 def jobs(session: Session) -> list[Job]:
-    """Small and large folders, of photos that keep their size and of photos that do not."""
+    """Return jobs for small and large folders, of photos that keep their size or do not."""
     counts = (96,) if session.quick else (500, 2000)
     return [
         Job(f"{count} photos {_SIDE}×{_SIDE}, {_work(side)}", partial(rows, session, count, side))

@@ -35,7 +35,7 @@ def jobs(session: Session) -> list[Job]:
 
 
 def cases(quick: bool) -> list[tuple[str, int, int]]:
-    """(network, side of the photos, batch), batches in ascending order."""
+    """Return (network, side of the photos, batch), batches in ascending order."""
     if quick:
         return [("small CNN", 150, 1), ("small CNN", 150, 32), ("MobileNet", 150, 1)]
     first, more = list(built.NETWORKS)[:3], list(built.NETWORKS)[3:]
@@ -204,7 +204,7 @@ def _onnx_memory(session: Session, name: str, size: int, batch: int) -> float:
 
 
 def sides_with_library(session: Session) -> list[tuple[str, str]]:
-    """(side, the module that a process of it imports)."""
+    """Return (side, the module that a process of it imports)."""
     found = [(OURS, "minicnn")]
     if on_tensorflow.installed():
         found.append((THEIRS, "keras"))

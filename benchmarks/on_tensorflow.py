@@ -49,7 +49,7 @@ def arrays(result: Iterable[Any]) -> list[Array]:
 
 
 def compiled_ways(function: Callable[..., Any], tensors: list[Any]) -> list[Way]:
-    """`function(*tensors)` as a graph, as one that XLA compiles, and operation by operation."""
+    """Return `function(*tensors)` as a graph, as a graph compiled by XLA, and eagerly."""
     import tensorflow as tf
 
     signature = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in tensors]
@@ -223,7 +223,7 @@ def _cross_entropy(case: Case, work: str, data: Data) -> list[Way]:
 
 
 def _adam(case: Case, work: str, data: Data) -> list[Way]:
-    """Keras's optimizer in a graph, the same by XLA, and TensorFlow's own fused operation."""
+    """Return Keras's optimizer in a graph, the same by XLA, and TensorFlow's fused operation."""
     import keras
     import tensorflow as tf
 

@@ -120,7 +120,7 @@ SMALL_CNN_WEIGHTS = (
 
 
 def data_of(case: Case) -> dict[str, Array]:
-    """Random arrays, the same in every run; weights small enough that results stay near 1."""
+    """Return random arrays, the same in every run; small weights keep results near 1."""
     rng = np.random.default_rng(0)
     data: dict[str, Array] = {}
     for name, shape in case.shapes().items():
@@ -216,5 +216,5 @@ def cases() -> list[Case]:
 
 
 def group_of(case: Case) -> str:
-    """The summary's line; batches count separately, since one image is a different problem."""
+    """Return the summary's line; batches count apart, since one image is a different problem."""
     return case.group if case.group == DENSE else f"{case.group}, batch {case.batch}"

@@ -24,7 +24,7 @@ Data = dict[str, Array]
 
 
 def sides(case: Case, work: str, data: Data) -> list[Side]:
-    """minicnn with its own choice of algorithm, and each algorithm alone if there are several."""
+    """Return minicnn with its own choice of algorithm, and with each one if it has several."""
     data = {name: _as_in_a_network(array) for name, array in data.items()}
     if case.kind in ("conv", "depthwise"):
         return [
@@ -98,7 +98,7 @@ def _dense(case: Case, work: str, data: Data) -> Callable[[], list[Any]]:
 
 
 def _layer(layer: layers.Layer, work: str, data: Data) -> Callable[[], list[Any]]:
-    """A layer's forward pass, or its backward pass with the cache of an earlier forward pass."""
+    """Return a layer's forward pass, or its backward pass with the cache of an earlier forward."""
     x, training = data["x"], work != "inference"
     if work != "backward":
         return lambda: [layer.forward(x, training)[0]]

@@ -173,7 +173,7 @@ def _amount(value: float, unit: str) -> str:
 
 
 def _digits(value: float) -> str:
-    """Three significant digits, no exponent."""
+    """Return three significant digits, without exponent."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
     return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
@@ -255,7 +255,7 @@ def _share(row: Row, limits: Limits) -> str:
 
 
 def summary(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    """Head and lines of the last table: each group's median ratio, range, and first calls."""
+    """Return head and lines of the last table: each group's median ratio, range, first calls."""
     head = [
         "work",
         "peer's time / ours",

@@ -25,7 +25,7 @@ print(json.dumps(rows_of_threads({threads}, {quick}, {wanted!r})))
 
 
 def jobs(session: Session) -> list[Job]:
-    """One job for each number of threads, then one for each size."""
+    """Return one job for each number of threads, then one for each size."""
     counts = [n for n in (1, 2, 4, 8, 16, 32, 64) if n < session.threads] + [session.threads]
     found = [_threads_job(session, count) for count in counts]
     steps = 3 if session.quick else 5
@@ -42,7 +42,7 @@ def jobs(session: Session) -> list[Job]:
 
 
 def _growing(steps: int) -> list[tuple[Case, str, float]]:
-    """A 3×3 convolution that doubles its pixels, its channels (work: four times) or its batch."""
+    """Return a 3×3 convolution that doubles its pixels, channels (work: four times) or batch."""
 
     def case(size: int, channels: int, batch: int) -> Case:
         return Case("conv", "", batch, size, size, channels, channels, (3, 3))

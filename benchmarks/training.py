@@ -52,7 +52,7 @@ class Course:
         return model
 
     def data(self) -> tuple[Array, Array]:
-        """Noise whose class shows in the brightness of one colour, so that it can be learned."""
+        """Return noise whose class shows in the brightness of one colour: it can be learned."""
         rng = np.random.default_rng(0)
         count = self.batch * self.batches
         x = rng.standard_normal((count, self.size, self.size, 3), np.float32) * np.float32(0.3)
@@ -134,7 +134,7 @@ def _job(session: Session, course: Course, work: str, slow: set[str]) -> Job:
 
 
 def sides(course: Course, work: str, session: Session, xla: bool = True) -> list[Side]:
-    """Both sides; Keras's models come first, so that minicnn's can start with their weights."""
+    """Return both sides, Keras's models first, so that minicnn's can start with their weights."""
     x, y = course.data()
     found = []
     ways = _steps if work == "step" else _fits
@@ -152,7 +152,7 @@ def sides(course: Course, work: str, session: Session, xla: bool = True) -> list
 
 
 def _fits(name: str, model: Any, x: Any, y: Any, course: Course) -> Way:
-    """`fit` on arrays, or on a data set if y is None."""
+    """Return `fit` on arrays, or on a data set if y is None."""
     settings: dict[str, Any] = {"epochs": course.epochs, "shuffle": False, "verbose": 0}
     if y is not None:
         settings["batch_size"] = course.batch
@@ -164,7 +164,7 @@ def _fits(name: str, model: Any, x: Any, y: Any, course: Course) -> Way:
 
 
 def _steps(name: str, model: Any, x: Any, y: Any, course: Course) -> Way:
-    """One step; for the comparison it returns its loss and the loss after it."""
+    """Return one step, which for the comparison returns its loss and the loss after it."""
     x, y = x[: course.batch], y[: course.batch]
     return Way(
         name,

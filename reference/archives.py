@@ -229,7 +229,7 @@ class Tar:
         return sorted(found, key=lambda name: name.rpartition("/")[::2])
 
     def _in_folders(self, names: Sequence[str]) -> list[Entry]:
-        """Photos in class folders, below train/ and so on if there are such folders."""
+        """Return the photos in class folders, below train/ and so on if there are such folders."""
         photos = [tuple(name.split("/")) for name in names]
         above = {  # the folders in which a train folder is, with classes below it
             parts[:depth]
@@ -269,7 +269,7 @@ class Tar:
             )
 
     def _pairs(self, photos: Sequence[str], labels: Sequence[str]) -> list[Entry]:
-        """Photos with a label beside them: `000.jpg` and `000.cls`."""
+        """Return the photos with a label beside them: `000.jpg` and `000.cls`."""
         told = {}
         for name in labels:
             size = self._places[name][1]

@@ -168,7 +168,7 @@ def passed_over(folder: Path, used: Sequence[str]) -> list[Finding]:
 
 
 def duplicates(splits: Sequence[Photos], seen: dict[str, Seen]) -> list[Finding]:
-    """Photos that look like an earlier one; test photos come first, and training photos last.
+    """Return photos that look like an earlier one; test photos come first, training photos last.
 
     So a test photo is never dropped if another split has the same photo: the test does not change,
     and is true of photos that the model has not seen.
@@ -245,7 +245,7 @@ _SHOWN = 200  # of each kind, in the report
 
 
 def table(made: Audit) -> tuple[list[str], list[list[str]]]:
-    """Photos by class and split, and the share of each class in training."""
+    """Return the photos by class and split, and the share of each class in training."""
     names = made.splits[0].class_names
     counts = np.array([np.bincount(p.labels, minlength=len(names)) for p in made.splits])
     rows = [
@@ -415,7 +415,7 @@ def _doubted(made: Audit, options: argparse.Namespace) -> list[Finding]:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    return main(parser(), command, None if arguments is None else list(arguments))
+    return main(parser(), command, arguments)
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def temperature(logits: Array, labels: Array) -> float:
 
 
 def picture(p: Array, labels: Array, title: str) -> Any:
-    """A matplotlib `Figure`: accuracy by probability, and how many photos there are of each."""
+    """Draw accuracy by probability, and how many photos there are of each, as a `Figure`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.2, 5.6), layout="constrained")

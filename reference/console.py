@@ -4,7 +4,7 @@ import argparse
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +19,7 @@ Command = Callable[[argparse.Namespace], None]
 
 @contextmanager
 def progress(title: str, total: int, show: bool = True) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar with the time left in a terminal; yields `advance(count)`.
+    """Show a progress bar with the time left in a terminal, and yield `advance(count)`.
 
     Elsewhere, as in a log, a line occasionally reports the progress.
     """
@@ -46,7 +46,7 @@ def _lines(title: str, total: int) -> Callable[[int], None]:
     return advance
 
 
-def main(parser: argparse.ArgumentParser, command: Command, arguments: list[str] | None) -> int:
+def main(parser: argparse.ArgumentParser, command: Command, arguments: Sequence[str] | None) -> int:
     """Run a command: 0, or one sentence on stderr and 2 (see `minicnn._support.terminal.run`)."""
     given: list[int | None] = [None]
 

@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from minicnn import plots
@@ -33,7 +33,7 @@ from reference.data import Reader, Splits
 from reference.fitting import Settings
 from reference.model import Base
 from reference.report import Page
-from reference.running import Result, train
+from reference.running import train
 from reference.sizes import told as sizes_told
 from reference.starting import base_of, check_base_stays, prepare, reader_of, remove_results
 from reference.sweep import Sweep, print_sweep, three_sweeps, write_trials, write_winner
@@ -61,7 +61,7 @@ def course(
     verbose: int = 0,
     replaced: Callable[[], None] = lambda: None,
 ) -> Path:
-    """Run everything and write `output/report.html`; returns its path.
+    """Run everything, write `output/report.html`, and return its path.
 
     `larger` is the base and the reader for the larger image; `augment_epochs=0` leaves out
     augmentation. `output/model.keras` is the model that validation chose. Each run has a folder of
@@ -76,28 +76,79 @@ def course(
         f"({', '.join(splits.train.class_names)}), read at {sizes_told(base.seen)} pixels "
         f"({reader.interpolation}). Base: {base.name}, frozen."
     )
-    candidates: list[tuple[str, float, Path]] = []
+    experiments = _Experiments(splits, output, machine, cache, resume, verbose, page)
+    experiments.train("8.5 Baseline", "baseline", settings, base, reader)
+    best, trials = experiments.sweep(settings, base, reader, seeds, drop_epochs)
+    if augment_epochs:
+        augmented = replace(best, augment=True, epochs=augment_epochs)
+        experiments.train("Augmentation", "augmented", augmented, base, reader)
+        page.text("Each epoch flips, shifts and zooms each photo anew, so nothing is cached.")
+    if larger is not None:
+        size = larger[1].image_size
+        experiments.train(f"A larger image: {size} pixels", f"at-{size}", best, *larger)
+    path, accuracy = experiments.choose()
+    judged = None
+    if splits.test is not None:
+        judged = evaluate.evaluate(models.load(path), splits.test, accuracy)
+    with replacing(output / "model.keras") as temporary:
+        shutil.copyfile(path, temporary)
+        replaced()
+    write_trials(output / "trials.csv", trials)
+    _test(judged, output, page)
+    page.text(f"All of this took {time.perf_counter() - start:.0f} s.")
+    page.write(output / "report.html")
+    return output / "report.html"
 
-    def trained(title: str, name: str, chosen: Settings, on: Base, by: Reader) -> Result:
+
+@dataclass
+class _Experiments:
+    """What the experiments share: the photos, where they write, and the models to choose from."""
+
+    splits: Splits
+    output: Path
+    machine: Machine
+    cache: Path | None
+    resume: bool
+    verbose: int
+    page: Page
+    candidates: list[tuple[str, float, Path]] = field(default_factory=list)
+
+    def train(self, title: str, name: str, settings: Settings, base: Base, reader: Reader) -> None:
+        """Train a model into the folder `name`, and put it on the page."""
         say(f"\n{title}")
         result = train(
-            splits, on, chosen, output / name, machine, by, cache, resume, verbose=verbose
-        )
+            self.splits, base, settings, self.output / name, self.machine, reader, self.cache,
+            self.resume, verbose=self.verbose,
+        )  # fmt: skip
         best = fitting.best_epoch(result.history)
-        page.heading(title)
-        page.text(
-            f"{str(chosen).capitalize()}: best validation accuracy {result.best:.3f} "
-            f"{evaluate.interval(result.best, len(splits.validation))} in epoch {best + 1} of "
+        self.page.heading(title)
+        self.page.text(
+            f"{str(settings).capitalize()}: best validation accuracy {result.best:.3f} "
+            f"{evaluate.interval(result.best, len(self.splits.validation))} in epoch {best + 1} of "
             f"{len(result.history['loss'])}."
         )
-        page.picture(plots.curves(result.history), f"Loss and accuracy by epoch: {title}")
-        candidates.append((title, result.best, result.path))
+        self.page.picture(plots.curves(result.history), f"Loss and accuracy by epoch: {title}")
+        self.candidates.append((title, result.best, result.path))
         say(f"Best validation accuracy {result.best:.3f} in epoch {best + 1}.")
-        return result
 
-    trained("8.5 Baseline", "baseline", settings, base, reader)
+    def sweep(
+        self, settings: Settings, base: Base, reader: Reader, seeds: int, drop_epochs: int
+    ) -> tuple[Settings, list[Sweep]]:
+        """Run the three sweeps, put them on the page, and return the best settings and all."""
+        done = three_sweeps(
+            self.splits, base, settings, reader, self.machine, self.cache, seeds,
+            drop_epochs=drop_epochs, told=self._show, kept=self.output / "sweeps",
+            resume=self.resume,
+        )  # fmt: skip
+        winner = max((found.best for found in done.found), key=lambda trial: trial.best)
+        path = self.output / "sweeps" / "model.keras"
+        write_winner(path, winner, base, self.splits, reader, self.machine)
+        self.candidates.append((f"the sweeps' best ({winner.settings})", winner.best, path))
+        return replace(winner.settings, seed=settings.seed), done.found
 
-    def told(found: Sweep) -> None:
+    def _show(self, found: Sweep) -> None:
+        """Print a finished sweep, and put it on the page."""
+        page = self.page
         say(f"\n{SECTIONS[found.title]}")
         print_sweep(found)
         page.heading(SECTIONS[found.title])
@@ -111,44 +162,19 @@ def course(
                 "first), not the last epoch: the accuracies here are those of these epochs."
             )
 
-    done = three_sweeps(
-        splits, base, settings, reader, machine, cache, seeds, drop_epochs=drop_epochs, told=told,
-        kept=output / "sweeps", resume=resume,
-    )  # fmt: skip
-    winner = max((found.best for found in done.found), key=lambda trial: trial.best)
-    path = output / "sweeps" / "model.keras"
-    write_winner(path, winner, base, splits, reader, machine)
-    candidates.append((f"the sweeps' best ({winner.settings})", winner.best, path))
-    best = replace(winner.settings, seed=settings.seed)
-
-    if augment_epochs:
-        chosen = replace(best, augment=True, epochs=augment_epochs)
-        trained("Augmentation", "augmented", chosen, base, reader)
-        page.text("Each epoch flips, shifts and zooms each photo anew, so nothing is cached.")
-    if larger is not None:
-        title = f"A larger image: {larger[1].image_size} pixels"
-        trained(title, f"at-{larger[1].image_size}", best, *larger)
-
-    name, accuracy, path = max(candidates, key=lambda candidate: candidate[1])
-    page.heading("The choice")
-    page.table(
-        ["model", "best validation accuracy"],
-        [[label, f"{value:.3f}"] for label, value, _ in candidates],
-        best=max(range(len(candidates)), key=lambda i: candidates[i][1]),
-    )
-    page.text(f"Chosen by validation accuracy: {name}, {accuracy:.3f}. It is model.keras.")
-    say(f"\nChosen by validation accuracy: {name}, {accuracy:.3f}.")
-    judged = None
-    if splits.test is not None:
-        judged = evaluate.evaluate(models.load(path), splits.test, accuracy)
-    with replacing(output / "model.keras") as temporary:
-        shutil.copyfile(path, temporary)
-        replaced()
-    write_trials(output / "trials.csv", done.found)
-    _test(judged, output, page)
-    page.text(f"All of this took {time.perf_counter() - start:.0f} s.")
-    page.write(output / "report.html")
-    return output / "report.html"
+    def choose(self) -> tuple[Path, float]:
+        """Put the choice on the page; return the best model's file and validation accuracy."""
+        name, accuracy, path = max(self.candidates, key=lambda candidate: candidate[1])
+        self.page.heading("The choice")
+        self.page.table(
+            ["model", "best validation accuracy"],
+            [[label, f"{value:.3f}"] for label, value, _ in self.candidates],
+            best=max(range(len(self.candidates)), key=lambda i: self.candidates[i][1]),
+        )
+        chosen = f"Chosen by validation accuracy: {name}, {accuracy:.3f}."
+        self.page.text(f"{chosen} It is model.keras.")
+        say(f"\n{chosen}")
+        return path, accuracy
 
 
 def _test(judged: evaluate.Judged | None, output: Path, page: Page) -> None:
@@ -230,7 +256,7 @@ def command(options: argparse.Namespace) -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    return main(parser(), command, None if arguments is None else list(arguments))
+    return main(parser(), command, arguments)
 
 
 if __name__ == "__main__":

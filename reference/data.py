@@ -73,11 +73,11 @@ class Photos:
         return len(self.paths)
 
     def one_hot(self) -> Array:
-        """Targets for `CategoricalCrossentropy`: (photos, classes) float32."""
+        """Return targets for `CategoricalCrossentropy`: (photos, classes) float32."""
         return np.eye(len(self.class_names), dtype=np.float32)[self.labels]
 
     def keep(self, chosen: Sequence[int]) -> "Photos":
-        """Only the photos with these indices."""
+        """Return only the photos with these indices."""
         return replace(
             self, paths=tuple(self.paths[i] for i in chosen), labels=self.labels[list(chosen)]
         )
@@ -426,7 +426,7 @@ _ADVICE = " --skip-bad-images leaves them out."
 
 
 def told_bad(reasons: Sequence[str], count: int, where: str) -> str:
-    """One paragraph that names bad photos, the first ten of them."""
+    """Return one paragraph that names bad photos, the first ten of them."""
     more = f" … and {len(reasons) - 10} more." if len(reasons) > 10 else ""
     return f"{len(reasons)} of {count} photos in {where} are bad: {' '.join(reasons[:10])}{more}"
 
@@ -539,7 +539,7 @@ def download(
 
 
 def _wanted(entries: Sequence[dict[str, str]]) -> dict[str, str]:
-    """Photos of the three splits, and the licence: path to blob id."""
+    """Return the blob id of each wanted path: the photos of the three splits, and the licence."""
     wanted = {}
     for entry in entries:
         parts = Path(entry["path"]).parts

@@ -45,7 +45,7 @@ class Interval(NamedTuple):
 
 
 def interval(share: float, count: int) -> Interval:
-    """Wilson's score interval for a share of `count` photos (Wilson 1927, "Probable inference").
+    """Return Wilson's score interval for a share of `count` photos ("Probable inference", 1927).
 
     Unlike share ± 1.96 standard errors it stays between 0 and 1, and is also right near them.
     """
@@ -133,7 +133,7 @@ class Judged:
         )
 
     def report(self) -> str:
-        """Precision, recall and F1 of each class, as scikit-learn prints them."""
+        """Return precision, recall and F1 of each class, as scikit-learn prints them."""
         from sklearn.metrics import classification_report
 
         names = [printable(name) for name in self.photos.class_names]
@@ -148,7 +148,7 @@ class Judged:
         return text
 
     def confusion(self) -> Array:
-        """[row, column]: how many photos of class `row` the model took for class `column`."""
+        """Return at [row, column] how many photos of class `row` were taken for class `column`."""
         from sklearn.metrics import confusion_matrix
 
         found: Array = confusion_matrix(
@@ -203,7 +203,7 @@ def evaluate(saved: Saved, photos: Photos, validation_accuracy: float | None = N
 
 
 def probabilities(logits: Array) -> Array:
-    """Softmax, in float64."""
+    """Return the softmax of logits, in float64."""
     z = np.exp(np.float64(logits) - logits.max(axis=1, keepdims=True))
     return np.asarray(z / z.sum(axis=1, keepdims=True))
 
@@ -342,7 +342,7 @@ def command(options: argparse.Namespace) -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    return main(parser(), command, None if arguments is None else list(arguments))
+    return main(parser(), command, arguments)
 
 
 if __name__ == "__main__":

@@ -23,12 +23,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from minicnn._support.arguments import PIXEL_RANGES
 from minicnn._support.atomic import cannot_write, replacing
 from minicnn._support.terminal import pip_install, python, quoted, say
 from reference import backend, serve
 from reference import model as models
 from reference.console import check_output, main, make_parser, reason
-from reference.model import INPUT_RANGES, Saved
+from reference.model import Saved
 from reference.served import app
 
 Array = np.ndarray
@@ -110,7 +111,7 @@ def with_range(model: keras.Model, input_range: str, guard: bool = False) -> ker
     With `guard`, pixels that are certainly in another range look up a number outside a table: an
     error in TFLite, which has no other way to stop.
     """
-    scale, offset = INPUT_RANGES[input_range]
+    scale, offset = PIXEL_RANGES[input_range]
     x = inputs = keras.Input(model.input_shape[1:], name="photo")
     if guard:
         low, high = _limits(input_range)
@@ -309,7 +310,7 @@ def _serve(saved: Saved, options: argparse.Namespace, kind: str) -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    return main(parser(), command, None if arguments is None else list(arguments))
+    return main(parser(), command, arguments)
 
 
 if __name__ == "__main__":

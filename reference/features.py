@@ -51,7 +51,7 @@ class Features:
 def key(
     photos: Photos, reader: Reader, base: Base, machine: Machine, first: int | None = None
 ) -> dict[str, Any]:
-    """Everything that the vectors depend on."""
+    """Return everything that the vectors depend on."""
     cut = {} if first is None else {"first": first}
     smaller = {} if base.seen == (base.image_size,) else {"seen": list(base.seen)}
     return (

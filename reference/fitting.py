@@ -119,13 +119,13 @@ def best_epoch(history: Mapping[str, Sequence[float]]) -> int:
 
 
 def balanced(y: Array) -> Array:
-    """Weights that make all classes count the same: photos / (classes · photos of the class)."""
+    """Return weights that make all classes count the same: photos / (classes · its photos)."""
     counts = y.sum(axis=0)
     return np.asarray(len(y) / (len(counts) * counts), np.float32)
 
 
 def scores(logits: Array, y: Array, label_smoothing: float = 0.0) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy of logits, as `fit` reports them."""
+    """Return mean cross-entropy and accuracy of logits, as `fit` reports them."""
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     right = logits.argmax(axis=1) == y.argmax(axis=1)
@@ -168,7 +168,7 @@ def compile_learner(
 
 
 def _averages(model: keras.Model) -> keras.callbacks.SwapEMAWeights | None:
-    """Keras's callback that exchanges weights and their moving averages while it validates."""
+    """Return Keras's callback that validates with the weights' moving averages."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     return keras.callbacks.SwapEMAWeights() if optimizer.use_ema else None
 
@@ -294,7 +294,7 @@ def run_epochs(
     callbacks: Sequence[keras.callbacks.Callback],
     verbose: int = 0,
 ) -> None:
-    """Keras's `fit` over these epochs."""
+    """Run Keras's `fit` over these epochs."""
     if not epochs:
         return
     swap = _averages(model)

@@ -73,7 +73,7 @@ def fold_parts(labels: Array, folds: int, repeats: int, seed: int = 0) -> list[P
 
 
 def split_parts(labels: Array, splits: int, judged_share: float, seed: int = 0) -> list[Part]:
-    """Random splits, each of which judges this share of each class."""
+    """Return random splits, each of which judges this share of each class."""
     parts = []
     for number in range(splits):
         shares = {"train": 1 - judged_share, "judged": judged_share}
@@ -382,7 +382,7 @@ def _epochs_of(settings: Settings) -> str:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    return main(parser(), command, None if arguments is None else list(arguments))
+    return main(parser(), command, arguments)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ import h5py
 import keras
 import numpy as np
 
+from minicnn._support.arguments import PIXEL_RANGES
 from minicnn._support.atomic import replacing
 from minicnn._support.reading import check_regular
 from minicnn._support.terminal import say
@@ -36,11 +37,6 @@ from reference.data import Reader
 
 Array = np.ndarray
 
-INPUT_RANGES = {
-    "signed": (1 / 127.5, -1.0),
-    "unit": (1 / 255, 0.0),
-    "pixels": (1.0, 0.0),
-}
 _LARGEST_JSON = 16 * 2**20  # bytes
 
 
@@ -117,7 +113,7 @@ class Base:
         return [network(x, training=False) for x in smaller]
 
     def pooled(self, maps: list[Any]) -> Any:
-        """One vector a photo, of the base's last maps."""
+        """Return one vector a photo, from the base's last maps."""
         if len(maps) == 1:
             return keras.layers.GlobalAveragePooling2D(name="vectors", dtype="float32")(maps[0])
         vectors = [
@@ -133,7 +129,7 @@ class Base:
 
 
 def applications() -> dict[str, tuple[Callable[..., keras.Model], ModuleType]]:
-    """`keras.applications` by lower-case name: the function, and its preprocessing's module."""
+    """Return of each `keras.applications`, by lower-case name, the function and its module."""
     spaces = vars(keras.applications)
     found = {}
     for name, function in spaces.items():
@@ -177,24 +173,29 @@ def load_base(
             _check_size(network, size, function.__name__)
         pixels = probed(module.preprocess_input)
         return Base(name.lower(), _quiet(network), pixels, image_size, sizes=sizes)
+    network, pixels = _base_of_file(name, weights, input_range)
+    for size in sizes or (image_size,):
+        _check_size(network, size, name)
+    return Base(Path(name).name, _quiet(network), pixels, image_size, input_range, sizes)
+
+
+def _base_of_file(name: str, weights: str, input_range: str) -> tuple[keras.Model, Pixels]:
+    """Return the frozen network in a file, and its preprocessing."""
     if not name.endswith((".keras", ".h5")):
         raise ValueError(
             f"--base is a name of keras.applications or a .keras file. Received {name!r}. "
-            f"Names: {', '.join(known)}."
+            f"Names: {', '.join(applications())}."
         )
     if weights not in ("imagenet", "none"):
         raise ValueError(f"--base {name} brings its own weights; --weights {weights} has no use.")
+    if input_range not in PIXEL_RANGES:
+        raise ValueError(f"input_range is one of {list(PIXEL_RANGES)}. Received {input_range!r}.")
     network = _features_of(_from_file(Path(name)), name)
-    for size in sizes or (image_size,):
-        _check_size(network, size, name)
-    if input_range not in INPUT_RANGES:
-        raise ValueError(f"input_range is one of {list(INPUT_RANGES)}. Received {input_range!r}.")
-    scale, offset = INPUT_RANGES[input_range]
-    pixels = Pixels(np.eye(3) * scale, np.full(3, offset))
     if keras.config.dtype_policy().name != "float32":
         network = with_policy(network, keras.config.dtype_policy().name)
     network.trainable = False
-    return Base(Path(name).name, _quiet(network), pixels, image_size, input_range, sizes)
+    scale, offset = PIXEL_RANGES[input_range]
+    return network, Pixels(np.eye(3) * scale, np.full(3, offset))
 
 
 def _application(
@@ -203,37 +204,32 @@ def _application(
     """Make the network, for photos of this size; None: of any size."""
     name = function.__name__
     shape = (image_size, image_size, 3)
-    chosen = None if weights.lower() == "none" else weights
-    if chosen not in (None, "imagenet"):
+    published = "imagenet" if weights == "imagenet" else None
+    from_file = published is None and weights.lower() != "none"
+    if from_file:
         path = Path(weights)
         check_regular(path, "file of --weights")
         _refuse_whole_h5(path)
-        chosen = None
-    if chosen == "imagenet":
+    expected = Exception if published else ValueError  # a download fails in many ways
+    try:
+        network = function(include_top=False, weights=published, input_shape=shape)
+    except expected as error:
+        raise _explained(error, name, image_size) from error
+    if from_file:
         try:
-            network = function(include_top=False, weights="imagenet", input_shape=shape)
-        except Exception as error:
-            raise _explained(error, name, image_size) from error
-    else:
-        try:
-            network = function(include_top=False, weights=None, input_shape=shape)
-        except ValueError as error:
-            raise _explained(error, name, image_size) from error
-        if weights.lower() != "none":
-            try:
-                network.load_weights(weights)
-            except (ValueError, OSError, KeyError) as error:
-                raise ValueError(
-                    f"--weights {weights} does not fit {name} without its classifier "
-                    f"({len(network.weights)} arrays, {network.count_params():,} numbers): "
-                    f"{reason(error)}."
-                ) from error
+            network.load_weights(weights)
+        except (ValueError, OSError, KeyError) as error:
+            raise ValueError(
+                f"--weights {weights} does not fit {name} without its classifier "
+                f"({len(network.weights)} arrays, {network.count_params():,} numbers): "
+                f"{reason(error)}."
+            ) from error
     network.trainable = False
     return network
 
 
 def _explained(error: Exception, name: str, image_size: int | None) -> Exception:
-    """Keras's error, with advice."""
+    """Return Keras's error, with advice."""
     text = str(error)
     if "fetch" in text or "URL" in text:
         return ConnectionError(
@@ -624,7 +620,7 @@ def load(path: str | Path) -> Saved:
 
 
 def minicnn_lacks(path: str | Path) -> str | None:
-    """Why minicnn cannot open this model file; None if it can."""
+    """Return why minicnn cannot open this model file; None if it can."""
     from minicnn.models import load_model
 
     try:

@@ -45,7 +45,7 @@ class Answer(NamedTuple):
 
 
 def expand(sources: Sequence[str]) -> list[str]:
-    """Files and addresses; a folder becomes the photos in it. Raises `FileNotFoundError`."""
+    """Return files and addresses; a folder becomes the photos in it. Raises `FileNotFoundError`."""
     found: list[str] = []
     for source in sources:
         if is_address(source):
@@ -134,7 +134,7 @@ def command(options: argparse.Namespace) -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    return main(parser(), command, None if arguments is None else list(arguments))
+    return main(parser(), command, arguments)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def check(schedule: str, warmup: float, epochs: int) -> None:
 def of(
     schedule: str, rate: float, epochs: int, steps: int, warmup: float = 0.0
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """The learning rate of a run with `steps` in each of its `epochs`; `warmup` is in epochs."""
+    """Return the learning rate of a run of `epochs` with `steps` each; `warmup` is in epochs."""
     whole = epochs * steps
     start, rising = (rate * _START, _RISING) if schedule == "one-cycle" else (0.0, warmup / epochs)
     if schedule == "constant" and not warmup:

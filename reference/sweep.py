@@ -221,7 +221,7 @@ class Sweep:
         return " ".join(parts)
 
     def figure(self) -> Any:
-        """Training and validation accuracy side by side, of each row's first seed."""
+        """Draw training and validation accuracy side by side, of each row's first seed."""
         return plots.sweep({row.label: row.trials[0].history for row in self.rows})
 
 
@@ -295,7 +295,7 @@ def compare_sizes(
 
 
 def write_trials(path: Path, sweeps: Sequence[Sweep]) -> None:
-    """Every epoch of every trial, as CSV."""
+    """Write every epoch of every trial as CSV."""
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
         table = csv.writer(file)
         names = ["learning_rate", "size_inner", "droprate", "seed"]
@@ -399,7 +399,7 @@ def key(
     validation: Features,
     machine: Machine,
 ) -> str:
-    """Everything that a sweep's result depends on, as text."""
+    """Return everything that a sweep's result depends on, as text."""
     arrays = hashlib.sha256()
     for part in (train, validation):
         arrays.update(np.ascontiguousarray(part.x).data)
@@ -607,7 +607,7 @@ def command(options: argparse.Namespace) -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    return main(parser(), command, None if arguments is None else list(arguments))
+    return main(parser(), command, arguments)
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ def extractor(base: Base, first: int) -> keras.Model:
 
 
 def behind(whole: keras.Model, base: Base, first: int) -> keras.Model:
-    """The part of `whole` from layer number `first` of its base on, for the rows of `extractor`.
+    """Return the part of `whole` from layer `first` of its base on, for the rows of `extractor`.
 
     It shares its layers with `whole`.
     """

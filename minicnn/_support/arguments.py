@@ -13,7 +13,8 @@ from minicnn._support.terminal import quoted
 
 T = TypeVar("T")
 # What --input-range takes: a network expects pixels from -1 to 1, from 0 to 1, or from 0 to 255.
-PIXEL_RANGES = ("signed", "unit", "pixels")
+# Each range has a scale and an offset, which lead there from 0 … 255.
+PIXEL_RANGES = {"signed": (1 / 127.5, -1.0), "unit": (1 / 255, 0.0), "pixels": (1.0, 0.0)}
 
 
 def positive(text: str) -> int:

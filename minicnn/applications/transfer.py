@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minicnn import layers, losses, optimizers
+from minicnn._support.arguments import PIXEL_RANGES
 from minicnn.applications import (
     ConvNeXtTiny,
     EfficientNetB0,
@@ -45,12 +46,6 @@ NETWORKS: dict[str, Callable[..., Model]] = {
 _SCALING = {  # the networks whose first layers scale pixels themselves
     *("mobilenet_v3_small", "mobilenet_v3_large"),
     *("efficientnetb0", "efficientnetv2-b0", "convnext_tiny"),
-}
-# What the base expects of a pixel: how to scale it from 0 … 255.
-INPUT_RANGES = {
-    "signed": {"scale": 1 / 127.5, "offset": -1.0},
-    "unit": {"scale": 1 / 255, "offset": 0.0},
-    "pixels": {"scale": 1.0, "offset": 0.0},
 }
 
 
@@ -122,7 +117,7 @@ def make_model(
     """Return the base, frozen, with a head of its own, compiled. It takes pixels from 0 to 255."""
     base.trainable = False
     inputs = layers.Input((image_size, image_size, 3))
-    x = layers.Rescaling(**INPUT_RANGES[input_range])(inputs)
+    x = layers.Rescaling(*PIXEL_RANGES[input_range])(inputs)
     x = layers.GlobalAveragePooling2D()(base(x, training=False))
     if settings.size_inner:
         x = layers.Dense(settings.size_inner, activation="relu")(x)

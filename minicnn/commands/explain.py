@@ -117,7 +117,7 @@ def _add_options_of_the_other(command: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the command; returns the exit code."""
+    """Run the command and return the exit code."""
     from minicnn.explain import page
     from minicnn.models import load_model
 

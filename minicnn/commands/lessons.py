@@ -87,7 +87,7 @@ def _number(text: str) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the command; returns the exit code."""
+    """Run the command and return the exit code."""
     from minicnn import lessons
 
     runs = options.number is not None or options.check

@@ -76,8 +76,6 @@ def read_photo(
 
 def as_input(pixels: np.ndarray, options: argparse.Namespace) -> np.ndarray:
     """Scale pixels from 0 to 255 to the range that the model expects."""
-    from minicnn.applications.transfer import INPUT_RANGES
-
-    scaling = INPUT_RANGES[options.input_range]
-    result: np.ndarray = pixels * np.float32(scaling["scale"]) + np.float32(scaling["offset"])
+    scale, offset = PIXEL_RANGES[options.input_range]
+    result: np.ndarray = pixels * np.float32(scale) + np.float32(offset)
     return result

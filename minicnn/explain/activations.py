@@ -71,7 +71,7 @@ def activation_steps(
 
 
 def value_of(activation: str, z: float) -> float:
-    """y for z, by the plain loops, in float64."""
+    """Return y for z, by the plain loops, in float64."""
     plain, numbers = parts(activation)
     if plain == "linear":
         return z
@@ -103,7 +103,7 @@ def _formulas(activation: str) -> tuple[str, str]:
 
 
 def softmax_steps(scores: Array, k: int) -> list[Step]:
-    """Softmax of score k: subtract the largest, exponentiate, divide by the sum."""
+    """Return the steps to the softmax of score k: subtract the largest, exponentiate, divide."""
     largest = float(scores.max())
     with np.errstate(invalid="ignore", over="ignore"):
         powers = np.exp(scores - largest)

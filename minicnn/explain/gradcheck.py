@@ -360,7 +360,7 @@ class _Function:
         return float(value), self.loss.backward(loss_cache), False
 
     def gradients(self) -> dict[str, Array]:
-        """Backward's gradient of every array; `ValueError` if one is missing or does not fit."""
+        """Return backward's gradient of each array; `ValueError` if one is missing or misfits."""
         outputs, cache = self._forward()
         if self.loss is None:
             dy: Any = self.dy if len(self.dy) > 1 else self.dy[0]
@@ -392,7 +392,7 @@ class _Function:
         return outputs if self.loss is None else self._loss(outputs, cache)[0]
 
     def difference(self, a: Any, b: Any) -> float:
-        """L(a) - L(b), subtracted before summing, which rounds less."""
+        """Return L(a) - L(b), subtracted before summing, which rounds less."""
         if self.loss is not None:
             return float(a - b)
         return sum(float((dy * (p - q)).sum()) for dy, p, q in zip(self.dy, a, b))

@@ -147,7 +147,7 @@ class Heatmap:
         return f"{self.method} of {self.class_text}"
 
     def _facts(self) -> list[str]:
-        """Lines about this kind of map."""
+        """Return lines about this kind of map."""
         return []
 
     def __str__(self) -> str:

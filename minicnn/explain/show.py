@@ -31,12 +31,12 @@ def number(value: Any, exact: bool = False) -> str:
 
 
 def place(at: Iterable[Any]) -> str:
-    """`[2, 3, 5]`."""
+    """Return a place as text: `[2, 3, 5]`."""
     return f"[{', '.join(str(int(i)) for i in at)}]"
 
 
 def span(numbers: Sequence[int]) -> str:
-    """`1…3`; `1, 3, 5` if there are gaps; `4` for a single number."""
+    """Return numbers as text: `1…3`; `1, 3, 5` if there are gaps; `4` for a single one."""
     if len(numbers) == 1:
         return str(numbers[0])
     if list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
@@ -45,7 +45,7 @@ def span(numbers: Sequence[int]) -> str:
 
 
 def count(n: int, noun: str) -> str:
-    """`1 term`, `27 terms`."""
+    """Return a number of things as text: `1 term`, `27 terms`."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 

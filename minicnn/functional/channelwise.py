@@ -48,7 +48,7 @@ def forward(x: Array, w: Array, b: Array | None, limits: Limits, window: shapes.
 
 
 def input_gradient(dy: Array, x_shape: tuple[int, ...], w: Array, window: shapes.Window) -> Array:
-    """dx."""
+    """Return dx of `forward`."""
     filters = _flat_filters(w)
     each = buffers.empty((*x_shape[:3], filters.shape[2]), dy.dtype)
     if window.strides == (1, 1):  # a depthwise convolution, too: of dy with the flipped kernel

@@ -212,7 +212,7 @@ def conv2d_backward(
     name: str = "conv2d",
     need_db: bool = True,
 ) -> tuple[Array | None, Array | None, Array | None]:
-    """Gradients `(dx, dw, db)` of `conv2d`, given `dy` of the shape of its output.
+    """Return the gradients `(dx, dw, db)` of `conv2d`, given `dy` of the shape of its output.
 
         dx[n, iy, ix, c] = sum of dy[n, oy, ox, o] * w[i, j, c, o]      over all windows on (iy, ix)
         dw[i, j, c, o]   = sum of dy[n, oy, ox, o] * x[n, iy, ix, c]    over all windows

@@ -71,7 +71,7 @@ def depthwise_conv2d_backward(
     name: str = "depthwise_conv2d",
     need_db: bool = True,
 ) -> tuple[Array | None, Array | None, Array | None]:
-    """Gradients `(dx, dw, db)` of `depthwise_conv2d`; see `conv2d_backward` for the arguments."""
+    """Return `(dx, dw, db)` of `depthwise_conv2d`; see `conv2d_backward` for the arguments."""
     how = _check_depthwise(x, w, None, strides, padding, dilation_rate, algorithm, name)
     window, filters = how.window, w.shape[2] * w.shape[3]
     dy = check_gradient(dy, (x.shape[0], *window.out, filters), x, name)

@@ -97,6 +97,6 @@ def _scaled(x: Array, axis: int, normalize: bool) -> Array:
 
 
 def _rows(x: Array, axis: int) -> Array:
-    """(batch, all other places, places along the axis)."""
+    """Return x as rows: (batch, all other places, places along the axis)."""
     moved = np.moveaxis(x, axis, -1)
     return moved.reshape(len(x), math.prod(moved.shape[1:-1]), x.shape[axis])

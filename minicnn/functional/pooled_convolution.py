@@ -99,7 +99,7 @@ def conv2d_max_pool2d_backward(
     need_dw: bool = True,
     name: str = "conv2d_max_pool2d",
 ) -> tuple[Array | None, Array | None, Array | None]:
-    """Gradients `(dx, dw, db)` of `conv2d_max_pool2d`, given `dy` of its output's shape.
+    """Return the gradients `(dx, dw, db)` of `conv2d_max_pool2d`, given `dy` of its output's shape.
 
         dz[n, oy, ox, o] = dy of its block if `argmax` names it, else 0
         dx, dw, db       = conv2d_backward(dz, x, w, …)

@@ -124,7 +124,7 @@ def conv2d_transpose_backward(
     need_dw: bool = True,
     name: str = "conv2d_transpose",
 ) -> tuple[Array | None, Array | None, Array | None]:
-    """Gradients `(dx, dw, db)` of `conv2d_transpose`, given `dy` of the shape of its output.
+    """Return `(dx, dw, db)` of `conv2d_transpose`, given `dy` of the shape of its output.
 
         dx[n, iy, ix, c] = sum over i, j, o of dy[n, oy, ox, o] * w[i, j, o, c]     a convolution
         dw[i, j, o, c]   = sum of dy[n, oy, ox, o] * x[n, iy, ix, c]                over all stamps

@@ -133,7 +133,7 @@ def _bilinear(x: Array, size: int) -> Array:
 
 
 def _between(new: int, old: int) -> tuple[Array, Array, Array]:
-    """For each new pixel the two old ones around it, and how far it is to the second."""
+    """Return for each new pixel the two old ones around it, and how far it is to the second."""
     scale = np.float32(old) / np.float32(new)
     position = (np.arange(new, dtype=np.float32) + np.float32(0.5)) * scale - np.float32(0.5)
     floor = np.floor(position)
@@ -151,7 +151,7 @@ RANGES = {"pixels": (0.0, 255.0), "signed": (-1.0, 1.0), "unit": (0.0, 1.0)}
 
 
 def scaled(x: Array, input_range: str) -> Array:
-    """Pixels from 0 to 255 in the range that the model expects, in float32."""
+    """Return pixels from 0 to 255 in the range that the model expects, in float32."""
     low, high = RANGES[input_range]
     return x * np.float32((high - low) / 255) + np.float32(low)
 
@@ -224,7 +224,7 @@ class Model:
         return scaled(pixels_of(data, self.size, self.interpolation), self.input_range)
 
     def logits(self, x: Array) -> Array:
-        """(photos, classes) for pixels (photos, size, size, 3). Raises `ValueError`."""
+        """Return (photos, classes) for pixels (photos, size, size, 3). Raises `ValueError`."""
         check_range(x, self.input_range)
         return self.run(x)
 
@@ -233,7 +233,7 @@ class Model:
         return np.asarray(z / z.sum(axis=-1, keepdims=True))
 
     def check(self) -> None:
-        """The self-test; raises a `RuntimeError` that says what differs.
+        """Run the self-test; raise a `RuntimeError` that says what differs.
 
         `examples.npz` has photos, their pixels and their logits from where the model was exported.
         """
@@ -371,7 +371,7 @@ def _photo_in(body: bytes, kind: str) -> bytes:
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """AWS Lambda: a request from a function URL or API Gateway, or {"photo": "base64"} directly."""
+    """Answer for AWS Lambda: a function URL, API Gateway, or {"photo": "base64"} directly."""
     if "requestContext" not in event and "httpMethod" not in event:
         found = reply("POST", "/predict", "application/json", json.dumps(event).encode())
         if "error" in found.told:
@@ -514,7 +514,7 @@ def serve(host: str, port: int) -> None:
 
 
 def photos_in(paths: Iterable[Path]) -> Iterator[Path]:
-    """Files, and the files in folders."""
+    """Return files, and the files in folders."""
     for path in paths:
         yield from sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
 
@@ -572,7 +572,7 @@ def measure(times: int = 5) -> None:
 
 
 def _size_of(package: str) -> int:
-    """Bytes of an installed package."""
+    """Return the bytes of an installed package."""
     try:
         files = metadata.files(package) or []
     except metadata.PackageNotFoundError:

@@ -190,7 +190,7 @@ def _with_past(
 def _planned(
     model: Model, uses: list[Use], limit: int, others: Others, rivals: list[Rival]
 ) -> tuple[Any, bool]:
-    """The best plan that leaves room for the rest, and whether rivals' weights take 11 bits."""
+    """Return the best plan with room for the rest, and whether rivals' weights take 11 bits."""
     found = None
     for half in (False, True) if rivals else (False,):
         room = limit - sum(rival.characters(half) for rival in rivals)
@@ -225,7 +225,7 @@ def _planned(
 
 
 def _target(model: Model, kind: str, output: Array, y: Any, names: list[str]) -> int:
-    """The class that the loss is for; without classes, the number of the output to explain."""
+    """Return the class that the loss is for; without classes, the output to explain."""
     if not kind:
         if y is None:
             # The largest number below the activation's ceiling: no gradient flows back from there.

@@ -16,7 +16,7 @@ from minicnn.layers.base import Array
 
 
 def pixel_range(x: Array) -> list[float]:
-    """[scale, offset] that turn x's pixels into bytes, to show them."""
+    """Return [scale, offset], which turn x's pixels into bytes, to show them."""
     low, high = float(x.min()), float(x.max())
     if low >= -1.01 and low < -0.01 and high <= 1.01:
         return [127.5, 127.5]
@@ -29,7 +29,7 @@ def pixel_range(x: Array) -> list[float]:
 
 
 def data_uri(photo: Any) -> str:
-    """A photo (a path or a PIL image) as a JPEG of at most 640 pixels per side."""
+    """Return a photo (a path or a PIL image) as a JPEG of at most 640 pixels per side."""
     import io
 
     from PIL import Image
@@ -44,7 +44,7 @@ def data_uri(photo: Any) -> str:
 
 
 def modules() -> dict[str, str]:
-    """The page's modules as an import map from "page/app.js" and so on to `data:` URLs.
+    """Return the page's modules as an import map from "page/app.js" and so on to `data:` URLs.
 
     The browser loads them as it loads files, so each has a scope of its own, and importing a name
     that a module does not export is an error. Relative imports would not work: a `data:` URL has
@@ -78,7 +78,7 @@ def _json(value: Any) -> str:
 
 
 def page_of(facts: dict[str, Any], numbers: str) -> str:
-    """The page as text: `facts` in JSON, `numbers` in base64, and everything else it needs."""
+    """Return the page as text: `facts` in JSON, `numbers` in base64, and all else that it needs."""
     folder = resources.files("minicnn.explain.page")
     language = facts["language"]
     parts = {

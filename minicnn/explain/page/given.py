@@ -15,7 +15,7 @@ MOST_PHOTOS = 24
 
 
 def pictures_of(images: Array, photo: Any) -> list[dict[str, Any]]:
-    """The name of each image, and the photo to show for it."""
+    """Return the name of each image, and the photo to show for it."""
     photos = list(photo) if isinstance(photo, (list, tuple)) else [photo]
     if isinstance(photo, (list, tuple)) and len(photos) != len(images):
         raise ValueError(
@@ -32,7 +32,7 @@ def pictures_of(images: Array, photo: Any) -> list[dict[str, Any]]:
 
 
 def images_of(model: Any, x: Any) -> Array:
-    """x as the model takes it, with the batch axis; `ValueError` if it is no image for it."""
+    """Return x as the model takes it, with the batch axis; `ValueError` if it does not fit."""
     if not isinstance(model, Model):
         raise TypeError(f"A page shows a Model or Sequential. Received {type(model).__name__}.")
     x = np.asarray(x)
@@ -68,13 +68,13 @@ def check_finite(model: Model, x: Array) -> None:
 
 
 def reading_of(model: Model) -> str:
-    """How photos become the model's images, as far as its file says it."""
+    """Return how photos become the model's images, as far as its file says it."""
     known = model.metadata.get("interpolation")
     return known if known in ("nearest", "antialias") else "bilinear"
 
 
 def one_output(model: Model, output: int | str | None) -> tuple[Model, list[Message]]:
-    """The part of the model that leads to one of its outputs, and a note about the others."""
+    """Return the part of the model that leads to one output, and a note about the other outputs."""
     names = [tensor.node.layer.name for tensor in model.outputs]
     number = names.index(output) if output in names else output or 0
     if not isinstance(number, int) or not 0 <= number < len(names):

@@ -20,7 +20,7 @@ class Others:
         self.characters = images.size * (2 if self.half else 4) * 4 // 3 + 8 * len(images)
 
     def are_computed(self, described: list[dict[str, Any]]) -> bool:
-        """Whether the page has all that it needs to compute their outputs."""
+        """Return whether the page has all that it needs to compute their outputs."""
         return not is_cut(described) and all(node["known"] for node in described)
 
     def look(self, model: Model, uses: list[Use], limit: int) -> None:

@@ -66,7 +66,7 @@ def is_exact_half(x: Array) -> bool:
 
 
 def uses_of(model: Model, tape: Tape, x: Array) -> tuple[list[Use], dict[int, dict[int, int]]]:
-    """All uses of layers in order, and for each tape which use made which tensor."""
+    """Return all uses of layers in order, and for each tape which use made which tensor."""
     start = model.inputs[0].node.layer
     uses = [Use(start, start.name, [], x)]
     places: dict[int, dict[int, int]] = {}

@@ -21,8 +21,7 @@ from minicnn.layers.base import Array, Layer
 _FAST = 1.5e9  # multiply-adds that a browser recomputes without making people wait long
 _SMALL = 2**12  # arrays of up to this many numbers are always kept whole
 
-# The page does not compute the output of such a layer again as often as it needs it; of the others,
-# the light ones, it does.
+# The page computes the outputs of all other layers, the light ones, again whenever it needs them.
 _HEAVY = (
     *("Conv2D", "Conv2DTranspose", "DepthwiseConv2D", "SeparableConv2D", "Dense"),
     *("Conv1D", "Conv1DTranspose", "DepthwiseConv1D", "SeparableConv1D", "InputLayer", "Softmax"),
@@ -71,7 +70,7 @@ class Arrays:
     def add(
         self, array: Array | None, half: bool = False, kept: list[int] | None = None
     ) -> int | None:
-        """Add an array, of its last axis only `kept`; returns its index in the table."""
+        """Add an array, of its last axis only `kept`, and return its index in the table."""
         if array is None or not self.fits:
             return None
         n = array.size if kept is None else array.size // array.shape[-1] * len(kept)
@@ -81,7 +80,7 @@ class Arrays:
         return len(self.table) - 1
 
     def text(self) -> str:
-        """All numbers as text; halves are scaled to use their range, unless they are exact."""
+        """Return all numbers as text; halves use their whole range, unless they are exact."""
         parts = []
         for entry, (array, kept) in zip(self.table, self._arrays, strict=True):
             if kept is not None:
@@ -99,7 +98,7 @@ class Arrays:
 
 
 def _bytes(n: int, half: bool) -> int:
-    """How many bytes n numbers take; each array starts at a multiple of four."""
+    """Return how many bytes n numbers take; each array starts at a multiple of four."""
     return -(-n // 2) * 4 if half else 4 * n
 
 
@@ -116,7 +115,7 @@ class _Kernel(NamedTuple):
 
 
 def _large_kernels(uses: list[Use]) -> list[_Kernel]:
-    """The large kernels, the largest first; equal ones in the network's order."""
+    """Return the large kernels, the largest first; equal ones in the network's order."""
     found = {
         (id(use.layer), v.name): _Kernel((id(use.layer), v.name), v.value.size, v.value.shape[-1])
         for use in uses
@@ -132,7 +131,7 @@ _Found = tuple[_Plan, list[dict[str, Any]], Arrays]
 
 
 def best_plan(uses: list[Use], limit: int) -> _Found | None:
-    """The plan that leaves out least, and what it puts into the page; None if no plan fits."""
+    """Return the plan that leaves out least, and what it puts into the page; None if none fits."""
     lean = _Plan(light=False, weight_gradients=False)
     half = replace(lean, half=True)
     # The page computes what is not stored, if it has all formulas and this takes only a moment.
@@ -197,7 +196,7 @@ def _with_fewer_kernels(
 
 
 def _filled(found: _Found, kernels: list[_Kernel]) -> _Plan:
-    """The plan with as many kernels as fit: the smallest first, so that the largest are cut.
+    """Return the plan with as many kernels as fit: the smallest first, so the largest are cut.
 
     Of equal ones the last comes first: the page can follow a change there to the output.
     """
@@ -214,12 +213,12 @@ def _filled(found: _Found, kernels: list[_Kernel]) -> _Plan:
 
 
 def is_cut(described: list[dict[str, Any]]) -> bool:
-    """Whether the page lacks some kernels of these uses of layers."""
+    """Return whether the page lacks some kernels of these uses of layers."""
     return any(weight["kept"] for node in described for weight in node["params"].values())
 
 
 def says(plan: _Plan, uses: list[Use], described: list[dict[str, Any]]) -> list[Message]:
-    """The page's notes about what it leaves out."""
+    """Return the page's notes about what it leaves out."""
     says: list[Message] = []
     cut: dict[int, Message] = {}
     rounded: list[str] = []
@@ -349,7 +348,7 @@ def _describe(
 
 
 def _is_large(layer: Layer, name: str) -> bool:
-    """Whether this weight may go into the page in part: only a kernel that mixes all channels."""
+    """Return whether this weight may go into the page in part: a kernel that mixes all channels."""
     kind = type(layer).__name__
     return (name == "kernel" and kind in ("Conv2D", "Dense")) or name == "pointwise_kernel"
 
@@ -366,7 +365,7 @@ _BLOCK = re.compile(r"^(.*?block_?\d+[a-z]?|conv\d+_block\d+)(?:_|$)|^conv_(?:dw
 
 
 def _groups(uses: list[Use]) -> list[str]:
-    """The block of each layer, by nested models and by names; the page can fold blocks."""
+    """Return the block of each layer, by nested models and by names; the page can fold blocks."""
     groups: list[str] = []
     current = ""
     path: tuple[str, ...] = ()

@@ -41,7 +41,7 @@ class Rival:
     note: Message | None = None  # about its classes, if they are not the page's
 
     def characters(self, half: bool) -> int:
-        """How many characters of a page its numbers take."""
+        """Return how many characters of a page its numbers take."""
         numbers = self.images.size + 2 * len(self.images) if self.own else 0
         count = sum(
             variable.value.size + 2
