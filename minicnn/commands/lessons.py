@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from minicnn._support import terminal
-from minicnn._support.arguments import listed, local_path, positive
+from minicnn._support.arguments import listed, local_path, path, positive
 from minicnn._support.terminal import quoted, say, this_program
 
 HOMEWORK = 0  # as in `minicnn.lessons`, which takes time to import
@@ -39,9 +39,12 @@ def add_to(commands: Any) -> None:
     action.add_argument(
         "--run", dest="number", type=_number, metavar="N", help="run lesson N, or the homework"
     )
-    action.add_argument("--notebooks", type=Path, metavar="DIR", help="write them as .ipynb files")
+    action.add_argument("--notebooks", type=path, metavar="DIR", help="write them as .ipynb files")
     action.add_argument(
-        "--teacher", type=Path, metavar="DIR", help="run them and write the teacher's pack: HTML"
+        "--teacher",
+        type=path,
+        metavar="DIR",
+        help="run them and write the teacher's pack: HTML",
     )
     action.add_argument(
         "--check",
@@ -63,13 +66,13 @@ def add_to(commands: Any) -> None:
     )
     command.add_argument(
         "--only",
-        type=listed(positive),
+        type=listed(_number),
         metavar="N,…",
-        help="for --teacher and --check: these lessons alone",
+        help="for --teacher and --check: these lessons alone, or the homework",
     )
     command.add_argument(
         "--output",
-        type=Path,
+        type=path,
         metavar="DIR",
         help=f"for --run and --check: where to write images and figures; default: {OUTPUT}",
     )
@@ -83,7 +86,7 @@ def add_to(commands: Any) -> None:
 
 def _number(text: str) -> int:
     """Return the number of a lesson, or that of the homework."""
-    return HOMEWORK if text == "homework" else positive(text)
+    return HOMEWORK if text.lower() == "homework" else positive(text)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -43,7 +43,10 @@ def check(
     lessons to run, by default all and the homework; `data` and `base` as in `write_notebooks`.
     Returns whether every cell ran and every solution was accepted.
     """
-    scripts = [library.find(n) for n in numbers] or [*library.scripts(), library.homework()]
+    scripts = [library.find(n) for n in dict.fromkeys(numbers)] or [
+        *library.scripts(),
+        library.homework(),
+    ]
     scripts = library.where_they_can(scripts, data, base)
     directory = Path(directory)
     make_folder(directory / "figures")

@@ -139,10 +139,7 @@ def _differ(answer: Any) -> str:
             says(0.03, b=wide) or says(0.03, turned=True, b=wide),
             "right if both spread alike; where one spreads more, the same difference may be luck.",
         ),
-        (
-            not says(0.025),
-            "a little too strict: add the squares of the two errors, not the errors.",
-        ),
+        (not says(0.025), "too strict: add the squares of the two errors, not the errors."),
         otherwise="",
     )
 

@@ -622,7 +622,8 @@ def test_bad_input_to_the_command_is_one_sentence(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--run", "x"], ["--run", "0"], ["--run", "1", "--notebooks", "d"]]
+    "arguments",
+    [["--run", "x"], ["--run", "0"], ["--run", "1", "--notebooks", "d"], ["--notebooks", ""]],
 )
 def test_bad_options_are_refused(arguments, capsys):
     with pytest.raises(SystemExit):

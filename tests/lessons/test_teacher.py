@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from lesson_cells import ALL
 
-from minicnn import commands, datasets
+from minicnn import commands, datasets, lessons
 from minicnn.lessons import checking, library, teacher
 from minicnn.lessons.checking import first_of, same
 from minicnn.lessons.photos import CHANGES, WITH_BASE
@@ -274,16 +274,17 @@ def test_an_interrupted_pack_goes_on(ran, capsys):
     assert len(list(Path("pack").iterdir())) == 14
     assert commands.main(PACK) == 2  # it is whole
     assert "'pack/index.html' is there already" in capsys.readouterr().err
-    assert commands.main([*PACK, "--overwrite"]) == 0
-    assert ran == [2, 3, 3, 4, 2, 3, 4]
+    assert commands.main([*PACK[:-1], "homework,2,2", "--overwrite"]) == 0
+    assert ran == [2, 3, 3, 4, lessons.HOMEWORK, 2]
     assert Path("pack/notes.txt").read_text("utf-8") == "mine"
 
 
 @pytest.mark.slow
 def test_the_pack_takes_photos(ran, capsys):
-    """The pages say so; lessons with photos and with drawings are not mixed in one pack."""
+    """The pages say so; a pack has the same photos, or drawings, in all of its lessons."""
     for kind in datasets.CLOTHING_CLASSES:
         Path("photos/train", kind).mkdir(parents=True)
+        Path("others/photos/train", kind).mkdir(parents=True)
     pack = ["lessons", "--teacher", "pack", "--only", "2,5,11"]
     photos = ["--data", "photos", "--base", "mobilenet"]
     assert commands.main([*pack, *photos]) == 0
@@ -294,8 +295,9 @@ def test_the_pack_takes_photos(ran, capsys):
     assert html.escape(CHANGES[2]) in Path("pack/02-plan.html").read_text("utf-8")
     assert html.escape(WITH_BASE[5]) in Path("pack/05-plan.html").read_text("utf-8")
     Path("pack/index.html").unlink()
-    assert commands.main(pack) == 2
-    assert "'pack/02-plan.html' is there already" in capsys.readouterr().err
+    for other in ([], ["--data", "others/photos", "--base", "mobilenet"]):
+        assert commands.main([*pack, *other]) == 2
+        assert "'pack/02-plan.html' is there already" in capsys.readouterr().err
     assert commands.main([*pack, *photos]) == 0
     assert ran == [2, 5, 11]
 

@@ -35,7 +35,10 @@ def write_pack(
     is there already, or a file of other content in place of one of the pack.
     """
     directory = Path(directory)
-    scripts = [library.find(n) for n in numbers] or [*library.scripts(), library.homework()]
+    scripts = [library.find(n) for n in dict.fromkeys(numbers)] or [
+        *library.scripts(),
+        library.homework(),
+    ]
     scripts = library.where_they_can(scripts, data, base)
     first = directory / "index.html"
     names = [pages.links(script) for script in scripts]
@@ -74,7 +77,8 @@ def _done(directory: Path, scripts: Sequence[Script]) -> set[Script]:
     """Return the lessons whose files an interrupted call has written.
 
     A worksheet needs no results, so it can be compared: if the one that is there is what would be
-    written now, the lesson's other files are of this program, too. Raises `FileExistsError`.
+    written now, the lesson's other files come from the same cells with the same photos, too.
+    Raises `FileExistsError`.
     """
     done = set()
     refused = "is there already: name another folder, or pass --overwrite."

@@ -4,6 +4,7 @@ Text is Markdown, as in the lessons' cells. What a lesson prints, and everything
 is escaped.
 """
 
+import hashlib
 import html
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -152,7 +153,10 @@ def solutions(script: Script) -> str:
 
 
 def worksheet(script: Script) -> str:
-    """The questions and exercises of a lesson, with room to write, for print."""
+    """The questions and exercises of a lesson, with room to write, for print.
+
+    A comment holds a digest of all its cells, which name the folder of photos and the base.
+    """
     body = (
         f"<h1>{html.escape(name_of(script))}</h1>\n"
         '<p class="who">Name: <span></span> Date: <span></span></p>\n'
@@ -170,6 +174,8 @@ def worksheet(script: Script) -> str:
     body += "<h2>Exercises</h2>\n"
     for task in tasks(script):
         body += f"<article>{markdown(f'**{task.number}.** {task.text}')}{_room(6)}</article>\n"
+    cells = "\n".join(cell.text for cell in script.cells)
+    body += f"<!-- {hashlib.sha256(cells.encode()).hexdigest()} -->"
     return page(f"{name_of(script)}: worksheet", body, "worksheet")
 
 
