@@ -4,7 +4,8 @@
 
 A preset is a list of parts, each a few options. This trains with the first part, with the first
 two, and so on, each with several seeds, and prints what each adds (an ablation). `reference.train`
-then trains with the parts that were the best on the validation photos; nothing else is needed.
+then trains with the parts that were the best on the validation photos; nothing else is needed. What
+these photos say of their own choice is too good, so cross-validation says what to expect.
 
 Options of the command line, or of --config, override those of the preset; they are not compared,
 and a message says so. A config.toml that a run wrote names all options: its defaults do not count
@@ -15,7 +16,7 @@ import argparse
 import copy
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ import keras
 import numpy as np
 
 from minicnn._support.terminal import say
-from reference import features, fitting, sizes, tuning
+from reference import features, fitting, folds, sizes, tuning
 from reference import sweep as sweeps
 from reference.backend import Machine
 from reference.data import Splits
@@ -32,7 +33,7 @@ from reference.report import Page
 from reference.starting import base_of, prepare, reader_of, settings_from
 from reference.sweep import Row, Sweep, Trial, print_sweep
 
-SEEDS = 5
+SEEDS, FOLDS = 5, 5
 IMAGE_SIZES = (150, 192, 224)
 
 
@@ -78,11 +79,26 @@ class Ablation(Sweep):
         return head, rows
 
 
-def choose(options: argparse.Namespace) -> argparse.Namespace:
+class Expected(NamedTuple):
+    """The accuracy to expect from new photos, by cross-validation of these."""
+
+    estimate: folds.Estimate
+    photos: int
+
+    def __str__(self) -> str:
+        return (
+            f"Expect an accuracy of {self.estimate} from new photos: cross-validation of all "
+            f"{self.photos} photos says so, in which no model has seen the photos that it judges."
+        )
+
+
+def choose(options: argparse.Namespace) -> tuple[argparse.Namespace, Expected]:
     """Compare the parts of the preset on validation, and return the options that were the best.
 
-    Writes ablation.html and ablation.csv into `options.output`. Finished rows are kept there, and
-    with `options.resume` they are not computed again.
+    The validation photos chose them, so what they say is too good: the second result is the
+    accuracy to expect from other photos. Writes ablation.html and ablation.csv into
+    `options.output`. What is finished is kept there, and with `options.resume` it is not computed
+    again.
     """
     if options.processes is not None:
         raise ValueError("A preset compares small heads, which one process does fast: "
@@ -114,12 +130,19 @@ def choose(options: argparse.Namespace) -> argparse.Namespace:
         rows.append(row_of(label, chosen, *read, machine, kept))
     found = Ablation("with all above", rows, len(splits.validation))
     print_sweep(found)
-    _write(found, options.output, machine)
-    return candidates[found.best_row][1]
+    chosen = candidates[found.best_row][1]
+    expected = expect(chosen, splits, machine)
+    _write(found, expected, options.output, machine)
+    return chosen, expected
 
 
 def _seen(options: argparse.Namespace) -> Sequence[int]:
     return options.image_sizes or ([options.image_size] if options.image_size else IMAGE_SIZES)
+
+
+def _sizes(options: argparse.Namespace) -> Sequence[int]:
+    """Return the sizes at which the base sees a photo, of a row's options."""
+    return options.image_sizes or [options.image_size]
 
 
 def as_given(options: argparse.Namespace) -> list[str]:
@@ -158,11 +181,26 @@ def with_parts(options: argparse.Namespace) -> list[tuple[str, argparse.Namespac
 def _features(
     options: argparse.Namespace, splits: Splits, machine: Machine
 ) -> tuple[Features, Features]:
-    seen = options.image_sizes or [options.image_size]
+    seen = _sizes(options)
     base, reader = base_of(options, seen, machine), reader_of(options, seen)
     return features.extract_both(
         splits, reader, base, machine, options.cache, batch_size=options.batch_size
     )
+
+
+def expect(options: argparse.Namespace, splits: Splits, machine: Machine) -> Expected:
+    """Cross-validate the options on the photos of train and validation (see `reference.folds`).
+
+    The models are those of the last epoch, without mirror images.
+    """
+    settings = replace(settings_from(options), flips=False, calibrate=False, patience=None)
+    seen, labels = _sizes(options), folds.together(splits).labels
+    base, reader = base_of(options, seen, machine), reader_of(options, seen)
+    source = folds.source_of(splits, reader, base, settings, machine, options.cache)
+    parts = folds.fold_parts(labels, min(FOLDS, int(np.bincount(labels).min())), 1, options.seed)
+    kept = options.output / "parts" / "folds"
+    accuracies = folds.measure(source, parts, settings, machine, kept, options.resume)
+    return Expected(folds.estimate(accuracies, parts), len(labels))
 
 
 def row_of(
@@ -201,7 +239,7 @@ def together(row: Row, train: Features, validation: Features) -> Trial:
     return Trial(row.trials[0].settings, history, [], right)
 
 
-def _write(found: Ablation, output: Path, machine: Machine) -> None:
+def _write(found: Ablation, expected: Expected, output: Path, machine: Machine) -> None:
     page = Page("What each part gives", machine.describe())
     page.text(
         "Each row has the parts of the rows above it, too; points are what it adds to their mean "
@@ -209,6 +247,7 @@ def _write(found: Ablation, output: Path, machine: Machine) -> None:
     )
     page.table(*found.table(), best=found.best_row)
     page.text(found.sentence())
+    page.text(str(expected))
     page.picture(found.figure(), "Accuracy by epoch with each part")
     page.write(output / "ablation.html")
     sweeps.write_trials(output / "ablation.csv", [found])

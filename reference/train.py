@@ -63,7 +63,8 @@ def parser() -> argparse.ArgumentParser:
         help="default: runs/reference")  # fmt: skip
     add("--preset", choices=("best",),
         help="compare known improvements on the validation photos, say what each adds, "
-        "and train with the best: antialiasing, three sizes, a schedule, five seeds")  # fmt: skip
+        "train with the best, and say what to expect: antialiasing, three sizes, a schedule, "
+        "five seeds")  # fmt: skip
     add_training_options(add)
     add("--augment", action="store_true",
         help="flip, shift and zoom the training photos at random: then the features cannot be "
@@ -98,11 +99,11 @@ def parser() -> argparse.ArgumentParser:
 
 def command(options: argparse.Namespace) -> None:
     check_fine_tuning(options)
-    told = loggers.make(options.logger)
-    began, compares = time.perf_counter(), options.preset is not None
-    if compares:
-        options = preset.choose(options)
     check_base_stays(options)
+    told = loggers.make(options.logger)
+    began, expected = time.perf_counter(), None
+    if options.preset is not None:
+        options, expected = preset.choose(options)
     machine, splits, reader, base = prepare(options)
     settings = settings_from(options)
     if settings.renews and machine.is_first:
@@ -121,7 +122,7 @@ def command(options: argparse.Namespace) -> None:
     @contextmanager
     def describing() -> Iterator[None]:
         """Let the folder describe the previous run's model until there is a new one."""
-        compared = ("ablation.html", "ablation.csv") if compares else ()
+        compared = () if expected is None else ("ablation.html", "ablation.csv")
         keep = ("model.keras", "state.npz", "history.csv", *compared)
         remove_results(options.output, keep)
         yield
@@ -134,11 +135,12 @@ def command(options: argparse.Namespace) -> None:
             begun=begun, watching=told, describing=describing,
         )  # fmt: skip
         if machine.is_first:
-            values = _report(options, machine, splits, result, time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            values = _report(options, machine, splits, result, seconds, expected)
             names = ("config.toml", "history.csv", "run.json", "curves.png")
             for logger in told:
                 logger.end(values, [options.output / name for name in names])
-            if compares:
+            if expected is not None:
                 say(f"With the comparison, it took {time.perf_counter() - began:.0f} s.")
     except BaseException as error:
         for logger in told:
@@ -149,7 +151,12 @@ def command(options: argparse.Namespace) -> None:
 
 
 def _report(
-    options: argparse.Namespace, machine: Machine, splits: Splits, result: Result, seconds: float
+    options: argparse.Namespace,
+    machine: Machine,
+    splits: Splits,
+    result: Result,
+    seconds: float,
+    expected: preset.Expected | None,
 ) -> dict[str, float]:
     """Print and write a run's results; return its accuracies by name."""
     config.write(parser(), options, machine.made_with)  # even if --resume made no new model
@@ -171,12 +178,16 @@ def _report(
     else:
         alone = ", ".join(f"{accuracy:.3f}" for accuracy in result.alone)
         say(f"\nValidation accuracy: {result.best:.3f} {interval}; as trained: {alone}.")
+    if expected is not None:
+        say(f"These photos chose it. {expected}")
     if options.calibrate:
         say(f"Temperature: {result.about.temperature:.2f}.")
     say(f"Wrote {result.path}, history.csv and curves.png beside it.")
     if lacking := models.minicnn_lacks(result.path):
         say(f"The file is for Keras: minicnn cannot open it ({lacking}).")
     found = {"best_val_accuracy": result.best}
+    if expected is not None:
+        found["expected_accuracy"] = expected.estimate.mean
     if machine.processes is None:
         saved = models.load(result.path)
         judged = evaluate.evaluate(saved, splits.validation)

@@ -6,7 +6,7 @@ import tomllib
 import numpy as np
 import pytest
 
-from reference import config, data, evaluate, fitting, preset, sweep
+from reference import config, data, evaluate, fitting, folds, preset, sweep
 from reference import model as models
 from reference import train as training
 from reference.features import Features
@@ -137,6 +137,7 @@ def test_the_best_parts_are_trained_and_finished_ones_are_kept(
     options, tmp_path, monkeypatch, capsys, eagerly
 ):
     monkeypatch.setattr(preset, "SEEDS", 2)
+    monkeypatch.setattr(preset, "FOLDS", 2)
     told = ["--preset", "best", "--epochs", "1", "--learning-rate", "0.05"]
     told += ["--output", str(tmp_path)]
     assert training.run([*options, *told]) == 0
@@ -147,7 +148,8 @@ def test_the_best_parts_are_trained_and_finished_ones_are_kept(
     labels.append("2 seeds in one model")
     assert list(dict.fromkeys(row["value"] for row in rows)) == labels
     assert all(label in printed for label in labels)
-    assert "<table>" in (tmp_path / "ablation.html").read_text()
+    page = (tmp_path / "ablation.html").read_text()
+    assert "<table>" in page
     means = {
         label: np.mean([float(row["val_accuracy"]) for row in rows if row["value"] == label])
         for label in labels
@@ -164,6 +166,11 @@ def test_the_best_parts_are_trained_and_finished_ones_are_kept(
     ), "seed 0's, or of both"
     with monkeypatch.context() as patch:
         patch.setattr(sweep, "try_head", None)  # would fail if it were called
+        patch.setattr(folds, "last_logits", None)
         again = config.parse(training.parser(), [*options, *told, "--resume"])
-        assert preset.choose(again).antialias == chosen["antialias"]
+        found, expected = preset.choose(again)
+    assert found.antialias == chosen["antialias"]
+    assert f"These photos chose it. {expected}\n" in printed
+    assert str(expected) in page
+    assert expected.photos == 180
     assert list(csv.DictReader((tmp_path / "ablation.csv").open())) == rows
