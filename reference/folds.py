@@ -212,7 +212,7 @@ def last_logits(
         with machine.scope():
             head = make_head(settings, source.found)
         train(head, x, settings.learning_rate, settings.epochs)
-        return history, head.predict(judged(x), verbose=0)
+        return history, _logits(head, judged(x))
     assert source.maps is not None
     assert source.cut is not None
     with machine.scope():
@@ -232,10 +232,16 @@ def last_logits(
             learner, source.maps, settings.fine_tune_rate, settings.fine_tune_epochs, small=False,
             factors=tuning.factors(learner, base.network, settings.block_decay),
         )  # fmt: skip
-    logits = learner.predict(judged(source.maps), verbose=0)
+    logits = _logits(learner, judged(source.maps))
     base.network.set_weights(frozen)
     base.network.trainable = False
     return history, logits
+
+
+def _logits(model: keras.Model, batches: Batches) -> Array:
+    """Return a model's outputs without `predict`, which would be compiled for this one use."""
+    outputs = [model(batches[number][0], training=False) for number in range(len(batches))]
+    return np.concatenate([keras.ops.convert_to_numpy(y) for y in outputs])
 
 
 def _chosen(rows: Rows, numbers: Array) -> Callable[[Array], Array]:
