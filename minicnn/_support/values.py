@@ -2,6 +2,8 @@
 
 On a tensor of a tape, `x += 1` means `x = x + 1`. It must mean the same on arrays; otherwise a
 layer would give different numbers without a tape, and write into the arrays that it was given.
+
+Outside of a `call`, models, layers, operations and data sets return a `Result`.
 """
 
 import contextlib
@@ -55,11 +57,35 @@ for _name in (
     setattr(Values, f"__i{_name}__", _anew(_name))
 
 
+class Result(Array):
+    """An array whose `numpy()` returns it as it is, which programs call that know TensorFlow's.
+
+    Its parts are results, too; what NumPy computes from it is a plain array, or a plain number.
+    """
+
+    def numpy(self) -> Array:
+        """Return the same numbers as a plain array, not copied."""
+        return self.view(Array)
+
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: Any = None) -> Any:
+        plain = np.asarray(array)
+        single = plain.ndim == 0 if return_scalar is None else return_scalar  # None: NumPy 1
+        return plain[()] if single else plain
+
+    def __repr__(self) -> str:
+        return repr(self.numpy())
+
+
+def result(y: Any) -> Any:
+    """Return a plain array as a `Result`; anything else as it is."""
+    return y.view(Result) if type(y) is Array else y
+
+
 def within_call(y: Any) -> Any:
-    """Return an array as `Values` if a `call` runs in this thread; anything else as it is."""
-    if _here.training is None or type(y) is not Array:
-        return y
-    return y.view(Values)
+    """Return an array as `Values` if a `call` runs in this thread, or else as a `Result`."""
+    if _here.training is None:
+        return result(y)
+    return y.view(Values) if type(y) is Array else y
 
 
 def protected(x: Any) -> Any:

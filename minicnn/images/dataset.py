@@ -14,6 +14,7 @@ import numpy as np
 
 from minicnn import shapes
 from minicnn._support import seeding
+from minicnn._support.values import result
 from minicnn.compat import hints
 from minicnn.functional import buffers
 from minicnn.images.files import (
@@ -52,6 +53,8 @@ _END = object()
 class ImageDataset:
     """Batches to iterate over again and again, with the few methods of `tf.data` that images need.
 
+    The arrays of a batch have TensorFlow's `numpy()`, which returns them as they are.
+
     `class_names` are in the order of the class numbers, `file_paths` are those of the photos,
     `len()` is the number of batches. Every method returns a new data set; this one never changes.
     """
@@ -72,7 +75,8 @@ class ImageDataset:
         __getattr__ = hints.of_object
 
     def __iter__(self) -> Iterator[Any]:
-        return self._start()
+        for batch in self._start():
+            yield tuple(map(result, batch)) if isinstance(batch, tuple) else result(batch)
 
     def __len__(self) -> int:
         return self._length
@@ -81,7 +85,7 @@ class ImageDataset:
         return self._length
 
     def as_numpy_iterator(self) -> Iterator[Any]:
-        return iter(self)
+        return self._start()
 
     def _like(self, start: Callable[[], Iterator[Any]], length: int) -> "ImageDataset":
         return ImageDataset(start, length, self.class_names, self.file_paths, self.skipped)

@@ -95,7 +95,7 @@ def called(layer: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
         _mapped(y, lambda one: _penalize(layer, one))
     if variable.recorder() is not None:
         variable.recorder().calls.append((layer, _shapes_of(x), _shapes_of(y)))
-    return _mapped(y, values.plain) if outermost else y
+    return _mapped(y, lambda one: values.result(values.plain(one))) if outermost else y
 
 
 def _as_result(y: Any) -> Any:

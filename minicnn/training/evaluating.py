@@ -73,7 +73,7 @@ class Evaluating(Stepping):
         self._check_compiled("evaluate")
         self._warn_of_lacking(penalties=True)
         batches = make_batches(*self._data(x, y, sample_weight), batch_size, steps)
-        events = self._callbacks(listed(callbacks), verbose, {"epochs": 1, "steps": batches.steps})
+        events = self._callbacks(listed(callbacks), verbose, {"steps": batches.steps})
         try:
             logs = self._evaluate(batches, self, events)
         finally:
@@ -100,7 +100,7 @@ class Evaluating(Stepping):
         batches = make_batches(*self._data(x), batch_size, steps)
         model: Network | None = None
         at_once: int | None = None
-        events = self._callbacks(listed(callbacks), verbose, {"epochs": 1, "steps": batches.steps})
+        events = self._callbacks(listed(callbacks), verbose, {"steps": batches.steps})
         parts: list[Any] = []
         self.stop_predicting = False
         events.call("on_predict_begin")

@@ -21,6 +21,9 @@ def test_dataset(photos, capsys):
     assert len(rest) == 2
     assert labels_of(data) == [0, 0, 0, 1, 1, 1]
     np.testing.assert_array_equal(x[1], images.load_photo(data.file_paths[1], (4, 4)))
+    assert type(x[0].numpy()) is type(y.numpy()) is np.ndarray  # as code for tf.data asks for them
+    assert type(next(data.as_numpy_iterator())[0]) is np.ndarray
+    assert type(x[0] / 255) is np.ndarray
 
 
 def test_label_modes(photos):

@@ -11,6 +11,7 @@ from gradients import check_gradients
 
 import minicnn
 from minicnn import explain, layers, models, ops, saving
+from minicnn._support.values import Result
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(5, 3)).astype("float32")
@@ -382,6 +383,31 @@ def test_a_call_may_take_more_than_one_argument() -> None:
         layer(minicnn.Input((3,)), 2.0)
 
 
+class Twice(layers.Layer):
+    def call(self, x: Any) -> Any:
+        return x * 2
+
+
+def test_what_a_call_returns_has_numpy() -> None:
+    """As TensorFlow's tensors have; what NumPy computes from it is plain again."""
+    own = Twice()
+    dense = layers.Dense(2, kernel_initializer="ones")
+    model = minicnn.Sequential([minicnn.Input((3,)), dense])
+    for y in (own(X), dense(X), model(X), ops.relu(X), own(X)[1:]):
+        assert type(y.numpy()) is np.ndarray
+        assert np.shares_memory(y.numpy(), y)
+        assert repr(y) == repr(y.numpy())
+        assert type(y + 1) is type(np.exp(y)) is type(y.max(axis=0)) is np.ndarray
+        assert isinstance(y.sum(), np.float32)
+        assert isinstance(y.mean(), np.float32)
+    y = own(X)
+    before = y[0, 0]
+    y += 1
+    assert y[0, 0] == before + 1
+    assert float(ops.sum(X).numpy()) == pytest.approx(X.sum())
+    assert type(model.predict(X, verbose=0)) is np.ndarray
+
+
 def test_softmax_is_the_same_whoever_applies_it() -> None:
     """The gradient of the loss starts before the activation, as with a `Dense` layer at the end."""
 
@@ -526,7 +552,7 @@ def test_in_place_operators_make_new_arrays() -> None:
     ):
         y = pass_(x)
         np.testing.assert_allclose(np.asarray(y), expected_in_place(X), rtol=1e-5)
-        assert type(y) is np.ndarray
+        assert type(y) in (np.ndarray, Result)
         assert y.flags.writeable
         np.testing.assert_array_equal(x, X)
     assert (layer.w.numpy() == 1).all()
