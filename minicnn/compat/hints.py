@@ -19,7 +19,6 @@ from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Any
 
-_ADAPTIVE = "GlobalAveragePooling2D or GlobalMaxPooling2D, or a pool_size that gives this size"
 # Layers for other data than images and lines.
 _VOLUMES = """
 AdaptiveAveragePooling3D AdaptiveMaxPooling3D AveragePooling3D AvgPool3D Conv3D Conv3DTranspose
@@ -104,8 +103,8 @@ INSTEAD: dict[str, Mapping[str, str]] = {
     "minicnn.layers": {
         **{name: use for name, use in _BESIDE_IMAGES.items() if name not in ("CTC", "ctc", "STFT")},
         **dict.fromkeys(
-            [f"Adaptive{kind}Pooling{rank}D" for kind in ("Average", "Max") for rank in (1, 2)],
-            _ADAPTIVE,
+            ["AdaptiveMaxPooling1D", "AdaptiveMaxPooling2D"],
+            "AdaptiveAveragePooling2D or GlobalMaxPooling2D, or a pool_size that gives this size",
         ),
         **dict.fromkeys(
             _CHANGED_AT_RANDOM.split(),

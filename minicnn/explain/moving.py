@@ -113,7 +113,7 @@ def _up_sampling(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
     return copied(xs[0], spot, place, f"{formula} = x{show.place(place)}")
 
 
-@sums(layers.Resizing, layers.CenterCrop)
+@sums(layers.Resizing, layers.CenterCrop, layers.AdaptiveAveragePooling2D)
 def _sampled(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
     return sampled_sum(layer, layer.sampling(xs[0].shape[:2]), xs[0], spot)
 
@@ -173,7 +173,7 @@ def _up_sampling_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> G
     )
 
 
-@gradient_of(layers.Resizing, layers.CenterCrop, what="dx")
+@gradient_of(layers.Resizing, layers.CenterCrop, layers.AdaptiveAveragePooling2D, what="dx")
 def _sampled_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
     size = entry.xs[0].shape[1:3]
     return sampled_dx(layer.sampling(size), size, dz, query)

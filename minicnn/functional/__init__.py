@@ -10,7 +10,8 @@ array.
     pooled_convolution  conv2d_max_pool2d, which does not store what the pooling drops
     transposed          conv2d_transpose
     depthwise           depthwise_conv2d
-    pooling             max_pool2d, average_pool2d, global_average_pool2d, global_max_pool2d
+    pooling             max_pool2d, average_pool2d, global_average_pool2d, global_max_pool2d,
+                        adaptive_average_pool2d
     padding             zero_padding2d
     upsampling          up_sampling2d
     resizing            resize
@@ -181,6 +182,8 @@ from minicnn.functional.pooled_convolution import (
     conv2d_max_pool2d_backward,
 )
 from minicnn.functional.pooling import (
+    adaptive_average_pool2d,
+    adaptive_average_pool2d_backward,
     average_pool2d,
     average_pool2d_backward,
     global_average_pool2d,
@@ -219,6 +222,8 @@ __all__ = [
     "FILL_MODES",
     "LARGEST_BLOCK",
     "ActivationFunction",
+    "adaptive_average_pool2d",
+    "adaptive_average_pool2d_backward",
     "add",
     "add_backward",
     "affine_transform",

@@ -8,6 +8,7 @@ import numpy as np
 from minicnn import kernels, shapes
 from minicnn.functional import buffers
 from minicnn.functional.checks import check_gradient, window_of
+from minicnn.functional.resizing import Sampling, Taps, sample, sample_backward
 from minicnn.shapes import Pair
 
 Array = np.ndarray
@@ -129,6 +130,51 @@ def average_pool2d_backward(
     dx = buffers.empty(tuple(x_shape), dy.dtype)
     kernels.pooling.average_backward(dy, window.kernel, window.strides, window.before, dx)
     return dx
+
+
+def adaptive_windows(old: Pair, new: Pair) -> Sampling:
+    """Return which rows and columns of an image of size `old` each of `new` windows averages."""
+    return Sampling(*(_windows_along(n, m) for n, m in zip(old, new, strict=True)))
+
+
+def _windows_along(old: int, new: int) -> Taps:
+    window = np.arange(new, dtype=np.int64)
+    start, end = window * old // new, -((window + 1) * -old // new)  # floor, ceil
+    size = (end - start)[:, None]
+    tap = np.arange(size.max())
+    source = np.minimum(start[:, None] + tap, old - 1)
+    return Taps(source, np.where(tap < size, 1 / size, 0.0))
+
+
+def adaptive_average_pool2d(
+    x: Array, output_size: int | Pair, name: str = "adaptive_average_pool2d"
+) -> Array:
+    """y[n, i, j, c] = the mean of x[n, r, s, c] over the rows r of window i, columns s of window j.
+
+    Row r is in window i if floor(i * height / rows) <= r < ceil((i + 1) * height / rows), where
+    `output_size` = (rows, columns); columns likewise. `x` (batch, height, width, channels) to y
+    (batch, rows, columns, channels), for any height and width.
+
+    Raises `TypeError` or `ValueError` for an `x` that is not such an array or has no pixels, or
+    for sizes below 1.
+    """
+    new = shapes.pair(output_size, "output_size", name)
+    _check_pixels(x, name)
+    if 0 in x.shape:
+        return buffers.empty((len(x), *new, x.shape[3]), x.dtype)
+    return sample(x, adaptive_windows(x.shape[1:3], new))
+
+
+def adaptive_average_pool2d_backward(
+    dy: Array, x_shape: Sequence[int], name: str = "adaptive_average_pool2d"
+) -> Array:
+    """dx of `adaptive_average_pool2d`: each of the k pixels under a window gets its dy / k."""
+    batch, height, width, channels = _check_x_shape(x_shape, name)
+    shapes.check_array(dy, 4, "dy", name)
+    dy = check_gradient(dy, (batch, *dy.shape[1:3], channels), dy, name)
+    if 0 in dy.shape:
+        return np.zeros(tuple(x_shape), dy.dtype)
+    return sample_backward(dy, adaptive_windows((height, width), dy.shape[1:3]), (height, width))
 
 
 def _check_pixels(x: Array, name: str) -> None:

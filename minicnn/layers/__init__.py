@@ -24,6 +24,7 @@ from minicnn.layers.example_normalization import (
     UnitNormalization,
 )
 from minicnn.layers.lines import (
+    AdaptiveAveragePooling1D,
     AveragePooling1D,
     Conv1D,
     Conv1DTranspose,
@@ -65,6 +66,7 @@ from minicnn.layers.noise import (
 )
 from minicnn.layers.normalization import BatchNormalization
 from minicnn.layers.pooling import (
+    AdaptiveAveragePooling2D,
     AveragePooling2D,
     GlobalAveragePooling2D,
     GlobalMaxPooling2D,
@@ -128,6 +130,8 @@ LAYERS: dict[str, type[Layer]] = {
     for cls in (
         Activation,
         ActivityRegularization,
+        AdaptiveAveragePooling1D,
+        AdaptiveAveragePooling2D,
         Add,
         AlphaDropout,
         AutoContrast,

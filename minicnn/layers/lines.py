@@ -26,6 +26,7 @@ from minicnn.layers.convolutional import (
     check_data_format,
 )
 from minicnn.layers.pooling import (
+    AdaptiveAveragePooling2D,
     AveragePooling2D,
     GlobalAveragePooling2D,
     GlobalMaxPooling2D,
@@ -232,6 +233,7 @@ _READ: dict[str, Callable[[Any, str, str], Any]] = {
     "strides": _single,
     "dilation_rate": _single,
     "pool_size": _single,
+    "output_size": _single,
     "output_padding": _of_steps,
     "size": _size,
     "padding": _padding,
@@ -242,7 +244,7 @@ _READ: dict[str, Callable[[Any, str, str], Any]] = {
 
 def _on_images(argument: str, value: Any) -> Any:
     """Return an argument as the layer of images takes it."""
-    if argument in ("kernel_size", "strides", "dilation_rate", "pool_size"):
+    if argument in ("kernel_size", "strides", "dilation_rate", "pool_size", "output_size"):
         return 1, value[0]
     if argument == "size":
         return 1, value
@@ -425,6 +427,16 @@ class AveragePooling1D(OnLines):
     ) -> None:
         super().__init__(**kwargs)
         strides = pool_size if strides is None else strides
+        self._set(locals())
+
+
+class AdaptiveAveragePooling1D(OnLines):
+    """Takes the mean under each of `output_size` windows: `AdaptiveAveragePooling2D` on a line."""
+
+    kind = AdaptiveAveragePooling2D
+
+    def __init__(self, output_size: Any, data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self._set(locals())
 
 

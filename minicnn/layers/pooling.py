@@ -1,8 +1,9 @@
-"""MaxPooling2D, AveragePooling2D and the two global poolings."""
+"""MaxPooling2D, AveragePooling2D, AdaptiveAveragePooling2D and the two global poolings."""
 
 from typing import Any
 
 from minicnn import functional, shapes
+from minicnn.functional import pooling, resizing
 from minicnn.layers.base import Array, Cache, Grads, Kept, Layer, Shape
 from minicnn.layers.convolutional import check_data_format, window_output_shape
 
@@ -87,6 +88,49 @@ class AveragePooling2D(_Pooling):
         if not need_dx:
             return None, {}
         return functional.average_pool2d_backward(dz, cache["x_shape"], **self.window_options), {}
+
+
+class AdaptiveAveragePooling2D(Layer):
+    """Takes the mean under each of `output_size` (rows, columns) windows. No weights.
+
+        y[n, i, j, c] = the mean of x[n, r, s, c] over
+            r = floor(i * height / rows) … ceil((i + 1) * height / rows) - 1,
+            s = floor(j * width / columns) … ceil((j + 1) * width / columns) - 1
+
+    (batch, height, width, channels) to (batch, rows, columns, channels), whatever the height and
+    width: a `Dense` layer behind it works for images of every size. `output_size` is an int or a
+    pair; with 1 this is `GlobalAveragePooling2D(keepdims=True)`.
+
+    The surprise: unless rows divide the height, neighbouring windows overlap by a row, and pixels
+    there count twice; with more rows than the image has, some are repeated.
+    """
+
+    input_rank = 4
+
+    def __init__(self, output_size: Any, data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.output_size = shapes.pair(output_size, "output_size", self.label)
+        self.data_format = check_data_format(data_format, self.label)
+
+    def sampling(self, size: shapes.Pair) -> resizing.Sampling:
+        """Return which rows and columns of an image of this size are under each window."""
+        return pooling.adaptive_windows(size, self.output_size)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape[0], *self.output_size, input_shape[3]
+
+    def receptive_window(self) -> None:
+        """Return None: which pixels a window covers depends on the size of the image."""
+        return None
+
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
+        y = functional.adaptive_average_pool2d(x, self.output_size, self.label)
+        return y, {"x_shape": x.shape}
+
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        if not need_dx:
+            return None, {}
+        return functional.adaptive_average_pool2d_backward(dz, cache["x_shape"], self.label), {}
 
 
 class _GlobalPooling(Layer):

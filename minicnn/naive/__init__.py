@@ -142,6 +142,8 @@ from minicnn.naive.pooled_convolution import (
     unpool,
 )
 from minicnn.naive.pooling import (
+    adaptive_average_pool2d,
+    adaptive_average_pool2d_backward,
     average_pool2d,
     average_pool2d_backward,
     global_average_pool2d,
@@ -173,6 +175,8 @@ from minicnn.naive.upsampling import (
 )
 
 __all__ = [
+    "adaptive_average_pool2d",
+    "adaptive_average_pool2d_backward",
     "add",
     "add_backward",
     "affine_transform",

@@ -1,5 +1,6 @@
 """Pooling as plain loops."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -100,6 +101,37 @@ def average_pool2d_backward(
             for c in range(channels):
                 dx[n, iy, ix, c] += dy[n, oy, ox, c] / count[oy, ox]
     return dx
+
+
+def adaptive_average_pool2d(x: Array, output_size: Pair) -> Array:
+    """y[i, j] = the mean of x over the rows of window i and the columns of window j."""
+    (batch, height, width, channels), (rows, columns) = x.shape, output_size
+    y = np.zeros((batch, rows, columns, channels), x.dtype)
+    for n, i, j, c in np.ndindex(*y.shape):
+        across, along = _adaptive_window(i, height, rows), _adaptive_window(j, width, columns)
+        for r in across:
+            for s in along:
+                y[n, i, j, c] += x[n, r, s, c]
+        y[n, i, j, c] /= len(across) * len(along)
+    return y
+
+
+def adaptive_average_pool2d_backward(dy: Array, x_shape: Sequence[int]) -> Array:
+    """Return dx: each of the k pixels under a window gets dy / k; windows may overlap."""
+    _, height, width, _ = x_shape
+    _, rows, columns, _ = dy.shape
+    dx = np.zeros(tuple(x_shape), dy.dtype)
+    for n, i, j, c in np.ndindex(*dy.shape):
+        across, along = _adaptive_window(i, height, rows), _adaptive_window(j, width, columns)
+        for r in across:
+            for s in along:
+                dx[n, r, s, c] += dy[n, i, j, c] / (len(across) * len(along))
+    return dx
+
+
+def _adaptive_window(i: int, old: int, new: int) -> range:
+    """Return the pixels under window i of `new` windows, which divide a line of `old` pixels."""
+    return range(math.floor(i * old / new), math.ceil((i + 1) * old / new))
 
 
 def global_average_pool2d(x: Array) -> Array:

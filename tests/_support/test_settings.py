@@ -37,6 +37,7 @@ NEEDED = {
     "kernel_size": 3,
     "n": 2,
     "num_classes": 3,
+    "output_size": 2,
     "pool_size": 2,
     "precision": 0.5,
     "rate": 0.5,

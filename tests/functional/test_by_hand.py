@@ -200,6 +200,20 @@ def test_average_pool2d_by_hand(dtype: type) -> None:
     np.testing.assert_array_equal(functional.average_pool2d(x), picture([[3]]))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_adaptive_average_pool2d_by_hand(dtype: type) -> None:
+    """Two windows on three columns share the middle one; two on one row repeat it."""
+    x = picture([[2, 4, 8]], dtype)
+    y = functional.adaptive_average_pool2d(x, 2)
+    np.testing.assert_array_equal(y, picture([[3, 6], [3, 6]]))
+    dy = picture([[2, 4], [6, 8]], dtype)
+    dx = functional.adaptive_average_pool2d_backward(dy, x.shape)
+    np.testing.assert_array_equal(dx, picture([[4, 10, 6]]))
+    five = picture([[3], [5], [10], [15], [27]], dtype)  # windows of 2, 3 and 2 rows
+    y = functional.adaptive_average_pool2d(five, (3, 1))
+    np.testing.assert_allclose(y, picture([[4], [10], [21]]), rtol=1e-6)
+
+
 def test_global_pooling_by_hand() -> None:
     x = np.array([[[1.0, -1.0], [3.0, -5.0]], [[3.0, -2.0], [1.0, -4.0]]])[None]
     np.testing.assert_array_equal(functional.global_average_pool2d(x), [[2, -3]])

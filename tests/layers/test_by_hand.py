@@ -331,6 +331,16 @@ def test_pooling_by_hand() -> None:
     )
 
 
+def test_adaptive_pooling_by_hand() -> None:
+    """Of three columns, both windows cover the middle one; the two rows of windows share a row."""
+    layer = layers.AdaptiveAveragePooling2D((2, 2))
+    check_by_hand(layer, picture([2, 4, 8]), [3, 6, 3, 6], [2, 4, 6, 8], [4, 10, 6])
+    check_by_hand(layers.AdaptiveAveragePooling2D(1), NINE, [5], [9], [1] * 9)
+    line = layers.AdaptiveAveragePooling1D(2)
+    y = line(np.array([[[1], [3], [5], [9]]], np.float32))
+    np.testing.assert_array_equal(y, [[[2], [7]]])
+
+
 def test_global_pooling_by_hand() -> None:
     x = picture([1, 4], [4, -1])
     check_by_hand(layers.GlobalAveragePooling2D(), x, [2], [8], [2, 2, 2, 2])

@@ -33,6 +33,8 @@ WINDOWS: dict[str, Callable[[int], Any]] = {
     "size of a line": lambda n: layers.UpSampling1D(n),
     "size": lambda n: layers.UpSampling2D((1, n)),
     "cropping": lambda n: layers.Cropping2D(((0, n), (0, 0))),
+    "output_size": lambda n: layers.AdaptiveAveragePooling2D((n, 2)),
+    "output_size of a line": lambda n: layers.AdaptiveAveragePooling1D(n),
     "height": lambda n: layers.Resizing(n, 2),
     "width": lambda n: layers.CenterCrop(2, n),
     "width of a random part": lambda n: layers.RandomCrop(2, n),

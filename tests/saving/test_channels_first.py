@@ -47,6 +47,8 @@ def assert_same(ours: Any, theirs: Any, x: Array) -> None:
 NEEDED: dict[str, dict[str, Any]] = {
     **{f"{kind}{n}D": {"filters": 4} for kind in ("Conv", "SeparableConv") for n in (1, 2)},
     **{f"Conv{n}DTranspose": {"filters": 4} for n in (1, 2)},
+    "AdaptiveAveragePooling2D": {"output_size": (2, 3)},
+    "AdaptiveAveragePooling1D": {"output_size": 2},
     "AveragePooling2D": {"pool_size": (2, 3)},
     "MaxPooling2D": {"pool_size": (2, 3)},
     "AveragePooling1D": {"pool_size": 2},

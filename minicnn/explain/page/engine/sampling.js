@@ -89,6 +89,18 @@ export function resized(from, to, c) {
   return { rows, columns, fill: c.fill_value ?? 0 };
 }
 
+// `to` windows, which may overlap, divide an image of shape `from`; each takes its mean.
+export function windowed(from, to) {
+  const [rows, columns] = [0, 1].map((axis) =>
+    Array.from({ length: to[axis] }, (_, i) => {
+      const first = Math.floor((i * from[axis]) / to[axis]);
+      const size = Math.ceil(((i + 1) * from[axis]) / to[axis]) - first;
+      return [...Array(size).keys()].map((k) => [first + k, 1 / size]);
+    }),
+  );
+  return { rows, columns, fill: 0 };
+}
+
 // The part of an image that starts at `before`.
 export function cropped(before, to) {
   const taps = (axis) => Array.from({ length: to[axis] }, (_, i) => [[i + before[axis], 1]]);

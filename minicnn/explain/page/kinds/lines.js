@@ -14,7 +14,8 @@ const across = (v) => v && [1, Array.isArray(v) ? v[0] : v];
 
 function imageConfig(c) {
   const config = { interpolation: "nearest", ...c };
-  for (const name of ["kernel_size", "strides", "dilation_rate", "pool_size", "size"]) {
+  const windows = ["kernel_size", "strides", "dilation_rate", "pool_size", "output_size", "size"];
+  for (const name of windows) {
     if (c[name]) config[name] = across(c[name]);
   }
   if (c.output_padding) config.output_padding = [0, c.output_padding[0]];

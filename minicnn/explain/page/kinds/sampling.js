@@ -1,7 +1,7 @@
 // @ts-check
 // Layers that make images of another size: each pixel is a weighted sum of some of the old ones.
 import { array, offsetOf, pair, size } from "page/engine/arrays.js";
-import { cropped, resized } from "page/engine/sampling.js";
+import { cropped, resized, windowed } from "page/engine/sampling.js";
 import { short, sumOf } from "page/explain/terms.js";
 import { words } from "page/words.js";
 
@@ -11,6 +11,7 @@ const WHERE = {
     return resized([height, width], [height * rows, width * columns], c);
   },
   Resizing: (c, shape) => resized(shape, [c.height, c.width], c),
+  AdaptiveAveragePooling2D: (c, shape) => windowed(shape, c.output_size),
   // What it does when nothing trains.
   RandomCrop: (c, shape) => resized(shape, [c.height, c.width], { crop_to_aspect_ratio: true }),
   CenterCrop: (c, shape) => {
@@ -81,6 +82,7 @@ const TEXT = {
   Resizing: () => words("sample.nearest"),
   RandomCrop: () => words("sample.middle"),
   CenterCrop: () => words("sample.middle"),
+  AdaptiveAveragePooling2D: () => words("sample.one"),
   Cropping2D: (c) => words("sample.cut", { top: c.cropping[0][0], left: c.cropping[1][0] }),
 };
 
@@ -155,6 +157,7 @@ const kind = {
   },
 };
 
+export const AdaptiveAveragePooling2D = kind;
 export const UpSampling2D = kind;
 export const Cropping2D = kind;
 export const Resizing = kind;

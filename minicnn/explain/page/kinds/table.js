@@ -61,7 +61,13 @@ import {
   GlobalMaxPooling2D,
   MaxPooling2D,
 } from "page/kinds/pooling.js";
-import { CenterCrop, Cropping2D, Resizing, UpSampling2D } from "page/kinds/sampling.js";
+import {
+  AdaptiveAveragePooling2D,
+  CenterCrop,
+  Cropping2D,
+  Resizing,
+  UpSampling2D,
+} from "page/kinds/sampling.js";
 import { Conv2DTranspose } from "page/kinds/transposed.js";
 import { tellKinds } from "page/engine/windows.js";
 
@@ -72,6 +78,7 @@ const LINES = {
   DepthwiseConv1D: ofLines(DepthwiseConv2D),
   SeparableConv1D: ofLines(SeparableConv2D),
   MaxPooling1D: ofLines(MaxPooling2D),
+  AdaptiveAveragePooling1D: ofLines(AdaptiveAveragePooling2D),
   AveragePooling1D: ofLines(AveragePooling2D),
   GlobalAveragePooling1D: ofLines(GlobalAveragePooling2D),
   GlobalMaxPooling1D: ofLines(GlobalMaxPooling2D),
@@ -86,6 +93,7 @@ export const KINDS = {
   ...{ Conv2D, DepthwiseConv2D, SeparableConv2D, Conv2DTranspose },
   Dense,
   ...{ MaxPooling2D, AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D },
+  AdaptiveAveragePooling2D,
   ...{ BatchNormalization, Normalization, Rescaling },
   ...{ GroupNormalization, LayerNormalization, UnitNormalization },
   ...{ Activation, Softmax, ReLU, LeakyReLU, ELU, PReLU },
