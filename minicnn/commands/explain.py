@@ -131,7 +131,6 @@ def run(options: argparse.Namespace) -> int:
             option = f"--against-{what.replace('_', '-')}"
             raise ValueError(f"{option} goes with --against.")
     model = load_model(options.model, compile=False)
-    _check_takes_an_image(model, options.model)
     size = photo_size(model, options)
     if size is None:
         raise ValueError(f"{str(options.model)!r} takes photos of any size: pass --image-size.")
@@ -169,7 +168,6 @@ def _against(options: argparse.Namespace, model: Any, images: np.ndarray) -> Any
     if options.against is None:
         return None
     other = load_model(options.against, compile=False)
-    _check_takes_an_image(other, options.against)
     if options.against_classes is not None:
         other.metadata["class_names"] = options.against_classes
     own = argparse.Namespace(
@@ -181,15 +179,6 @@ def _against(options: argparse.Namespace, model: Any, images: np.ndarray) -> Any
     photos = np.stack([read_photo(path, size, other, own) for path in options.images])
     same = photos.shape == images.shape and np.array_equal(photos, images)
     return {_names(options)[1]: other if same else (other, photos)}
-
-
-def _check_takes_an_image(model: Any, path: Path) -> None:
-    shape = model.input_shape if model.built else None
-    if not isinstance(shape, tuple) or len(shape) != 4:
-        raise ValueError(
-            f"{str(path)!r} does not take one image, (batch, height, width, channels): "
-            f"its input is {shape}."
-        )
 
 
 def _names(options: argparse.Namespace) -> tuple[str, str]:

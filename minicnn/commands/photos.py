@@ -46,7 +46,16 @@ def check_photo(path: Path) -> None:
 
 
 def photo_size(model: Any, options: argparse.Namespace) -> tuple[int, int] | None:
-    """Return (height, width) of the photos that the model takes; None if nothing says the size."""
+    """Return (height, width) of the photos that the model takes; None if nothing says the size.
+
+    Raises `ValueError` for a model that does not take one image, or one of another size.
+    """
+    shape = model.input_shape if model.built else None
+    if not isinstance(shape, tuple) or len(shape) != 4:
+        raise ValueError(
+            f"{str(options.model)!r} does not take one image, (batch, height, width, channels): "
+            f"its input is {shape}."
+        )
     fixed = tuple(model.input_shape[1:3])
     if options.image_size is not None:
         size = options.image_size, options.image_size

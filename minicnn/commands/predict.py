@@ -63,6 +63,11 @@ def run(options: argparse.Namespace) -> int:
             f"{str(options.model)!r} does not contain class names and image size, unlike models "
             "that minicnn trains: pass --classes and --image-size."
         )
+    if not isinstance(model.output_shape, tuple) or len(model.output_shape) != 2:
+        raise ValueError(
+            f"{str(options.model)!r} does not end in a score for each class: its output is "
+            f"{model.output_shape}."
+        )
     if len(names) != model.output_shape[-1]:
         raise ValueError(
             f"{str(options.model)!r} distinguishes {model.output_shape[-1]} classes. "

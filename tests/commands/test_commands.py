@@ -684,6 +684,31 @@ def test_predict_with_a_model_that_only_has_what_keras_writes(photos, tmp_path, 
     assert "pass --classes and --image-size" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["predict", "explain"])
+def test_a_model_of_no_single_image_ends_in_one_sentence(tmp_path, command, capsys):
+    Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
+    start = layers.Input((8, 8, 3))
+    both = layers.Add()([start, other := layers.Input((8, 8, 3))])
+    for number, model in enumerate(
+        [Sequential([layers.Input((4,)), layers.Dense(2)]), Model([start, other], both)]
+    ):
+        model.metadata = {"class_names": ["day", "night"], "image_size": [8, 8]}
+        model.save(path := tmp_path / f"{number}.keras")
+        assert run(command, path, tmp_path / "photo.png") == 2
+        told = capsys.readouterr().err
+        assert "does not take one image, (batch, height, width, channels): its input is" in told
+        assert str(model.input_shape) in told
+
+
+def test_predict_refuses_maps(tmp_path, capsys):
+    Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
+    model = Sequential([layers.Input((8, 8, 3)), layers.Conv2D(2, 3)])
+    model.metadata = {"class_names": ["day", "night"]}
+    model.save(tmp_path / "maps.keras")
+    assert run("predict", tmp_path / "maps.keras", tmp_path / "photo.png") == 2
+    assert "its output is (None, 6, 6, 2)." in capsys.readouterr().err
+
+
 def test_memory_that_runs_out_ends_in_a_sentence(photos, tmp_path, capsys, monkeypatch):
     def decode(self):
         raise MemoryError
