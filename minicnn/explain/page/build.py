@@ -97,15 +97,7 @@ def build(
             y or data do not fit the model; there is no such language; the model is too big for the
             page, whatever is left out.
     """
-    if language not in LANGUAGES:
-        raise ValueError(
-            f"A page speaks {' or '.join(map(repr, LANGUAGES))}. Received language={language!r}."
-        )
-    known = isinstance(title, dict) and title.get("key") in tables()[language]
-    if not (title is None or isinstance(title, str) or known):
-        raise TypeError(
-            f"A page expects title to be a text, or a message of its words. Received {title!r}."
-        )
+    _check_words(language, title)
     images = images_of(model, x)
     pictures = pictures_of(images, photo)
     x = images[:1]
@@ -131,8 +123,8 @@ def build(
         "output": last,
         "range": pixel_range(images),
         "interpolation": reading,
+        "kinds": {type(use.layer).__name__: wording(use.layer) for use in uses},
     }
-    facts["kinds"] = {type(use.layer).__name__: wording(use.layer) for use in uses}
     if data is not None:
         classes = 2 if kind == "sigmoid" else scores.shape[-1]
         given = learning.examples(data, model, classes if kind else 2**31)
@@ -154,18 +146,33 @@ def build(
     notes += [rival.note for rival in rivals if rival.note]
     facts |= {"nodes": described, "arrays": arrays.table, "notes": notes}
     page = page_of(facts, numbers)
-    if path is None:
-        return page
+    return page if path is None else _written(page, Path(path))
+
+
+def _check_words(language: str, title: Any) -> None:
+    """Raise `ValueError` or `TypeError` unless the page has the language and can say the title."""
+    if language not in LANGUAGES:
+        raise ValueError(
+            f"A page speaks {' or '.join(map(repr, LANGUAGES))}. Received language={language!r}."
+        )
+    known = isinstance(title, dict) and title.get("key") in tables()[language]
+    if not (title is None or isinstance(title, str) or known):
+        raise TypeError(
+            f"A page expects title to be a text, or a message of its words. Received {title!r}."
+        )
+
+
+def _written(page: str, path: Path) -> Path:
     with replacing(path) as temporary:
         # A byte of a photo's name that is no text appears as in Python, "\\udce9".
         temporary.write_text(page, "utf-8", "backslashreplace")
-    return Path(path)
+    return path
 
 
 def _with_past(
     past: Past, model: Model, uses: list[Use], limit: int, others: Others, rivals: list[Rival]
 ) -> tuple[Any, bool]:
-    """The best plan that leaves room for the checkpoints, too; see `_planned`."""
+    """Return the best plan that leaves room for the checkpoints, too; see `_planned`."""
 
     def planned(past: Past) -> tuple[Any, str]:
         found = _planned(model, uses, limit - past.characters, others, rivals)

@@ -317,20 +317,9 @@ def _describe(
 
         described.append(
             {
-                "name": use.name,
-                "layer": layer.name,
-                "type": type(layer).__name__,
-                "config": use.config,
-                "inputs": use.inputs,
-                "shape": list(use.y.shape[1:]),
+                **_facts(use),
                 "group": groups[number],
-                "path": list(use.path),
-                "known": use.known,
                 "light": light,
-                "trainable": layer.trainable,
-                "count": layer.count_params() if layer.built else 0,
-                "formula": layer.parameter_formula() if layer.weights else "",
-                "macs": use.macs,
                 "params": weights[id(layer)],
                 "y": store(y),
                 "others": [store(None if y is None else other) for other in use.others],
@@ -345,6 +334,25 @@ def _describe(
         if not arrays.fits:
             break
     return described
+
+
+def _facts(use: Use) -> dict[str, Any]:
+    """Return what the page says of a use of a layer, whatever numbers it has."""
+    layer = use.layer
+    return {
+        "name": use.name,
+        "layer": layer.name,
+        "type": type(layer).__name__,
+        "config": use.config,
+        "inputs": use.inputs,
+        "shape": list(use.y.shape[1:]),
+        "path": list(use.path),
+        "known": use.known,
+        "trainable": layer.trainable,
+        "count": layer.count_params() if layer.built else 0,
+        "formula": layer.parameter_formula() if layer.weights else "",
+        "macs": use.macs,
+    }
 
 
 def _is_large(layer: Layer, name: str) -> bool:

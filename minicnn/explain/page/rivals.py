@@ -125,34 +125,14 @@ def _rival(
     output: Any,
 ) -> Rival:
     own = isinstance(given, (tuple, list)) and len(given) == 2 and not isinstance(given[1], Model)
-    model, x = given if own else (given, images)
-    if not isinstance(model, Model) or x is None:
-        received = [type(part).__name__ for part in given] if own else type(given).__name__
-        raise TypeError(
-            "A page expects against to be a model, or a dict from a name to a model or to (model, "
-            f"images). Received {received}."
-        )
-    _check_input(model, name, x, images)
-    x = images_of(model, x)
-    if len(x) != len(images):
-        raise ValueError(
-            f"{name!r} expects an image for each of the page's {len(images)}. "
-            f"Received x.shape={x.shape}."
-        )
-    check_finite(model, x)
+    model, x = _model_and_images(name, given, images, own)
     told, reading = list(model.metadata.get("class_names") or []), reading_of(model)
     whole, _ = one_output(model, output if len(model.outputs) > 1 else None)
     model = in_order(whole, told, names, x[:1])
     by_name = model is not whole
     scores, tape = model.forward(x[:1])
     theirs, places = uses_of(model, tape, x[:1])
-    check_outputs(theirs)
-    for use in theirs:
-        if not use.known:
-            raise ValueError(
-                f"A page computes the outputs of {name!r}, and has no formula for "
-                f"{type(use.layer).__name__} {use.name!r} there."
-            )
+    _check_uses(theirs, name)
     kind = kind_of(model, scores)
     pairs = matched(_places(uses), _places(theirs), same_ends=kind == page_kind != "")
     classes = 2 if kind == "sigmoid" else scores.shape[-1]
@@ -178,6 +158,37 @@ def _rival(
     norms = {i: _norms(uses[i].layer, theirs[j].layer) for i, j in pairs if uses[i].layer.weights}
     note = _note_of_classes(name, names, told, by_name) if len(names) == classes else None
     return Rival(name, x, theirs, pairs, facts, own, shared, model, norms, note=note)
+
+
+def _model_and_images(name: str, given: Any, images: Array, own: bool) -> tuple[Model, Array]:
+    """Return the network and the images that it takes, its own or the page's, checked."""
+    model, x = given if own else (given, images)
+    if not isinstance(model, Model) or x is None:
+        received = [type(part).__name__ for part in given] if own else type(given).__name__
+        raise TypeError(
+            "A page expects against to be a model, or a dict from a name to a model or to (model, "
+            f"images). Received {received}."
+        )
+    _check_input(model, name, x, images)
+    x = images_of(model, x)
+    if len(x) != len(images):
+        raise ValueError(
+            f"{name!r} expects an image for each of the page's {len(images)}. "
+            f"Received x.shape={x.shape}."
+        )
+    check_finite(model, x)
+    return model, x
+
+
+def _check_uses(uses: list[Use], name: str) -> None:
+    """Raise a `ValueError` unless the page can compute all outputs of the network."""
+    check_outputs(uses)
+    for use in uses:
+        if not use.known:
+            raise ValueError(
+                f"A page computes the outputs of {name!r}, and has no formula for "
+                f"{type(use.layer).__name__} {use.name!r} there."
+            )
 
 
 def _note_of_classes(
