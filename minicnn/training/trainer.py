@@ -67,7 +67,8 @@ class Trainer(Evaluating):
                 need a list of arrays, or a dict under their names; for one, both are also allowed,
                 and a list may hold examples. Images (n, h, w) fit an input (h, w, 1), numbers (n,)
                 an input (1,).
-            batch_size: examples per step, for arrays; by default 32.
+            batch_size: examples per step, for arrays; by default 32. validation_batch_size: those
+                of validation; by default `batch_size`.
             epochs, initial_epoch: trains epochs `initial_epoch` … `epochs - 1`.
             verbose: see `minicnn.callbacks.progress_for`.
             validation_split: the share of the arrays, from their end before shuffling, for
@@ -168,7 +169,7 @@ class Trainer(Evaluating):
     def _sources(
         self, training: Batches, validation: Batches | None, passes: tuple[int, int], show: bool
     ) -> tuple[features.Source, features.Source | None]:
-        """Return the sources of training and validation, which make so many `passes` each."""
+        """Return the sources of training and validation; `passes` says how often each is read."""
         train_on = self._source(training, True, passes[0], show)
         if validation is None:
             return train_on, None

@@ -156,6 +156,17 @@ def is_door(module: str, found: Import) -> bool:
     )
 
 
+def test_the_guide_lists_every_room_from_the_bottom() -> None:
+    guide = Path(__file__).parents[2] / ".github" / "CONTRIBUTING.md"
+    if not guide.exists():
+        pytest.skip("installed without its repository")
+    table = guide.read_text("utf-8").partition("| room | what is in it |")[2].partition("\n\n")[0]
+    columns = [row.split("|")[1] for row in table.strip().splitlines()[1:]]
+    listed = [name for cell in columns for name in re.findall(r"`(\w+)/?`", cell)]
+    assert sorted(listed) == sorted(FLOOR_OF.keys() - {"__init__", "__main__"})
+    assert [FLOOR_OF[name] for name in listed] == sorted(FLOOR_OF[name] for name in listed)
+
+
 def broken_floors(module: str, source: str) -> list[str]:
     """Return a sentence for each import that does not lead down."""
     here = room(module)
