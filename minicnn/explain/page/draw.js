@@ -117,9 +117,9 @@ export function cellText(v, unit) {
 export function topOf(data) {
   const n = data.length;
   const skip = Math.max(1, Math.floor(n / 20000));
-  const sample = [];
-  for (let i = 0; i < n; i += skip) sample.push(Math.abs(data[i]));
-  sample.sort((a, b) => a - b);
+  const sample = new Float64Array(Math.ceil(n / skip));
+  for (let k = 0; k < sample.length; k++) sample[k] = Math.abs(data[k * skip]);
+  sample.sort();
   const top = sample[Math.min(sample.length - 1, Math.floor(sample.length * 0.998))];
   return top > 0 ? top : sample.at(-1) || 1;
 }
