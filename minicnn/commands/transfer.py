@@ -1,13 +1,19 @@
 """`minicnn transfer` teaches a trained network new classes."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minicnn._support.arguments import PIXEL_RANGES, count, listed, local_path, non_negative
 from minicnn._support.atomic import check_folder, check_spares, make_folder, replacing
 from minicnn._support.terminal import say, this_program
 from minicnn.commands.training import add_data_options, class_folders, draw, fit_keeping_best
+
+if TYPE_CHECKING:
+    from minicnn.applications.transfer import Settings
+
+Runs = dict[str, dict[str, list[float]]]  # the history of each run
 
 
 def add_to(commands: Any) -> None:
@@ -75,7 +81,6 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit code."""
-    import csv
     import itertools
     import shutil
 
@@ -97,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
     base = transfer.load_base(options.base, options.image_size)
     input_range = options.input_range or transfer.input_range_of(options.base)
     make_folder(output)
-    runs: dict[str, dict[str, list[float]]] = {}
+    runs: Runs = {}
     for number, setting in enumerate(settings, start=1):
         say(f"\nRun {number} of {len(settings)}: {setting}")
         seeding.set_random_seed(options.seed)
@@ -110,14 +115,32 @@ def run(options: argparse.Namespace) -> int:
         runs[str(setting)] = fit_keeping_best(
             model, train, validation, options, output / setting.file_name, None
         )
+    winner = _best_of(settings, runs)
+    with replacing(output / "model.keras") as temporary:
+        shutil.copyfile(output / winner.file_name, temporary)
+    _write_table(output / "runs.csv", settings, runs)
+    say(f"\nWrote {output / 'model.keras'} ({winner}) and {output / 'runs.csv'}", end="")
+    draw(lambda plots: plots.sweep(runs), output / "curves.png")
+    if test is not None:
+        loss, accuracy = load_model(output / "model.keras").evaluate(test, verbose=0)
+        say(f"Test: accuracy {accuracy:.3f}, loss {loss:.3f}.")
+    return 0
+
+
+def _best_of(settings: Sequence["Settings"], runs: Runs) -> "Settings":
+    """Print the best validation accuracy of each run, and return the settings of the best run."""
     say("\nBest validation accuracy of each run:")
     best = {name: max(history["val_accuracy"]) for name, history in runs.items()}
     for name, accuracy in best.items():
         say(f"  {accuracy:.3f}  {name}")
-    winner = max(settings, key=lambda setting: best[str(setting)])
-    with replacing(output / "model.keras") as temporary:
-        shutil.copyfile(output / winner.file_name, temporary)
-    with replacing(output / "runs.csv") as temporary, temporary.open("w", newline="") as file:
+    return max(settings, key=lambda setting: best[str(setting)])
+
+
+def _write_table(path: Path, settings: Sequence["Settings"], runs: Runs) -> None:
+    """Write a line for each epoch of each run as CSV."""
+    import csv
+
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
         table = csv.writer(file)
         names = ["loss", "accuracy", "val_loss", "val_accuracy"]
         table.writerow(["learning_rate", "inner", "dropout", "epoch", *names])
@@ -125,9 +148,3 @@ def run(options: argparse.Namespace) -> int:
             history = runs[str(setting)]
             for epoch in range(len(history["loss"])):
                 table.writerow([*setting, epoch, *(history[name][epoch] for name in names)])
-    say(f"\nWrote {output / 'model.keras'} ({winner}) and {output / 'runs.csv'}", end="")
-    draw(lambda plots: plots.sweep(runs), output / "curves.png")
-    if test is not None:
-        loss, accuracy = load_model(output / "model.keras").evaluate(test, verbose=0)
-        say(f"Test: accuracy {accuracy:.3f}, loss {loss:.3f}.")
-    return 0

@@ -202,12 +202,8 @@ class Explanation:
 
     def verdict(self, exact: bool = False) -> str:
         """Return the difference in words: rounding, or more than that."""
-        if math.isnan(self.difference):
-            return "The difference is unknown: there is NaN among these numbers."
-        text = f"difference {show.number(self.difference, exact)}"
-        if abs(self.difference) <= self.tolerance:
-            return text + (": none at all" if self.difference == 0 else ": rounding")
-        return text + ": more than rounding; have the weights changed since?"
+        more = "more than rounding; have the weights changed since?"
+        return show.verdict(self.difference, self.tolerance, exact, more)
 
     def _sums(self, exact: bool) -> list[list[str]]:
         """Return the lines below the terms: sum, bias, steps, and the layer's own number."""

@@ -49,6 +49,16 @@ def count(n: int, noun: str) -> str:
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
+def verdict(difference: float, tolerance: float, exact: bool, otherwise: str) -> str:
+    """Return a difference in words: none, rounding, or `otherwise` if it is above the tolerance."""
+    if math.isnan(difference):
+        return "The difference is unknown: there is NaN among these numbers."
+    text = f"difference {number(difference, exact)}"
+    if abs(difference) > tolerance:
+        return f"{text}: {otherwise}"
+    return f"{text}: {'none at all' if difference == 0 else 'rounding'}"
+
+
 def joined(lines: Iterable[str]) -> str:
     """Join lines into one text that is safe to print in a terminal."""
     return "\n".join(map(printable, lines))

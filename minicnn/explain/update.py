@@ -155,12 +155,7 @@ class Update:
 
     def verdict(self, exact: bool = False) -> str:
         """Return the difference in words: rounding, or more than that."""
-        if math.isnan(self.difference):
-            return "The difference is unknown: there is NaN among these numbers."
-        text = f"difference {show.number(self.difference, exact)}"
-        if abs(self.difference) <= self.tolerance:
-            return text + (": none at all" if self.difference == 0 else ": rounding")
-        return text + ": more than rounding"
+        return show.verdict(self.difference, self.tolerance, exact, "more than rounding")
 
     def _repr_html_(self) -> str:
         header, rows, rest = self.rows()

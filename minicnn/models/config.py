@@ -202,61 +202,74 @@ def ends_from_config(config: dict[str, Any]) -> tuple[Any, Any]:
     Raises `ValueError` if the config contradicts itself or needs what minicnn lacks.
     """
     check_nesting({"config": config})
-    made: dict[str, Layer] = {}
-    uses: dict[str, deque[dict[str, Any]]] = {}
-    for data in map(functions.as_layer, config["layers"]):
-        layer = layer_from_config(data)
-        name = data.get("name", layer.name)
-        if name in made:
-            raise ValueError(f'A model\'s config has several layers with the name "{name}".')
-        made[name], uses[name] = layer, deque(data.get("inbound_nodes", []))
-    # Each layer's own Input node (a Sequential's, a nested model's) does not count as a use.
-    before = {
-        name: 0 if isinstance(layer, InputLayer) else len(layer.nodes)
-        for name, layer in made.items()
-    }
+    graph = _DescribedGraph(config["layers"])
+    graph.connect()
+    return graph.ends(config["input_layers"]), graph.ends(config["output_layers"])
 
-    def symbol_at(address: Any) -> KerasTensor | None:
+
+class _DescribedGraph:
+    """The new layers of a graph that a config describes, and the uses still to be made of them."""
+
+    def __init__(self, described: Sequence[dict[str, Any]]) -> None:
+        self.layers: dict[str, Layer] = {}
+        self.uses: dict[str, deque[dict[str, Any]]] = {}
+        for data in map(functions.as_layer, described):
+            layer = layer_from_config(data)
+            name = data.get("name", layer.name)
+            if name in self.layers:
+                raise ValueError(f'A model\'s config has several layers with the name "{name}".')
+            self.layers[name], self.uses[name] = layer, deque(data.get("inbound_nodes", []))
+        # Each layer's own Input node (a Sequential's, a nested model's) does not count as a use.
+        self.before = {
+            name: 0 if isinstance(layer, InputLayer) else len(layer.nodes)
+            for name, layer in self.layers.items()
+        }
+
+    def connect(self) -> None:
+        """Call each layer as often as it is used.
+
+        Each use waits for the first symbol that it needs, and for the layer's use before it.
+        """
+        uses, ready = self.uses, list(reversed(self.uses))
+        waiting: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
+        while ready:
+            name = ready.pop()
+            layer = self.layers[name]
+            while uses[name]:
+                arguments, single, training = _node_arguments(uses[name][0], layer)
+                symbols = [self._symbol_at(address) for address in arguments]
+                if None in symbols:
+                    lacking = arguments[symbols.index(None)]
+                    waiting[lacking[0], lacking[1]].append(name)
+                    break
+                uses[name].popleft()
+                layer(symbols[0] if single else symbols, training=training)
+                ready += waiting.pop((name, len(layer.nodes) - 1 - self.before[name]), [])
+        if any(uses.values()):
+            raise ValueError("A model's config has layers that wait for each other.")
+
+    def _symbol_at(self, address: Any) -> KerasTensor | None:
+        """Return the symbol at an address; None if its layer has not been called so often yet."""
         name, use, index = address
-        if name not in made:
+        if name not in self.layers:
             raise ValueError(f"A model's config names a layer {name!r} that it does not have.")
-        nodes = made[name].nodes
-        at = use + (before[name] if use >= 0 else len(nodes))
-        if at < before[name]:
+        nodes, before = self.layers[name].nodes, self.before[name]
+        at = use + (before if use >= 0 else len(nodes))
+        if at < before:
             raise ValueError(f"A model's config names use {use} of {name!r}, which it lacks.")
         return nodes[at].outputs[index] if at < len(nodes) else None
 
-    # Each use of a layer waits for the first tensor that it needs, and for the use before it.
-    ready, waiting = list(reversed(uses)), defaultdict[tuple[str, int], list[str]](list)
-    while ready:
-        name = ready.pop()
-        layer = made[name]
-        while uses[name]:
-            arguments, single, training = _node_arguments(uses[name][0], layer)
-            symbols = [symbol_at(address) for address in arguments]
-            if any(tensor is None for tensor in symbols):
-                lacking = next(a for a, t in zip(arguments, symbols) if t is None)
-                waiting[lacking[0], lacking[1]].append(name)
-                break
-            uses[name].popleft()
-            layer(symbols[0] if single else symbols, training=training)
-            ready += waiting.pop((name, len(layer.nodes) - 1 - before[name]), [])
-    if any(uses.values()):
-        raise ValueError("A model's config has layers that wait for each other.")
+    def ends(self, described: Any) -> Any:
+        """Return the symbols at the inputs' or outputs' addresses: one, or a list or dict."""
+        if isinstance(described, dict):
+            return {name: self._end_at(address) for name, address in described.items()}
+        if len(described) == 3 and isinstance(described[0], str):
+            return self._end_at(described)
+        return [self._end_at(address) for address in described]
 
-    def end_at(address: Any) -> KerasTensor | None:
+    def _end_at(self, address: Any) -> KerasTensor | None:
         name, use, index = address
-        return symbol_at([name, use - _is_functional(made.get(name)), index])
-
-    def ends(key: str) -> Any:
-        value = config[key]
-        if isinstance(value, dict):
-            return {name: end_at(address) for name, address in value.items()}
-        if len(value) == 3 and isinstance(value[0], str):
-            return end_at(value)
-        return [end_at(address) for address in value]
-
-    return ends("input_layers"), ends("output_layers")
+        return self._symbol_at([name, use - _is_functional(self.layers.get(name)), index])
 
 
 def _node_arguments(
