@@ -127,9 +127,9 @@ def _row(group: str, work: str, unit: str = "s") -> Row:
 
 def _warm(session: Session) -> list[Row]:
     rows = {
-        "import": _row("import", "import alone"),
-        "first": _row("first call of a second process", "first prediction"),
-        "total": _row("second process's first prediction", "import to first prediction"),
+        "import": _row("import", "alone"),
+        "first": _row("first prediction after the import", "kernels on disk"),
+        "total": _row("import and first prediction", "kernels on disk"),
     }
     with _predicting(session) as sides:
         found: dict[str, list[dict[str, Any]]] = {side: [] for side, _ in sides}
@@ -148,8 +148,8 @@ def _warm(session: Session) -> list[Row]:
 
 def _cold(session: Session) -> list[Row]:
     """The others keep no compiled code: their first process is like any other."""
-    first = _row("first process's first prediction", "import to first prediction, empty cache")
-    epoch = _row("first process's first epoch", f"import to the end of {_IMAGES} images' epoch")
+    first = _row("import and first prediction, nothing compiled yet", "empty cache")
+    epoch = _row("import and first epoch, nothing compiled yet", f"{_IMAGES} images, empty cache")
     with _predicting(session) as sides:
         found: dict[str, list[dict[str, Any]]] = {side: [] for side, _ in sides}
         for number in range(1 if session.quick else 3):
