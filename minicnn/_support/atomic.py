@@ -1,12 +1,13 @@
-"""Writes files whole or not at all."""
+"""Writes files and folders whole or not at all."""
 
 import errno
 import glob
 import os
 import secrets
 import shutil
+import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -134,6 +135,31 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise type(error)(f"{str(folder)!r} cannot be made: {error.strerror}.") from None
+
+
+@contextmanager
+def new_folder(target: Path, is_complete: Callable[[Path], bool]) -> Iterator[Path]:
+    """Yield an empty folder, which becomes `target` on success and else is removed.
+
+    `target` does not exist, or is empty. If another process has made it meanwhile, such as a
+    second notebook, its folder stays, provided that it is complete. Raises an `OSError` otherwise.
+    """
+    target = Path(os.path.realpath(target))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    workshop = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        made = workshop / target.name
+        made.mkdir()
+        yield made
+        try:
+            with suppress(FileNotFoundError):
+                target.rmdir()  # Windows doesn't replace a folder, not even an empty one
+            made.replace(target)
+        except OSError:
+            if not is_complete(target):
+                raise
+    finally:
+        shutil.rmtree(workshop)
 
 
 _CANNOT_WRITE = {

@@ -10,14 +10,13 @@ DIR/train/dress/dress-0000.jpg, …    DIR/validation/…    DIR/test/…
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicnn._support.atomic import new_folder
 from minicnn._support.progress import Bar
 from minicnn._support.reading import read_regular
 from minicnn.compat import hints
@@ -129,18 +128,9 @@ def write_clothing_sample(
                 f"{who} expects a new or empty folder, or the same sample from an earlier call. "
                 f"Received {str(directory)!r}, which holds something else."
             )
-    target = Path(os.path.realpath(directory))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    workshop = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        tree = workshop / target.name
+    with new_folder(directory, lambda made: _is_complete(made, parameters)) as tree:
         _draw_tree(tree, counts, (height, width), seed, progress)
         (tree / "sample.json").write_text(json.dumps(parameters, indent=2) + "\n", "utf-8")
-        if target.exists():
-            target.rmdir()  # Windows doesn't replace a folder, not even an empty one
-        tree.replace(target)
-    finally:
-        shutil.rmtree(workshop)
     return directory
 
 

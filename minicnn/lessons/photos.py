@@ -6,8 +6,6 @@ it stands. The photos themselves are only read.
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn import images
+from minicnn._support.atomic import new_folder
 from minicnn._support.reading import read_regular
 from minicnn._support.terminal import say
 from minicnn.datasets import CLOTHING_CLASSES
@@ -163,15 +162,10 @@ def copy_photos(
         raise FileExistsError(
             f"{str(directory)!r} holds something else than a copy of {str(data)!r}: move it away."
         )
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    workshop = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-    try:
+    with new_folder(directory, lambda made: _recorded(made) == record) as copy:
         for kind in CLOTHING_CLASSES:
-            _copy_kind(data, workshop / "copy", kind, counts, size)
-        (workshop / "copy" / _RECORD).write_text(record, "utf-8")
-        (workshop / "copy").replace(directory)
-    finally:
-        shutil.rmtree(workshop)
+            _copy_kind(data, copy, kind, counts, size)
+        (copy / _RECORD).write_text(record, "utf-8")
     return directory
 
 

@@ -181,7 +181,7 @@ def _alone(value: Any) -> Any:
     if isinstance(value, list):
         return [_alone(item) for item in value]
     if isinstance(value, dict) and "class_name" in value:
-        return {"class_name": value["class_name"], "config": value["config"]}
+        return {"class_name": value["class_name"], "config": value.get("config", {})}
     return value
 
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -219,6 +220,27 @@ def test_an_interrupt_leaves_nothing(
         write_clothing_sample(tmp_path / "clothes", SMALL, 16)
     assert len(drawn) == 8
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("counts", [{"train": 1}, {"train": 2}], ids=["same", "other"])
+def test_another_notebook_may_draw_at_the_same_time(
+    counts: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw, place = datasets.draw_clothing, tmp_path / "clothes"
+
+    def while_another_draws(*args: Any) -> Image.Image:
+        monkeypatch.setattr(datasets, "draw_clothing", draw)
+        write_clothing_sample(place, counts, 16)  # it ends first
+        return draw(*args)
+
+    monkeypatch.setattr(datasets, "draw_clothing", while_another_draws)
+    if counts == {"train": 1}:
+        assert write_clothing_sample(place, {"train": 1}, 16) == place
+    else:
+        with pytest.raises(OSError, match="clothes"):
+            write_clothing_sample(place, {"train": 1}, 16)
+    assert list(tmp_path.iterdir()) == [place]
+    assert len(files(place)) == 10 * counts["train"] + 1
 
 
 def test_sample_json_records_the_parameters(sample: Path) -> None:
