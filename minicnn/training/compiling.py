@@ -188,11 +188,11 @@ class Compiling(Network):
             raise ValueError(f"{self.label}: call compile(optimizer, loss) before {method}.")
         if not self.compiled_with.has_loss:
             raise ValueError(f"{self.label}: compile(…, loss=…) is needed for {method}.")
-        self.check_own_steps(method)
+        self._check_own_steps(method)
         if method in ("fit", "train_on_batch"):
             self.optimizer.check_ready()
 
-    def check_own_steps(self, method: str) -> None:
+    def _check_own_steps(self, method: str) -> None:
         """Raise a `ValueError` if the user's class defines a step that training does not call."""
         found = [name for name in _STEPS if hasattr(type(self), name)]
         if method.startswith("predict"):

@@ -96,7 +96,7 @@ class Evaluating(Stepping):
         in Keras. With `fold` (not in Keras) normalization, ReLU and max pooling are folded into the
         convolution before them (`inference_model`): fewer steps, the same numbers up to rounding.
         """
-        self.check_own_steps("predict")
+        self._check_own_steps("predict")
         batches = make_batches(*self._data(x), batch_size, steps)
         model: Network | None = None
         at_once: int | None = None
@@ -142,7 +142,7 @@ class Evaluating(Stepping):
 
     def predict_on_batch(self, x: Any) -> Any:
         """Return the model's output for one batch, as `predict` computes it."""
-        self.check_own_steps("predict_on_batch")
+        self._check_own_steps("predict_on_batch")
         return self.as_given(self.ready_for(x, fold=True).infer(x))
 
 
