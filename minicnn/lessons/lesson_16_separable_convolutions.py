@@ -244,7 +244,7 @@ print(f"multiplications: {work['full 3×3'] / work['separable']:.1f} times fewer
 lesson.show(draw.bars(times, "Two steps and one", "milliseconds on this computer"))
 
 # %% [markdown]
-# Most likely it saves much less time than multiplications. There are two reasons:
+# Most likely it saves much less of the time than of the multiplications, for two reasons:
 #
 # * For the full 3×3 convolution there is Winograd's trick (lesson 10), which needs a quarter of the
 #   multiplications. For the two halves there is none.

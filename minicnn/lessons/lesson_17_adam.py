@@ -364,6 +364,9 @@ for g in (1, 1e-4, 1e-8):
     print(f"gradient {g:<7g}: {distance([g], rate=1):.4f} rates")
 
 # %% [markdown]
+# A gradient far below epsilon hardly counts. (Adam adds epsilon to √v, before the correction. In
+# the first step √v is a thirtieth of the gradient, so epsilon is felt thirty times sooner.)
+#
 # ## AdamW: decay beside the step
 #
 # Lesson 12 found that L2 does not work with Adam as it does with SGD: the penalty's gradient is

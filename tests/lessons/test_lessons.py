@@ -155,8 +155,10 @@ shares = [np.mean(np.abs(trained[name]) < 0.05) for name in ("nothing", "AdamW 0
 assert shares == sorted(shares) and shares[0] < 0.25 and shares[2] > 0.5
 assert max(e.max() for e in entropies.values()) < last(plain, "val_loss").min()
 assert all(abs(entropies[n].mean() - entropies["nothing"].mean()) < 0.025 for n in (
-    "dropout 0.2", "dropout 0.5", "AdamW 0.3"))
-assert entropies["dropout 0.8"].mean() > entropies["nothing"].mean()
+    "dropout 0.2", "AdamW 0.3"))
+(_, fewer), (_, usual) = results["dropout 0.8"], results["nothing"]
+assert usual.mean() - fewer.mean() > 2 * np.sqrt((usual.var(ddof=1) + fewer.var(ddof=1)) / 10)
+assert entropies["dropout 0.5"].mean() < entropies["nothing"].mean() < entropies["L2 0.003"].mean()
 """,
     13: """
 assert as_they_come and batch.shape == (10, 64, 64, 3)
@@ -165,14 +167,19 @@ assert any(mirrored) and not all(mirrored)
 assert min(shares[n] for n in ("mirrored", "red and blue swapped")) > shares["as it is"] - 0.03
 assert shares["18 degrees"] < shares["as it is"] - 0.05
 assert shares["a quarter turn"] < 1 / 6 < 0.35 < shares["upside down"] < 0.7
-plain, flipped = (np.array([h["val_loss"][-10:] for h in runs[n]]) for n in ("nothing", "mirrored"))
-errors = np.sqrt((plain.var(axis=0, ddof=1) + flipped.var(axis=0, ddof=1)) / 3)
-beyond = (plain - flipped).mean(axis=0) / errors
+plain, flipped, all_three = (
+    np.array([h["val_loss"][-10:] for h in runs[n]]) for n in ("nothing", "mirrored", "all three"))
+def errors_above(other):
+    spread = np.sqrt((plain.var(axis=0, ddof=1) + other.var(axis=0, ddof=1)) / 3)
+    return (plain - other).mean(axis=0) / spread
+
+beyond, also = errors_above(flipped), errors_above(all_three)
 assert beyond.min() > 0 and beyond[-1] > 2 and (beyond < 2).any(), beyond
+assert also[-1] > 2 and abs(flipped - all_three)[:, -1].mean() < 0.1
 best = [last(n, "val_accuracy").mean() for n in ("nothing", "mirrored", "all three")]
 assert max(best) - min(best) < 0.03
 assert last("any angle", "val_accuracy").max() < min(best) - 0.05
-assert last("all three", "accuracy").max() < 0.93 and unchanged > last("all three", "accuracy")[-1]
+assert last("all three", "accuracy")[-1] < min(0.93, unchanged)
 """,
     14: """
 assert f"{batch[..., 0].size:,}" == "81,920" and moving_variance.shape == (3,)

@@ -191,7 +191,7 @@ def test_a_lesson_says_what_a_base_changes(base, tmp_path, monkeypatch, capsys):
     lesson.network()
     assert capsys.readouterr().out == ""
     lessons.Lesson(13, data=data, base=base).network()
-    assert re.search(r"computes 49,000 images here: about \d+ minutes", capsys.readouterr().out)
+    assert re.search(r"computes 31,000 images here: about \d+ minutes", capsys.readouterr().out)
     for number, photos in ((9, data), (8, None)):
         with pytest.raises(ValueError, match=rf"in lessons 5, 6, 7, .*lesson {number}, data="):
             lessons.Lesson(number, data=photos, base=base)
