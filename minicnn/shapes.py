@@ -176,6 +176,16 @@ def choice(value: Any, options: Collection[str], argument: str, who: str) -> str
     return lower
 
 
+def check_data_format(data_format: Any, who: str) -> str:
+    """Return `"channels_last"`; raise a `ValueError` for anything else but None."""
+    if not isinstance(data_format, (str, type(None))) or data_format not in (None, "channels_last"):
+        raise ValueError(
+            f'{who} expects data_format="channels_last", the only one supported. '
+            f"Received data_format={data_format!r}."
+        )
+    return "channels_last"
+
+
 def refuse_argument(
     argument: str, known: Sequence[str], instead: Mapping[str, str], who: str
 ) -> NoReturn:

@@ -52,7 +52,7 @@ def preprocess_input(x: Any, data_format: str | None = None) -> Any:
     does not.)
     """
     if isinstance(x, KerasTensor):
-        _check_last(data_format)
+        shapes.check_data_format(data_format, "preprocess_input")
         return Rescaling(1 / 127.5, offset=-1.0)(x)
     array, dtype = _images(x, data_format)
     y = np.divide(array, dtype.type(127.5), dtype=dtype)
@@ -84,7 +84,7 @@ def standardize(x: Any, data_format: str | None = None) -> Any:
     `x` is as for the other networks, with three channels. For a symbol it adds a `Rescaling` layer.
     """
     if isinstance(x, KerasTensor):
-        _check_last(data_format)
+        shapes.check_data_format(data_format, "preprocess_input")
         scale = [1 / (255 * deviation) for deviation in DEVIATION_RGB]
         offset = [-m / deviation for m, deviation in zip(MEAN_RGB, DEVIATION_RGB, strict=True)]
         return Rescaling(scale, offset)(x)
@@ -101,22 +101,15 @@ def unchanged(x: Any, data_format: str | None = None) -> Any:
     It is here, as in Keras, so that all networks are used in the same way. Raises `ValueError` for
     a `data_format` other than "channels_last".
     """
-    _check_last(data_format)
+    shapes.check_data_format(data_format, "preprocess_input")
     return x
-
-
-def _check_last(data_format: str | None) -> None:
-    if data_format not in (None, "channels_last"):
-        raise ValueError(
-            f'preprocess_input expects data_format="channels_last". Received {data_format!r}.'
-        )
 
 
 def _images(
     x: Any, data_format: str | None, channels: int | None = None
 ) -> tuple[np.ndarray, np.dtype]:
     """Return images as an array, and the dtype of the result; raise for anything else."""
-    _check_last(data_format)
+    shapes.check_data_format(data_format, "preprocess_input")
     array = np.asarray(x)
     shapes.check_numbers(array, "x", "preprocess_input")
     if array.ndim not in (3, 4) or channels not in (None, array.shape[-1]):

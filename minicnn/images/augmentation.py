@@ -13,7 +13,7 @@ import numpy as np
 
 from minicnn import config, functional, shapes
 from minicnn._support.settings import PlainArguments
-from minicnn.images.files import array_to_img, check_channels_last, img_to_array
+from minicnn.images.files import array_to_img, img_to_array
 from minicnn.images.flows import Flowing
 from minicnn.images.iterators import random_state
 
@@ -69,7 +69,7 @@ class ImageDataGenerator(Flowing, PlainArguments):
         dtype: Any = None,
     ) -> None:
         who = "ImageDataGenerator"
-        check_channels_last(data_format, who)
+        shapes.check_data_format(data_format, who)
         if validation_split and not (_is_number(validation_split) and 0 < validation_split < 1):
             raise ValueError(
                 f"{who} expects validation_split to be between 0 and 1. "

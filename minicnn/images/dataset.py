@@ -4,6 +4,7 @@ An `ImageDataset` starts anew each time it is iterated over. Threads decode the 
 one is used; `cache()` decodes once and keeps the pixels.
 """
 
+import copy
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -20,7 +21,6 @@ from minicnn.functional import buffers
 from minicnn.images.files import (
     COLOR_MODES,
     RESIZE_INTERPOLATIONS,
-    check_channels_last,
     load_photo,
 )
 from minicnn.images.folders import (
@@ -33,12 +33,12 @@ from minicnn.images.folders import (
     class_folders,
     count_skipped,
     drop_unreadable,
+    instead_of_photos,
     list_images,
     photo_threads,
     say,
     say_passed_over,
     shares,
-    told,
 )
 
 Array = np.ndarray
@@ -221,15 +221,13 @@ class _Photos(ImageDataset):
         shuffle: bool,
         seed: int,
         skipped: list[str],
-        keep: bool = False,
-        features: Array | None = None,
     ) -> None:
-        self._features = features
+        self._features: Array | None = None
         self._paths, self._labels = paths, labels
         self._read, self._shape = read, shape  # of a photo's pixels, which `read` writes
         self._batch_size, self._shuffle, self._seed = batch_size, shuffle, seed
         self._epoch = 0
-        self._pixels: dict[int, Array] | None = {} if keep else None
+        self._pixels: dict[int, Array] | None = None
         length = len(paths) if batch_size is None else -(-len(paths) // batch_size)
         super().__init__(self._batches, length, class_names, paths, skipped)
 
@@ -241,19 +239,11 @@ class _Photos(ImageDataset):
         return self._again(keep=True)
 
     def _again(self, keep: bool = False, features: Array | None = None) -> "_Photos":
-        return _Photos(
-            self._paths,
-            self._labels,
-            self.class_names,
-            self._read,
-            self._shape,
-            self._batch_size,
-            self._shuffle,
-            self._seed,
-            self.skipped,
-            keep,
-            features,
-        )
+        """Return a data set of the same photos that begins anew."""
+        twin = copy.copy(self)
+        twin._start, twin._epoch = twin._batches, 0
+        twin._pixels, twin._features = {} if keep else None, features
+        return twin
 
     # -- for `features`: the same photos in each epoch, read by number ----------------------------
 
@@ -386,7 +376,7 @@ def image_dataset_from_directory(
         batch_size = shapes.positive_int(batch_size, "batch_size", _WHO)
     if crop_to_aspect_ratio and pad_to_aspect_ratio:
         raise ValueError(f"{_WHO}: only one of crop_to_… and pad_to_aspect_ratio can be True.")
-    check_channels_last(data_format, _WHO)
+    shapes.check_data_format(data_format, _WHO)
     _check_split(validation_split, subset, shuffle, seed)
     if seed is None:
         seed = int(seeding.default_generator().integers(10**6))
@@ -399,8 +389,7 @@ def image_dataset_from_directory(
     skipped = drop_unreadable(found.paths, on_bad_image, _WHO)
     found.leave_out(skipped)
     if not found.paths:
-        there = sum(found.passed_over.values(), Counter())
-        instead = f" Passed over: {told(there)}." if there else ""
+        instead = instead_of_photos(found.passed_over)
         raise ValueError(
             f"{_WHO} found no photos ({', '.join(formats)}) in {directory!r}.{instead}"
         )

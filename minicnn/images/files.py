@@ -37,6 +37,7 @@ MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 * 2**20
 
 COLOR_MODES = {"grayscale": 1, "rgb": 3, "rgba": 4}  # with their numbers of channels
+_MODES = {"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}  # Pillow's names for them
 # How a model file says that its photos were read; all but "bilinear" are `load_img` with this
 # interpolation of Pillow's.
 READINGS = {"bilinear": None, "nearest": "nearest", "antialias": "bilinear"}
@@ -45,15 +46,6 @@ PILLOW_INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "hamming", "box", "la
 
 class BadImageError(ValueError):
     """A file that should be an image but cannot be read as one; the message names it."""
-
-
-def check_channels_last(data_format: str | None, who: str) -> None:
-    """Raise a `ValueError` for Keras's other data format, instead of mixing up axes."""
-    if data_format not in (None, "channels_last"):
-        raise ValueError(
-            f'{who} expects data_format="channels_last": minicnn is NHWC throughout. '
-            f"Received {data_format!r}."
-        )
 
 
 # ---------------------------------------------------------------------------------------------
@@ -167,7 +159,7 @@ def load_img(
     if target_size is not None:
         target_size = shapes.pair(target_size, "target_size", "load_img")
     image = open_image(path)
-    mode = {"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}[color_mode]
+    mode = _MODES[color_mode]
     if image.mode != mode and not (mode == "L" and image.mode in ("I", "I;16")):
         image = image.convert(mode)
     if target_size is None or image.size == target_size[::-1]:
@@ -191,7 +183,7 @@ def img_to_array(img: Any, data_format: str | None = None, dtype: Any = None) ->
 
     Its shape is (height, width, channels). Raises `ValueError` unless `img` has 2 or 3 axes.
     """
-    check_channels_last(data_format, "img_to_array")
+    shapes.check_data_format(data_format, "img_to_array")
     x = np.asarray(img, dtype=config.floatx() if dtype is None else dtype)
     if x.ndim not in (2, 3):
         raise ValueError(f"img_to_array expects an image with 2 or 3 axes. Received {x.shape}.")
@@ -208,7 +200,7 @@ def array_to_img(
     """
     from PIL import Image
 
-    check_channels_last(data_format, "array_to_img")
+    shapes.check_data_format(data_format, "array_to_img")
     x = np.asarray(x, dtype=config.floatx() if dtype is None else dtype)
     if x.ndim != 3 or x.shape[2] not in (1, 3, 4) or x.size == 0:
         raise ValueError(
@@ -359,7 +351,7 @@ def _decoded(
             return gray
         opaque = [np.full_like(gray, 255)] if color_mode == "rgba" else []
         return np.concatenate([gray, gray, gray, *opaque], axis=2)
-    mode = {"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}[color_mode]
+    mode = _MODES[color_mode]
     if image.mode == "P" and mode == "L":
         image = image.convert("RGB")
     if image.mode != mode:

@@ -155,6 +155,12 @@ def told(passed_over: Counter[str]) -> str:
     return ", ".join([*parts, *([f"{more} more"] if more else [])])
 
 
+def instead_of_photos(passed_over: Mapping[str, Counter[str]]) -> str:
+    """Return a sentence on what was passed over, for the error that there are no photos."""
+    there = sum(passed_over.values(), Counter[str]())
+    return f" Passed over: {told(there)}." if there else ""
+
+
 def say_passed_over(used: Mapping[str, int], passed_over: Mapping[str, Counter[str]]) -> None:
     """Print a line for each class in whose folder something was passed over."""
     for name, others in passed_over.items():

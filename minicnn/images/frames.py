@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from minicnn import shapes
-from minicnn.images.files import check_channels_last
 from minicnn.images.folders import say
 from minicnn.images.iterators import Photos, split_of
 
@@ -70,7 +69,7 @@ class DataFrameIterator(Photos):
         validate_filenames: bool = True,
     ) -> None:
         who = "flow_from_dataframe"
-        check_channels_last(data_format, who)
+        shapes.check_data_format(data_format, who)
         if class_mode not in CLASS_MODES:
             raise ValueError(
                 f"{who} expects class_mode to be one of {CLASS_MODES}. Received {class_mode!r}."

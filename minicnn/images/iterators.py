@@ -21,7 +21,6 @@ from minicnn._support import seeding
 from minicnn.images.files import (
     COLOR_MODES,
     array_to_img,
-    check_channels_last,
     img_to_array,
     load_img,
 )
@@ -35,10 +34,10 @@ from minicnn.images.folders import (
     count_skipped,
     drop_unreadable,
     in_threads,
+    instead_of_photos,
     list_images,
     say,
     say_passed_over,
-    told,
 )
 
 Array = np.ndarray
@@ -264,7 +263,7 @@ class NumpyArrayIterator(_Images):
         ignore_class_split: bool = False,
         dtype: Any = None,
     ) -> None:
-        check_channels_last(data_format, "flow")
+        shapes.check_data_format(data_format, "flow")
         dtype = config.floatx() if dtype is None else dtype
         misc: list[Array] = []
         if isinstance(x, (tuple, list)):
@@ -407,7 +406,7 @@ class DirectoryIterator(Photos):
         on_bad_image: str = "error",
     ) -> None:
         who = "flow_from_directory"
-        check_channels_last(data_format, who)
+        shapes.check_data_format(data_format, who)
         self.directory = check_directory(directory, who)
         if class_mode not in CLASS_MODES:
             raise ValueError(
@@ -441,11 +440,9 @@ class DirectoryIterator(Photos):
             numbers = [number for path, number in zip(paths, numbers) if path not in bad]
             paths = [path for path in paths if path not in bad]
         if not paths:
-            there = sum(passed_over.values(), Counter())
-            instead = f" Passed over: {told(there)}." if there else ""
             raise ValueError(
                 f"{who} found no photos ({', '.join(self.white_list_formats)}) in the "
-                f"{len(names)} class folders of {self.directory!r}.{instead}"
+                f"{len(names)} class folders of {self.directory!r}.{instead_of_photos(passed_over)}"
             )
         self.filenames = [os.path.relpath(path, self.directory) for path in paths]
         self.samples = len(paths)

@@ -63,7 +63,7 @@ class Convolution(Layer):
         self.kernel_size = shapes.pair(kernel_size, "kernel_size", who)
         self.strides = shapes.pair(strides, "strides", who)
         self.padding = shapes.choice(padding, ("valid", "same"), "padding", who)
-        self.data_format = check_data_format(data_format, who)
+        self.data_format = shapes.check_data_format(data_format, who)
         self.dilation_rate = shapes.pair(dilation_rate, "dilation_rate", who)
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise ValueError(
@@ -108,16 +108,6 @@ class Convolution(Layer):
             return None
         kernels = [w.value.size for w in self.weights_list if w is not self.bias]
         return height * width * sum(kernels)
-
-
-def check_data_format(data_format: str | None, who: str) -> str:
-    """Return `"channels_last"`; raise a `ValueError` for anything else but None."""
-    if not isinstance(data_format, (str, type(None))) or data_format not in (None, "channels_last"):
-        raise ValueError(
-            f'{who} expects data_format="channels_last", the only one supported. '
-            f"Received {data_format!r}."
-        )
-    return "channels_last"
 
 
 class Conv2D(Convolution):
@@ -408,7 +398,7 @@ class ZeroPadding2D(Layer):
         self, padding: Any = (1, 1), data_format: str | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.data_format = check_data_format(data_format, self.label)
+        self.data_format = shapes.check_data_format(data_format, self.label)
         self.padding = shapes.sides(padding, "padding", self.label)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

@@ -193,11 +193,7 @@ class Flatten(Layer):
 
     def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if data_format not in (None, "channels_last"):
-            raise ValueError(
-                f'{self.label} expects data_format="channels_last". Received {data_format!r}.'
-            )
-        self.data_format = "channels_last"
+        self.data_format = shapes.check_data_format(data_format, self.label)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape[0], shapes.product(input_shape[1:])

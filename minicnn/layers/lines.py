@@ -23,7 +23,6 @@ from minicnn.layers.convolutional import (
     DepthwiseConv2D,
     SeparableConv2D,
     ZeroPadding2D,
-    check_data_format,
 )
 from minicnn.layers.pooling import (
     AdaptiveAveragePooling2D,
@@ -238,7 +237,7 @@ _READ: dict[str, Callable[[Any, str, str], Any]] = {
     "size": _size,
     "padding": _padding,
     "cropping": _sides,
-    "data_format": lambda value, argument, who: check_data_format(value, who),
+    "data_format": lambda value, argument, who: shapes.check_data_format(value, who),
 }
 
 

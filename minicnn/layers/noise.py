@@ -9,7 +9,6 @@ import numpy as np
 from minicnn import functional, shapes
 from minicnn._support import seeding
 from minicnn.layers.base import Array, Cache, Grads, Kept, Layer
-from minicnn.layers.convolutional import check_data_format
 from minicnn.layers.tracking import layers_within
 
 
@@ -200,7 +199,7 @@ class SpatialDropout2D(_SpatialDropout):
         self, rate: float, data_format: str | None = None, seed: Any = None, **kwargs: Any
     ) -> None:
         super().__init__(rate, seed, **kwargs)
-        self.data_format = check_data_format(data_format, self.label)
+        self.data_format = shapes.check_data_format(data_format, self.label)
 
 
 class GaussianNoise(RandomLayer):

@@ -5,7 +5,7 @@ from typing import Any
 from minicnn import functional, shapes
 from minicnn.functional import pooling, resizing
 from minicnn.layers.base import Array, Cache, Grads, Kept, Layer, Shape
-from minicnn.layers.convolutional import check_data_format, window_output_shape
+from minicnn.layers.convolutional import window_output_shape
 
 
 class _Pooling(Layer):
@@ -25,7 +25,7 @@ class _Pooling(Layer):
             self.pool_size if strides is None else strides, "strides", self.label
         )
         self.padding = shapes.choice(padding, ("valid", "same"), "padding", self.label)
-        self.data_format = check_data_format(data_format, self.label)
+        self.data_format = shapes.check_data_format(data_format, self.label)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         height, width = window_output_shape(
@@ -110,7 +110,7 @@ class AdaptiveAveragePooling2D(Layer):
     def __init__(self, output_size: Any, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.output_size = shapes.pair(output_size, "output_size", self.label)
-        self.data_format = check_data_format(data_format, self.label)
+        self.data_format = shapes.check_data_format(data_format, self.label)
 
     def sampling(self, size: shapes.Pair) -> resizing.Sampling:
         """Return which rows and columns of an image of this size are under each window."""
@@ -140,7 +140,7 @@ class _GlobalPooling(Layer):
         self, data_format: str | None = None, keepdims: bool = False, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.data_format = check_data_format(data_format, self.label)
+        self.data_format = shapes.check_data_format(data_format, self.label)
         self.keepdims = bool(keepdims)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

@@ -16,7 +16,6 @@ from minicnn import functional, shapes
 from minicnn._support import seeding
 from minicnn.functional import resizing
 from minicnn.layers.base import Array, Cache, Grads, Kept, Shape
-from minicnn.layers.convolutional import check_data_format
 from minicnn.layers.noise import RandomLayer
 
 Drawn = Any  # what `get_random_transformation` returns
@@ -37,7 +36,7 @@ class RandomImageLayer(RandomLayer):
 
     def __init__(self, data_format: str | None = None, seed: Any = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
-        self.data_format = check_data_format(data_format, self.label)
+        self.data_format = shapes.check_data_format(data_format, self.label)
 
     def __call__(self, x: Any, training: bool | None = None) -> Any:
         """Run on images, by default in training mode, or add the layer to a graph of symbols."""

@@ -5,7 +5,6 @@ from typing import Any
 from minicnn import functional, shapes
 from minicnn.functional.reshaping import check_dims
 from minicnn.layers.base import Array, Cache, Grads, Kept, Layer, Shape
-from minicnn.layers.convolutional import check_data_format
 
 
 class Permute(Layer):
@@ -77,7 +76,7 @@ class Cropping2D(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.data_format = check_data_format(data_format, self.label)
+        self.data_format = shapes.check_data_format(data_format, self.label)
         self.cropping = shapes.sides(cropping, "cropping", self.label)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

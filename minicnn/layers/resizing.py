@@ -5,7 +5,6 @@ from typing import Any
 from minicnn import functional, shapes
 from minicnn.functional import resizing
 from minicnn.layers.base import Array, Cache, Grads, Kept, Layer, Shape
-from minicnn.layers.convolutional import check_data_format
 
 
 class _Sampled(Layer):
@@ -61,7 +60,7 @@ class Resizing(_Sampled):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.data_format = check_data_format(data_format, self.label)
+        self.data_format = shapes.check_data_format(data_format, self.label)
         self.height, self.width = shapes.pair((height, width), "(height, width)", self.label)
         self.interpolation = shapes.choice(
             interpolation, resizing.INTERPOLATIONS, "interpolation", self.label
@@ -117,7 +116,7 @@ class CenterCrop(_Sampled):
         self, height: int, width: int, data_format: str | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.data_format = check_data_format(data_format, self.label)
+        self.data_format = shapes.check_data_format(data_format, self.label)
         self.height, self.width = shapes.pair((height, width), "(height, width)", self.label)
 
     def _cropping(self, size: shapes.Pair) -> tuple[shapes.Pair, shapes.Pair] | None:

@@ -6,7 +6,6 @@ from typing import Any
 from minicnn import functional, shapes
 from minicnn.functional import resizing
 from minicnn.layers.base import Array, Cache, Grads, Kept, Layer, Shape
-from minicnn.layers.convolutional import check_data_format
 
 
 class UpSampling2D(Layer):
@@ -32,7 +31,7 @@ class UpSampling2D(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.data_format = check_data_format(data_format, self.label)
+        self.data_format = shapes.check_data_format(data_format, self.label)
         self.size = shapes.pair(size, "size", self.label)
         self.interpolation = shapes.choice(
             interpolation, resizing.INTERPOLATIONS, "interpolation", self.label

@@ -4,17 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import functional
+from minicnn import functional, shapes
 from minicnn.ops.operation import operation
 
 Array = np.ndarray
-
-
-def _check_order(data_format: Any, name: str) -> None:
-    if data_format not in (None, "channels_last"):
-        raise ValueError(
-            f'{name} expects data_format="channels_last". Received data_format={data_format!r}.'
-        )
 
 
 @operation
@@ -27,7 +20,7 @@ def conv(
     dilation_rate: Any = 1,
 ) -> Any:
     """Return the images convolved with the kernel (rows, columns, channels, filters)."""
-    _check_order(data_format, "conv")
+    shapes.check_data_format(data_format, "conv")
     x, w, how = _ready(inputs, kernel, strides, padding, dilation_rate)
     back = functional.conv2d_backward
     return (
@@ -47,7 +40,7 @@ def depthwise_conv(
     dilation_rate: Any = 1,
 ) -> Any:
     """Return each channel convolved with its own kernels (rows, columns, channels, each)."""
-    _check_order(data_format, "depthwise_conv")
+    shapes.check_data_format(data_format, "depthwise_conv")
     x, w, how = _ready(inputs, kernel, strides, padding, dilation_rate)
     how |= {"name": "depthwise_conv"}
     back = functional.depthwise_conv2d_backward
@@ -74,7 +67,7 @@ def max_pool(
     data_format: Any = None,
 ) -> Any:
     """Return the largest number under each window, which gets dy; among equals, the first."""
-    _check_order(data_format, "max_pool")
+    shapes.check_data_format(data_format, "max_pool")
     x, how = np.ascontiguousarray(inputs), (pool_size, strides, padding, "max_pool")
     back = functional.max_pool2d_backward
     return functional.max_pool2d(x, *how), lambda dy: back(np.ascontiguousarray(dy), x, *how)
@@ -89,7 +82,7 @@ def average_pool(
     data_format: Any = None,
 ) -> Any:
     """Return the mean of the pixels under each window; each pixel gets its share of dy."""
-    _check_order(data_format, "average_pool")
+    shapes.check_data_format(data_format, "average_pool")
     x, how = np.ascontiguousarray(inputs), (pool_size, strides, padding, "average_pool")
     back = functional.average_pool2d_backward
     y = functional.average_pool2d(x, *how)

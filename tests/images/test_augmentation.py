@@ -173,7 +173,7 @@ def test_statistics_of_a_data_set():
         ({"rotation_range": "a lot"}, "rotation_range to be a number"),
         ({"validation_split": 1.5}, "validation_split"),
         ({"interpolation_order": 3}, "interpolation_order"),
-        ({"data_format": "channels_first"}, "NHWC"),
+        ({"data_format": "channels_first"}, "channels_last"),
         ({"preprocessing_function": 1}, "preprocessing_function"),
     ],
 )

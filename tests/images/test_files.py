@@ -192,7 +192,7 @@ def test_a_failed_save_leaves_the_old_picture(tmp_path, monkeypatch):
         (lambda: keras.utils.array_to_img(np.zeros((2, 2, 2))), "1, 3 or 4 channels"),
         (lambda: keras.utils.array_to_img(np.full((2, 2, 3), np.nan)), "finite"),
         (lambda: keras.utils.img_to_array(np.zeros(3)), "2 or 3 axes"),
-        (lambda: keras.utils.img_to_array(np.zeros((2, 2)), "channels_first"), "NHWC"),
+        (lambda: keras.utils.img_to_array(np.zeros((2, 2)), "channels_first"), "channels_last"),
     ],
 )
 def test_bad_arrays(call, sentence):

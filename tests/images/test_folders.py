@@ -183,7 +183,7 @@ def test_bad_options_of_flow_from_directory(photos, arguments, sentence):
         ({"validation_split": 0.01, "subset": "validation", "seed": 1}, "leaves no photos"),
         ({"seed": -3}, "seed"),
         ({"crop_to_aspect_ratio": True, "pad_to_aspect_ratio": True}, "only one"),
-        ({"data_format": "channels_first"}, "NHWC"),
+        ({"data_format": "channels_first"}, "channels_last"),
         ({"on_bad_image": "ignore"}, "on_bad_image"),
         ({"on_empty_class": "ignore"}, "on_empty_class"),
         ({"formats": ".jpg"}, "formats to be endings"),
