@@ -16,7 +16,7 @@ layer that computes the same, if there is one; otherwise it raises a `TypeError`
     shaping       reshape, transpose, concatenate, x[…], …
     products      matmul, tensordot, einsum
     activations   relu, sigmoid, softmax, …
-    images        conv, depthwise_conv, max_pool, average_pool
+    images        conv, depthwise_conv, max_pool, average_pool, adaptive_average_pool
     constants     comparisons, argmax, zeros, shape, …      no gradient flows through them
 
     tape          the list of steps, and the walk back through it
@@ -131,6 +131,7 @@ from minicnn.ops.elementwise import (
     where,
 )
 from minicnn.ops.images import (
+    adaptive_average_pool,
     average_pool,
     conv,
     depthwise_conv,
@@ -181,6 +182,7 @@ from minicnn.ops.shaping import (
 __all__ = [
     "abs",
     "absolute",
+    "adaptive_average_pool",
     "add",
     "all",
     "any",

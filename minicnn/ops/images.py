@@ -87,3 +87,13 @@ def average_pool(
     back = functional.average_pool2d_backward
     y = functional.average_pool2d(x, *how)
     return y, lambda dy: back(np.ascontiguousarray(dy), x.shape, *how)
+
+
+@operation
+def adaptive_average_pool(inputs: Array, output_size: Any, data_format: Any = None) -> Any:
+    """Return the mean under each of `output_size` windows; each pixel gets its share of dy."""
+    _check_order(data_format, "adaptive_average_pool")
+    x, name = np.ascontiguousarray(inputs), "adaptive_average_pool"
+    back = functional.adaptive_average_pool2d_backward
+    y = functional.adaptive_average_pool2d(x, output_size, name)
+    return y, lambda dy: back(np.ascontiguousarray(dy), x.shape, name)

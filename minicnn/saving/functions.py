@@ -425,6 +425,21 @@ _function("Mean", "math.reduce_mean", takes=("axis", "keepdims"))(
 _function("Max", "math.reduce_max", takes=("axis", "keepdims"))(_over_images("GlobalMaxPooling2D"))
 
 
+def _windows(layer: str, *names: str) -> None:
+    """Register a pooling layer under Keras's name of the function; both have these settings."""
+    takes = (*names, "data_format")
+
+    @_function(layer.removesuffix("ing2D"), takes=takes)
+    def translate(call: _Call) -> Layer:
+        given = {name: call.settings[name] for name in takes if call.settings.get(name) is not None}
+        return layer, given, call.only
+
+
+_windows("MaxPooling2D", "pool_size", "strides", "padding")
+_windows("AveragePooling2D", "pool_size", "strides", "padding")
+_windows("AdaptiveAveragePooling2D", "output_size")
+
+
 @_function("Identity", "identity")
 def _identity(call: _Call) -> Layer:
     return "Identity", {}, call.only

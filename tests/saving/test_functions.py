@@ -56,6 +56,12 @@ AS_LAYERS: list[tuple[dict[str, Any], str, dict[str, Any], Any]] = [
     (called("GetItem", A, [ALL, 0]), "GetItem", {"key": [ALL, 0]}, A),
     (called("Reshape", A, newshape=[-1, 8, 2]), "Reshape", {"target_shape": [8, 2]}, A),
     (called("Concatenate", [A, B], axis=-1), "Concatenate", {"axis": -1}, [A, B]),
+    (
+        called("MaxPool", A, pool_size=2, strides=None, data_format="channels_first"),
+        "MaxPooling2D",
+        {"pool_size": 2, "data_format": "channels_first"},
+        A,
+    ),
     (called("Mean", A, axis=[1, 2]), "GlobalAveragePooling2D", {"keepdims": False}, A),
 ]
 
@@ -178,6 +184,8 @@ def of_keras(k: Any, x: Any, c: Any) -> list[Any]:
         *(ops.maximum(x, c), ops.minimum(x, c), ops.sqrt(ops.square(x) + 1.0)),
         *(ops.cast(x, "float32"), ops.log_softmax(x), ops.elu(x), ops.selu(x), ops.softplus(x)),
         *(ops.softmax(x, axis=1), ops.softmax(x, axis=3), ops.elu(x, alpha=0.5)),
+        *(ops.max_pool(x, 2), ops.average_pool(x, (2, 3), strides=1, padding="same")),
+        ops.adaptive_average_pool(x, (3, 2), data_format="channels_last"),
         k.activations.relu(x, negative_slope=0.1, max_value=0.5, threshold=0.2),
     ]
 
