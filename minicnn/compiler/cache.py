@@ -68,7 +68,7 @@ def _chosen() -> str:
 def folders() -> list[Path]:
     """Return the folders for kernels: the one that the user has named, or else two."""
     if _chosen():
-        return [Path(_chosen())]
+        return [Path(os.path.expanduser(_chosen()))]  # noqa: PTH111 - without a home it stays
     program = Path(__file__).parent
     found = [program / "__pycache__"] if program.exists() else []  # a zip file has no folders
     with contextlib.suppress(RuntimeError):  # no home

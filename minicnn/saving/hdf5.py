@@ -1,15 +1,16 @@
-"""Reads HDF5 files of unknown origin, through one class: `Group`.
+"""Reads HDF5 files of unknown origin, through one class: `Group`; makes new ones in memory.
 
 Nothing here follows a link, opens another file that this one names, or reads more than the file
 holds. Keras stores every array in one piece and uncompressed, so only such arrays are read: data
 that must be unpacked, assembled from pieces or filled in could have any size.
 """
 
+import errno
 import io
 import mmap
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -81,7 +82,10 @@ class Group:
             raise ValueError(f"{where} has a shape but no values.")
         # The model will keep at least 4 bytes for each number.
         self._file.budget.spend(dataset.size * max(dataset.dtype.itemsize, 4), name)
-        return np.asarray(dataset[()])
+        try:
+            return np.asarray(dataset[()])
+        except MemoryError:  # not the file's fault, which holds all of these bytes
+            raise _no_memory(f"{where} has {dataset.nbytes:,} bytes") from None
 
     def shape(self, path: str) -> tuple[int, ...] | None:
         """Return the shape of the array at `path`, or None if there is none."""
@@ -167,7 +171,7 @@ def opened(file: Path | io.BytesIO, source: str) -> Iterator[Group]:
     """Open the HDF5 file at a path or in memory for reading.
 
     Errors of HDF5 about a damaged file, here or in the `with` block, become a `ValueError` that
-    names the file.
+    names the file. Raises a `MemoryError` that names it if there is not enough memory.
     """
     with interrupts.waiting():
         import h5py
@@ -190,8 +194,37 @@ def opened(file: Path | io.BytesIO, source: str) -> Iterator[Group]:
     ) as error:
         if isinstance(error, ValueError) and source in str(error):
             raise  # our own error, which is already complete
+        if isinstance(error, MemoryError) and str(error):
+            raise  # ours or NumPy's, for the model's own weights; HDF5's has no message
+        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+            raise _no_memory(f"{source} cannot be read") from None
         reason = shortened(error) or type(error).__name__
         raise ValueError(f"{source} is damaged, or not an HDF5 file: {reason}.") from error
+
+
+def written(write: Callable[[Any], None], who: str) -> memoryview:
+    """Return the HDF5 file that `write(file)` fills, made in memory, to be written in one go.
+
+    HDF5 itself reports a full disk in many lines, and partly only when it closes the file. Raises a
+    `MemoryError` that begins with `who` if there is not enough memory.
+    """
+    with interrupts.waiting():
+        import h5py
+
+    buffer = io.BytesIO()
+    try:
+        with h5py.File(buffer, "w") as file:
+            write(file)
+    except Exception as error:
+        # h5py may then also fail to close the file.
+        if isinstance(error, MemoryError) or isinstance(error.__context__, MemoryError):
+            raise _no_memory(f"{who} cannot be saved") from None
+        raise
+    return buffer.getbuffer()
+
+
+def _no_memory(what: str) -> MemoryError:
+    return MemoryError(f"{what}: there is not enough memory.")
 
 
 def is_hdf5(path: Path) -> bool:

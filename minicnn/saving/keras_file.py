@@ -106,8 +106,11 @@ def _read(archive: zipfile.ZipFile, name: str, largest: int, source: str) -> byt
             f"{source} has a {name} compressed by zip's method {member.compress_type}: refused. "
             "Keras stores without compression."
         )
-    with archive.open(member) as file:
-        content = file.read(largest + 1)
+    try:
+        with archive.open(member) as file:
+            content = file.read(largest + 1)
+    except MemoryError:
+        raise MemoryError(f"{source} cannot be read: there is not enough memory.") from None
     if len(content) > largest:
         raise ValueError(f"{source} has a {name} that unpacks to over {largest} bytes: refused.")
     return content

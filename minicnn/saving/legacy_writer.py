@@ -4,7 +4,6 @@ The layout is Keras 3's. The architecture is in the words of Keras 2, which Kera
 understands; Keras 2 cannot read what Keras 3 itself writes here.
 """
 
-import io
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import losses
+from minicnn.saving import hdf5
 from minicnn.saving.keras_file import KERAS_VERSION, metadata_json
 
 _MODELS = ("Functional", "Sequential")
@@ -53,21 +53,12 @@ def model_to_bytes(model: Any) -> memoryview:
         if model.compiled:
             _write_optimizer(file.create_group("optimizer_weights"), model)
 
-    return _file(write)
+    return hdf5.written(write, model.label)
 
 
 def weights_to_bytes(model: Any) -> memoryview:
     """Return the HDF5 file of the weights alone."""
-    return _file(lambda file: _write_layers(file, model))
-
-
-def _file(write: Any) -> memoryview:
-    import h5py
-
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        write(file)
-    return buffer.getbuffer()
+    return hdf5.written(lambda file: _write_layers(file, model), model.label)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -17,7 +17,6 @@ the slots of each trainable weight.
 Keras 2 wrote another layout under the same suffix; `minicnn.saving.legacy` reads that.
 """
 
-import io
 import itertools
 import warnings
 from collections import Counter
@@ -26,7 +25,6 @@ from typing import Any
 
 import numpy as np
 
-from minicnn._support import interrupts
 from minicnn._support.settings import snake_case
 from minicnn.layers.base import Layer
 from minicnn.optimizers import SGD
@@ -138,17 +136,8 @@ def named_layer_paths(model: Any, file: hdf5.Group) -> Iterator[tuple[str, Layer
 
 
 def weights_to_bytes(model: Any) -> memoryview:
-    """Return the HDF5 file of the model's weights, made in memory, to be written in one go.
-
-    HDF5 itself reports a full disk in many lines, and partly only when it closes the file.
-    """
-    with interrupts.waiting():
-        import h5py
-
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        write_weights(model, file)
-    return buffer.getbuffer()
+    """Return the HDF5 file of the model's weights."""
+    return hdf5.written(lambda file: write_weights(model, file), model.label)
 
 
 def write_weights(model: Any, file: Any) -> None:

@@ -113,6 +113,11 @@ def test_the_file_of_one_processor_is_not_another_s(place: Path, monkeypatch) ->
         cache.about_machine.cache_clear()
 
 
+def test_a_folder_may_be_named_from_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINICNN_CACHE_DIR", "~/kernels")
+    assert cache.folders() == [Path.home() / "kernels"]
+
+
 @pytest.mark.parametrize("named", [False, True])
 def test_old_versions_of_a_kernel_go_when_it_is_compiled_anew(
     place: Path, monkeypatch: pytest.MonkeyPatch, named: bool

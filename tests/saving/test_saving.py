@@ -16,8 +16,9 @@ import pytest
 from model_files import MODELS, assert_same_weights, chain, nested, photos, shaken, small_model
 
 import minicnn
-from minicnn import Input, Model, Sequential, applications, layers, models
+from minicnn import Input, Model, Sequential, layers, models
 from minicnn._support.atomic import check_spares, replacing
+from minicnn.applications.transfer import check_base
 from minicnn.saving import weights
 
 every_model = pytest.mark.parametrize("make", MODELS)
@@ -283,6 +284,43 @@ def test_a_full_disk_ends_in_one_sentence(name: str, old: bool, tmp_path: Path) 
     assert not old or path.read_text() == "old"
 
 
+NO_MEMORY = OSError(errno.ENOMEM, "Cannot allocate memory")
+
+
+@pytest.mark.parametrize(
+    ("target", "error", "name"),
+    [
+        (
+            "h5py.Dataset.__getitem__",
+            MemoryError(),
+            "m.keras' at layers/dense/vars/0 has 120 bytes",
+        ),
+        ("h5py.Dataset.__getitem__", MemoryError(), "m.h5' at model_weights/dense/dense/kernel"),
+        ("zipfile.ZipExtFile.read", MemoryError(), "m.keras' cannot be read"),
+        ("mmap.mmap", NO_MEMORY, "m.h5' cannot be read"),
+    ],
+)
+def test_too_little_memory_is_not_the_file_s_fault(
+    target: str, error: Exception, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*args: Any, **options: Any) -> Any:
+        raise error
+
+    path = tmp_path / name.partition("'")[0]
+    model = Sequential([Input((5,)), layers.Dense(6)])
+    model.save(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(target, fails)
+        with pytest.raises(MemoryError, match=f"{name}.*: there is not enough memory"):
+            models.load_model(path)
+    before = path.read_bytes()
+    error = MemoryError()
+    monkeypatch.setattr("h5py.Group.create_group", fails)
+    with pytest.raises(MemoryError, match=r'"sequential.*" cannot be saved: there is not enough'):
+        model.save(path)
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("made", "told"),
     [
@@ -389,7 +427,7 @@ def test_a_link_that_leads_back_to_itself_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"m.keras' is a link that leads back to itself"):
         chain().save(tmp_path / "m.keras")
     with pytest.raises(FileNotFoundError, match="The base is one of"):
-        applications.transfer.check_base(tmp_path / "m.keras")
+        check_base(tmp_path / "m.keras")
     check_spares(tmp_path / "other", [tmp_path / "m.keras"])
 
 
