@@ -23,6 +23,7 @@ The windows of a transposed convolution lie on its output, one for each of the `
 import difflib
 import math
 import operator
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple, NoReturn
@@ -226,7 +227,9 @@ def check_array(x: Any, rank: int | None, argument: str, who: str) -> np.ndarray
 
 def contiguous(x: Any, dtype: Any = None) -> np.ndarray:
     """Return `x` as kernels need it, in C order and aligned; `x` itself if it is so already."""
-    if isinstance(x, (np.memmap, np.matrix, np.ma.MaskedArray)):
+    # NumPy imports numpy.ma when it is first mentioned, and no array can be masked before.
+    masked = getattr(sys.modules.get("numpy.ma"), "MaskedArray", ())
+    if type(x) is not np.ndarray and isinstance(x, (np.memmap, np.matrix, masked)):
         x = np.asarray(x)  # whose views and results are not those of plain arrays
     if isinstance(x, np.ndarray) and x.ndim:
         if dtype is not None and x.dtype != dtype:

@@ -3,7 +3,6 @@
 import base64
 import binascii
 import hashlib
-import http.client
 import os
 import re
 import time
@@ -11,12 +10,15 @@ import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from minicnn._support.addresses import UnreachableError, check_url, open_url, reason
+from minicnn._support.addresses import UnreachableError, check_url, reason
 from minicnn._support.atomic import remove_left, replacing
 from minicnn._support.progress import Bar
 from minicnn._support.reading import open_regular
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
 
 LARGEST = 4 * 2**30  # bytes; over ten times the largest file that minicnn knows of
 _TIMEOUT = 30  # seconds without a byte
@@ -114,7 +116,7 @@ def fetch(
     start = time.monotonic()
     content = bytearray()
     patience = _TIMEOUT if seconds is None else min(_TIMEOUT, seconds)
-    with open_url(url, schemes, patience) as response:
+    with _opened(url, schemes, patience) as response:
         for piece in _pieces(url, response, largest):
             content += piece
             if seconds is not None and time.monotonic() - start > seconds:
@@ -128,7 +130,7 @@ def _download(
     url: str, temporary: Path, target: Path, file_hash: str | None, largest: int, show: bool | None
 ) -> None:
     try:
-        response = open_url(url, ("https",), _TIMEOUT)
+        response = _opened(url, ("https",), _TIMEOUT)
     except UnreachableError as error:
         raise UnreachableError(
             f"{error} Without a network, put the file at {str(target)!r} (or pass its path) "
@@ -148,8 +150,16 @@ def _download(
         )
 
 
-def _pieces(url: str, response: http.client.HTTPResponse, largest: int) -> Iterator[bytes]:
+def _opened(url: str, schemes: Sequence[str], seconds: float) -> "HTTPResponse":
+    from minicnn._support import connections
+
+    return connections.open_url(url, schemes, seconds)
+
+
+def _pieces(url: str, response: "HTTPResponse", largest: int) -> Iterator[bytes]:
     """Yield the content, piece by piece: complete, not empty, and at most `largest` bytes."""
+    from http.client import HTTPException
+
     total = _length(url, response)
     if total > largest:
         raise ValueError(f"{url} has {total} bytes, more than the {largest} that are expected.")
@@ -158,7 +168,7 @@ def _pieces(url: str, response: http.client.HTTPResponse, largest: int) -> Itera
         try:
             # read1 returns what has arrived, so that the time limit also ends a very slow download.
             piece = response.read1(_PIECE)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, HTTPException) as error:
             raise ConnectionError(
                 f"{url} broke off after {size} bytes: {reason(error)}. Try again."
             ) from error
@@ -174,7 +184,7 @@ def _pieces(url: str, response: http.client.HTTPResponse, largest: int) -> Itera
         raise ConnectionError(f"{url} has no content: an empty file is not kept.")
 
 
-def _length(url: str, response: http.client.HTTPResponse) -> int:
+def _length(url: str, response: "HTTPResponse") -> int:
     """Return how many bytes the server says will come; -1 if it does not say."""
     told = {text.strip() for text in response.headers.get_all("Content-Length") or ()}
     if not told or response.chunked:

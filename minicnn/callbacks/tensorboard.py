@@ -6,7 +6,6 @@ It writes event files through the package `tensorboard`, which works without Ten
 import io
 import itertools
 import os
-import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,8 @@ class _Events:
 
     def add(self, step: int, *values: Any) -> None:
         """Write these values of a summary (protobufs) for a step."""
+        import socket
+
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
         from tensorboard.summary.writer.record_writer import RecordWriter

@@ -97,12 +97,21 @@ def _load_separate(symbol: str) -> None:
     loaded(symbol, f"{module_name.rpartition('.')[2]}.{name}", function.write, write)
 
 
-@functools.cache
 def digest(file: str) -> str:
     """Return the digest of all files that the kernels of this file depend on."""
+    return _digest_of(_common_files() | {Path(file)})
+
+
+@functools.cache
+def _common_files() -> frozenset[Path]:
+    """Return the files that all kernels depend on."""
     here = Path(__file__).parent
-    files = {*here.glob("*.py"), *(here.parent / "kernels").glob("*.py"), Path(file)}
-    files -= {here / "cache.py"}  # which only keeps them
+    files = frozenset((*here.glob("*.py"), *(here.parent / "kernels").glob("*.py")))
+    return files - {here / "cache.py"}  # which only keeps them
+
+
+@functools.cache
+def _digest_of(files: frozenset[Path]) -> str:
     # In a zip file there are no files: then it is digested whole.
     kept = {next(p for p in (path, *path.parents) if p.exists()) for path in files}
     found = [path.read_bytes() for path in sorted(kept) if path.is_file()]

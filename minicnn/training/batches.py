@@ -9,7 +9,6 @@ continues from epoch to epoch.
 import math
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from itertools import count, islice
 from typing import Any, NamedTuple
 
@@ -220,6 +219,8 @@ class SequenceBatches(_DataBatches):
         return map(int, order)
 
     def epoch(self) -> Iterator[Batch]:
+        from concurrent.futures import ThreadPoolExecutor  # arrays never need it
+
         order = self._order()
         workers = max(1, getattr(self.data, "workers", 1))
         ahead = getattr(self.data, "max_queue_size", 1) if workers > 1 else 1

@@ -8,7 +8,6 @@ Validation does so even with augmentation, which does not change its images.
 
 import hashlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -97,6 +96,8 @@ def compute(batches: Batches, run: Callable[[Array], Array], title: str, show: b
 
     A thread decodes the next images while the current ones are computed.
     """
+    from concurrent.futures import ThreadPoolExecutor  # most models never need it
+
     count = batches.example_count()
     assert count
     parts = [np.arange(at, min(at + _STEP, count)) for at in range(0, count, _STEP)]

@@ -542,5 +542,5 @@ def test_how_much_is_read_before_an_early_end_does_not_depend_on_threads(
         return data.seen
 
     assert read_two(Counted()) == [0, 1, 2]
-    monkeypatch.setattr("minicnn.training.batches.ThreadPoolExecutor", LateThreads)
+    monkeypatch.setattr("concurrent.futures.ThreadPoolExecutor", LateThreads)
     assert read_two(Counted()) == [0, 1, 2]
