@@ -142,11 +142,15 @@ def new_folder(target: Path, is_complete: Callable[[Path], bool]) -> Iterator[Pa
     """Yield an empty folder, which becomes `target` on success and else is removed.
 
     `target` does not exist, or is empty. If another process has made it meanwhile, such as a
-    second notebook, its folder stays, provided that it is complete. Raises an `OSError` otherwise.
+    second notebook, its folder stays, provided that it is complete. Raises an `OSError` otherwise,
+    and one that names `target` if the system does not allow making it.
     """
     target = Path(os.path.realpath(target))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    workshop = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    make_folder(target.parent)
+    try:
+        workshop = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    except OSError as error:
+        raise type(error)(f"{str(target)!r} cannot be made: {error.strerror}.") from None
     try:
         made = workshop / target.name
         made.mkdir()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import datasets, images, plots
+from minicnn._support.atomic import make_folder
 from minicnn._support.terminal import install_extra
 from minicnn.applications import transfer
 from minicnn.lessons import (  # noqa: F401 - they fill EXERCISES
@@ -131,7 +132,7 @@ class Lesson:
             return
         self._figures += 1
         folder = Path("figures")
-        folder.mkdir(exist_ok=True)
+        make_folder(folder)
         title = figure.get_suptitle() or next(axes.get_title() for axes in figure.axes)
         path = plots.save(figure, folder / f"lesson-{self.number:02d}-{self._figures}.png")
         print(f"Figure: {' '.join(title.split())} ({path})")

@@ -1,5 +1,6 @@
 """The same seed draws the same clothes, and their form, not their colour, tells the class."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -220,6 +221,17 @@ def test_an_interrupt_leaves_nothing(
         write_clothing_sample(tmp_path / "clothes", SMALL, 16)
     assert len(drawn) == 8
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**options: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", ".clothes-x7h2")
+
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    with pytest.raises(OSError, match=r"^'.*/clothes' cannot be made: Read-only file system\.$"):
+        write_clothing_sample(tmp_path / "clothes", SMALL, 16)
 
 
 @pytest.mark.parametrize("counts", [{"train": 1}, {"train": 2}], ids=["same", "other"])
