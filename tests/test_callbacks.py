@@ -398,6 +398,9 @@ def test_an_old_log_is_replaced_or_continued(tmp_path: Path) -> None:
     play(callbacks.CSVLogger(path, append=True), losses(4, 5))
     lines = path.read_text().splitlines()
     assert [line.split(",")[0] for line in lines] == ["epoch", "0", "0", "1"]
+    path.write_bytes(path.read_bytes().rstrip())  # as a killed run, or an editor, leaves it
+    play(callbacks.CSVLogger(path, append=True), losses(6))
+    assert [line.split(",")[0] for line in path.read_text().splitlines()[3:]] == ["1", "0"]
 
 
 @pytest.mark.parametrize("append", [False, True])

@@ -329,12 +329,14 @@ class CSVLogger(Callback):
         self._keys = []
         if self.filename.exists():
             check_regular(self.filename, "log")
-        with self.filename.open("a+", newline="") as file:  # raises now if it cannot be written
+        with self.filename.open("ab+") as file:  # raises now if it cannot be written
             file.seek(0)
-            if self.append:
-                self._keys = next(csv.reader([file.readline(2**16)], delimiter=self.separator), [])[
-                    1:
-                ]
+            first = file.readline(2**16).decode(errors="replace")
+            if self.append and first:
+                self._keys = next(csv.reader([first], delimiter=self.separator), [])[1:]
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":  # a killed run, or an editor, left the last line open
+                    file.write(b"\n")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         logs = logs or {}
