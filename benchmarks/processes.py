@@ -26,13 +26,15 @@ def peak_memory():
 def fresh(code: str, environment: dict[str, str], timeout: float = 600) -> Any:
     """Run `code` and read the last line it prints as JSON; `ChildProcessError` if it fails.
 
-    `code` runs in the environment that this process started with, plus `environment`.
+    `code` runs in the environment that this process started with, plus `environment`. Python keeps
+    the bytecode of what it imports, also of this checkout: installed libraries have theirs.
     """
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     try:
         done = subprocess.run(
             [sys.executable, "-c", code],
-            env=os.environ | environment | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            env=inherited | environment | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
             capture_output=True,
             text=True,
             timeout=timeout,
