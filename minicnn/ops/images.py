@@ -92,7 +92,7 @@ def average_pool(
 @operation
 def adaptive_average_pool(inputs: Array, output_size: Any, data_format: Any = None) -> Any:
     """Return the mean under each of `output_size` windows; each pixel gets its share of dy."""
-    _check_order(data_format, "adaptive_average_pool")
+    shapes.check_data_format(data_format, "adaptive_average_pool")
     x, name = np.ascontiguousarray(inputs), "adaptive_average_pool"
     back = functional.adaptive_average_pool2d_backward
     y = functional.adaptive_average_pool2d(x, output_size, name)
