@@ -41,7 +41,7 @@ TOLERANCE = 1e-3  # relative to the largest logit
 def export(
     saved: Saved, source: Path, target: Path, kind: str, input_range: str = "pixels"
 ) -> float | None:
-    """Write the model to `target`; returns the largest relative difference of its logits.
+    """Write the model to `target`, and return the largest relative difference of its logits.
 
     `input_range` is the range of pixels that the file takes: "pixels" (0 to 255), "signed" (-1 to
     1), "unit" (0 to 1). The difference is None if nothing here can run the file: its runtime is not
@@ -50,18 +50,30 @@ def export(
     the model.
     """
     if kind == "keras":
-        if input_range != "pixels":
-            raise ValueError(
-                "A .keras file has its preprocessing inside, and takes pixels from 0 to 255. "
-                f"Received --input-range {input_range}: it is for {' and '.join(_SHAPES)}."
-            )
-        difference = None if models.minicnn_lacks(source) else _compare(saved, source, kind)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as temporary:
-            shutil.copyfile(source, temporary)
-        return difference
+        return _copy(saved, source, target, input_range)
     _check_packages(kind)
     target.parent.mkdir(parents=True, exist_ok=True)
+    difference = _convert(saved, target, kind, input_range)
+    _describe(saved, target, kind, input_range)
+    return difference
+
+
+def _copy(saved: Saved, source: Path, target: Path, input_range: str) -> float | None:
+    """Copy the model file; return how far minicnn's logits for it differ, if minicnn opens it."""
+    if input_range != "pixels":
+        raise ValueError(
+            "A .keras file has its preprocessing inside, and takes pixels from 0 to 255. "
+            f"Received --input-range {input_range}: it is for {' and '.join(_SHAPES)}."
+        )
+    difference = None if models.minicnn_lacks(source) else _compare(saved, source, "keras")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
+    return difference
+
+
+def _convert(saved: Saved, target: Path, kind: str, input_range: str) -> float | None:
+    """Have Keras write the model in another format; return how far its runtime's logits differ."""
     model = with_range(saved.model, input_range, guard=kind == "tflite")
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
         written = Path(folder) / target.name
@@ -84,6 +96,11 @@ def export(
                 f"runtime can use: {reason(error)}. {_OTHERS[kind]}"
             ) from error
         written.replace(target)
+    return difference
+
+
+def _describe(saved: Saved, target: Path, kind: str, input_range: str) -> None:
+    """Write beside the file, as JSON, what a program must know that runs it."""
     about = saved.about
     low, high = app.RANGES[input_range]
     told = {
@@ -97,7 +114,6 @@ def export(
     }
     with replacing(target.with_name(target.name + ".json")) as temporary:
         temporary.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
-    return difference
 
 
 # ---------------------------------------------------------------------------------------------

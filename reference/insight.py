@@ -196,35 +196,13 @@ def write(
 
     The page shows `shown` mistakes; of the first `explained` ones `minicnn explain` writes a page.
     """
-    names, pairs = judged.photos.class_names, confused_pairs(judged)
-    name = judged.photos.name
-    page = Page(f"What {model.name} makes of the {name} photos", judged.summary())
+    names = judged.photos.class_names
+    page = Page(f"What {model.name} makes of the {judged.photos.name} photos", judged.summary())
     page.code(judged.report())
-    page.heading("Confused pairs")
-    if pairs:
-        page.table(*pair_table(judged))
-    for pair in pairs[:SHOWN_PAIRS]:
-        for truth, answer, photos in (
-            (pair.first, pair.second, pair.there),
-            (pair.second, pair.first, pair.back),
-        ):
-            if photos:
-                images = [_thumbnail(judged.photos.paths[i]) for i in photos[:PHOTOS_OF_A_PAIR]]
-                page.photos(images, f"{names[truth]} taken for {names[answer]}: {len(photos)}")
+    _show_pairs(page, judged)
     chosen = judged.mistakes()[:shown]
     page.heading(f"The most confident mistakes ({len(chosen)} of {len(judged.mistakes())})")
-    heat: Heat | None = None
-    try:
-        heat = Heat(saved, model)
-        page.text(
-            f"Beside each photo, as the network sees it: what speaks for its answer, and what "
-            f"speaks for the truth (Grad-CAM by {heat.by}; orange speaks for it, and each map has "
-            "a scale of its own)."
-        )
-        if saved.about.members > 1 or saved.about.flips or saved.about.image_sizes:
-            page.text("A map is the sum of those of all networks, sizes and mirror images in it.")
-    except ValueError as error:
-        page.text(f"There are no heat maps: {error}.")
+    heat = _heat(page, saved, model)
     can_explain = heat is not None and heat.by == "minicnn"
     if can_explain and all(Path(judged.photos.paths[index]).is_file() for index in chosen):
         page.text("The command below a photo writes a page with all its numbers (minicnn explain).")
@@ -251,6 +229,39 @@ def write(
             advance(1)
     page.write(folder / "evaluation.html")
     return files
+
+
+def _show_pairs(page: Page, judged: "Judged") -> None:
+    """Put the pairs of classes that are confused most often on the page, with photos of them."""
+    names, pairs = judged.photos.class_names, confused_pairs(judged)
+    page.heading("Confused pairs")
+    if pairs:
+        page.table(*pair_table(judged))
+    for pair in pairs[:SHOWN_PAIRS]:
+        for truth, answer, photos in (
+            (pair.first, pair.second, pair.there),
+            (pair.second, pair.first, pair.back),
+        ):
+            if photos:
+                images = [_thumbnail(judged.photos.paths[i]) for i in photos[:PHOTOS_OF_A_PAIR]]
+                page.photos(images, f"{names[truth]} taken for {names[answer]}: {len(photos)}")
+
+
+def _heat(page: Page, saved: Saved, model: Path) -> Heat | None:
+    """Return what makes heat maps, if anything can, and say on the page what they show."""
+    try:
+        heat = Heat(saved, model)
+    except ValueError as error:
+        page.text(f"There are no heat maps: {error}.")
+        return None
+    page.text(
+        f"Beside each photo, as the network sees it: what speaks for its answer, and what "
+        f"speaks for the truth (Grad-CAM by {heat.by}; orange speaks for it, and each map has "
+        "a scale of its own)."
+    )
+    if saved.about.members > 1 or saved.about.flips or saved.about.image_sizes:
+        page.text("A map is the sum of those of all networks, sizes and mirror images in it.")
+    return heat
 
 
 def _explain(model: Path, photo: str, truth: str, target: Path) -> bool:

@@ -166,6 +166,38 @@ def _replacing(task: _Task, forgets: bool) -> Iterator[None]:
         yield
 
 
+def _check_tensorboard() -> None:
+    """Raise an `ImportError` if a package is missing that writes TensorBoard's logs.
+
+    Keras writes them with TensorFlow, whichever backend computes.
+    """
+    needed = ("tensorboard", "tensorflow")
+    missing = [package for package in needed if not backend.installed(package)]
+    if missing:
+        raise ImportError(f"--tensorboard needs it: {pip_install(*missing)}")
+
+
+def _identity(task: _Task) -> dict[str, Any]:
+    """Return what a run's result depends on: only a state with the same can go on."""
+    splits, base, settings, reader = task.splits, task.base, task.settings, task.reader
+    return {
+        **{
+            name: value
+            for name, value in asdict(settings).items()
+            if ("epochs" not in name or settings.schedule != "constant")
+            and name not in ("ensemble", "flips", "calibrate")
+        },
+        "base": base.name,
+        "weights": base.sha256(),
+        "photos": splits.train.sha256(),
+        "validation photos": splits.validation.sha256(),
+        "classes": splits.train.classes_sha256(),
+        "image_size": list(base.seen) if base.sizes else reader.image_size,
+        "interpolation": reader.interpolation,
+        "precision": task.machine.precision,
+    }
+
+
 class _Run:
     """A training run, step by step."""
 
@@ -180,31 +212,12 @@ class _Run:
         if settings.fine_tune:
             tuning.stages(base.network, settings.fine_tune)  # raises for an unknown name
         if task.tensorboard:
-            # Keras writes the logs with TensorFlow, whichever backend computes.
-            needed = ("tensorboard", "tensorflow")
-            missing = [package for package in needed if not backend.installed(package)]
-            if missing:
-                raise ImportError(f"--tensorboard needs it: {pip_install(*missing)}")
+            _check_tensorboard()
         self.watching: Sequence[keras.callbacks.Callback] = ()
         self.history = fitting.empty_history()
         self.stages: list[int] = []  # the first epoch of each stage of fine-tuning
         self.state: fitting.State | None = None
-        self.about = {
-            **{
-                name: value
-                for name, value in asdict(settings).items()
-                if ("epochs" not in name or settings.schedule != "constant")
-                and name not in ("ensemble", "flips", "calibrate")
-            },
-            "base": base.name,
-            "weights": base.sha256(),
-            "photos": splits.train.sha256(),
-            "validation photos": splits.validation.sha256(),
-            "classes": splits.train.classes_sha256(),
-            "image_size": list(base.seen) if base.sizes else reader.image_size,
-            "interpolation": reader.interpolation,
-            "precision": machine.precision,
-        }
+        self.about = _identity(task)
         self.class_weights = None
         if settings.class_weights:
             self.class_weights = fitting.balanced(splits.train.one_hot())

@@ -109,7 +109,6 @@ def print_summary(
 ) -> None:
     """Print the table (to the terminal, a notebook, or line by line through `print_fn`)."""
     from rich.console import Console
-    from rich.table import Table
 
     to_text = print_fn is not None
     console = Console(
@@ -118,6 +117,21 @@ def print_summary(
     )
     if not to_text and line_length is None and not console.is_terminal:
         console = Console(width=_PLAIN_WIDTH)
+    lines = rows(model, expand_nested)
+    console.print(_table(model, lines, expand_nested, show_trainable))
+    # In one piece, since a notebook shows each call's text as an output with space around it.
+    sums = totals(model, [row for row in lines if not row.depth])
+    console.print("\n".join(sums), highlight=False)
+    if print_fn is not None:
+        assert isinstance(console.file, io.StringIO)
+        for line in console.file.getvalue().splitlines():
+            print_fn(line)
+
+
+def _table(model: Network, lines: list[Row], expand_nested: bool, show_trainable: bool) -> Any:
+    """Return the table for rich to print."""
+    from rich.table import Table
+
     table = Table(title=f'Model: "{_escape(model.name)}"', title_justify="left", title_style="bold")
     table.add_column("Layer (type)", overflow="fold")
     table.add_column("Output shape")
@@ -130,7 +144,6 @@ def print_summary(
         table.add_column("Connected to", overflow="fold")
     if show_trainable:
         table.add_column("Trainable", justify="center")
-    lines = rows(model, expand_nested)
     learning = {id(variable) for variable in model.trainable_weights}
     for row in lines:
         cells = [
@@ -147,14 +160,7 @@ def print_summary(
         if show_trainable:
             cells.append("-" if not row.layer.weights else "Y" if row.layer.trainable else "N")
         table.add_row(*cells)
-    console.print(table)
-    # In one piece, since a notebook shows each call's text as an output with space around it.
-    sums = totals(model, [row for row in lines if not row.depth])
-    console.print("\n".join(sums), highlight=False)
-    if print_fn is not None:
-        assert isinstance(console.file, io.StringIO)
-        for line in console.file.getvalue().splitlines():
-            print_fn(line)
+    return table
 
 
 def _nesting(row: Row) -> str:

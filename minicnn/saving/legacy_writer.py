@@ -117,18 +117,8 @@ def _write_names(group: Any, attribute: str, names: list[str]) -> None:
 
 def _described(data: dict[str, Any]) -> dict[str, Any]:
     """Return Keras 2's description of a layer or model, made from Keras 3's."""
+    _check_can_be_described(data)
     kind, config = data["class_name"], dict(data["config"])
-    if data.get("module", "").startswith("keras.src.ops."):
-        raise ValueError(
-            f'Layer "{config["name"]}" is the function {kind}, which no .h5 file can hold for '
-            "Keras: save the model as .keras."
-        )
-    axis = config.get("axis")
-    if isinstance(axis, (list, tuple)) and len(axis) > 1:
-        raise ValueError(
-            f'Layer "{config["name"]}" has axis={list(axis)}: Keras forgets several axes when it '
-            "reads an .h5 file. Save the model as .keras."
-        )
     if kind == "InputLayer":
         config = {
             "name": config["name"],
@@ -145,13 +135,7 @@ def _described(data: dict[str, Any]) -> dict[str, Any]:
         flag = {} if config["trainable"] else {"trainable": False}
         config = {"name": config["name"], "layers": config["layers"], **flag}
     if kind == "Functional":
-        models = {layer["name"] for layer in config["layers"] if layer["class_name"] in _MODELS}
-        for layer in config["layers"]:
-            nodes = [_node(node, models) for node in layer["inbound_nodes"]]
-            again = 2 if layer["name"] in models else 1
-            layer["inbound_nodes"] = [node for node in nodes for _ in range(again)]
-        for ends in ("input_layers", "output_layers"):
-            config[ends] = _ends(config[ends], config["layers"])
+        _connect_as_keras_2(config)
     else:
         newer = _NEWER.get(kind, {})
         # Keras finds a layer that is an activation only by its module.
@@ -165,6 +149,33 @@ def _described(data: dict[str, Any]) -> dict[str, Any]:
     # A class of the user's own is found by the name under which it was registered.
     described = {"class_name": data.get("registered_name") or kind, "config": config}
     return described | {key: data[key] for key in ("name", "inbound_nodes") if key in data}
+
+
+def _check_can_be_described(data: dict[str, Any]) -> None:
+    """Raise a `ValueError` for a layer that Keras would not read from an .h5 file as it is."""
+    config = data["config"]
+    if data.get("module", "").startswith("keras.src.ops."):
+        raise ValueError(
+            f'Layer "{config["name"]}" is the function {data["class_name"]}, which no .h5 file can '
+            "hold for Keras: save the model as .keras."
+        )
+    axis = config.get("axis")
+    if isinstance(axis, (list, tuple)) and len(axis) > 1:
+        raise ValueError(
+            f'Layer "{config["name"]}" has axis={list(axis)}: Keras forgets several axes when it '
+            "reads an .h5 file. Save the model as .keras."
+        )
+
+
+def _connect_as_keras_2(config: dict[str, Any]) -> None:
+    """Rewrite the addresses in a functional model's config as Keras 2 writes them."""
+    models = {layer["name"] for layer in config["layers"] if layer["class_name"] in _MODELS}
+    for layer in config["layers"]:
+        nodes = [_node(node, models) for node in layer["inbound_nodes"]]
+        again = 2 if layer["name"] in models else 1
+        layer["inbound_nodes"] = [node for node in nodes for _ in range(again)]
+    for ends in ("input_layers", "output_layers"):
+        config[ends] = _ends(config[ends], config["layers"])
 
 
 def _alone(value: Any) -> Any:
