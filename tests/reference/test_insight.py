@@ -80,7 +80,7 @@ def test_keras_s_heat_map_is_minicnn_s(deeper, monkeypatch):
 
 @pytest.mark.slow
 def test_the_heat_map_of_several_networks_is_the_sum_of_theirs(tiny_base, tmp_path):
-    """Those of a mirror image, turned back, count as much; the photo's own maps come last."""
+    """Those of a mirror image, flipped back, count as much; the photo's own maps come last."""
     base = models.load_base(str(tiny_base), 48)
     rng = np.random.default_rng(0)
     wholes, alone = [], []
@@ -103,7 +103,7 @@ def test_the_heat_map_of_several_networks_is_the_sum_of_theirs(tiny_base, tmp_pa
     # minicnn predict --heatmaps draws the same, and the photo's own maps come last.
     heat = load_model(path).trace(x[None]).heatmap(class_index=1)
     assert np.array_equal(heat.pixels, found.of(x, 1))
-    assert [turn == np.s_[:, ::-1] for turn in heat.turns] == [True, True, False, False]
+    assert [flip == np.s_[:, ::-1] for flip in heat.flips] == [True, True, False, False]
     np.testing.assert_allclose(heat.parts[3].pixels * 4, alone[1].of(x, 1), rtol=1e-4, atol=1e-6)
 
 

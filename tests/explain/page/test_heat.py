@@ -212,7 +212,7 @@ def test_a_term_of_grad_cam_leads_to_its_map(tmp_path, opened):
 
 @pytest.mark.slow
 def test_grad_cam_of_a_network_with_several_ends_is_that_of_all(tmp_path, opened):
-    """A network that also sees the photo mirrored, and upside down; the maps are turned back."""
+    """A network that also sees the photo mirrored, and upside down; the maps are flipped back."""
     inputs, conv = Input((8, 8, 3)), layers.Conv2D(3, 3, activation="relu", name="conv")
     average = layers.GlobalAveragePooling2D()
     seen = [inputs, inputs[:, :, ::-1], inputs[:, ::-1, ::-1]]
@@ -238,7 +238,7 @@ def test_grad_cam_of_a_network_with_several_ends_is_that_of_all(tmp_path, opened
     name = term.inner_text()
     heats(tab, term.click)
     assert tab.locator("[data-focus=heat-layer] option:checked").inner_text() == name
-    largest = int(np.argmax([part.pixels[turn][at] for part, turn in zip(heat.parts, heat.turns)]))
+    largest = int(np.argmax([part.pixels[flip][at] for part, flip in zip(heat.parts, heat.flips)]))
     part = heat.parts[largest].values
     np.testing.assert_allclose(tab.evaluate(shown), part.ravel(), **close)
 
