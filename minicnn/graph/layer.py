@@ -9,6 +9,7 @@ from minicnn.graph.graph import Graph
 from minicnn.graph.receptive import fields
 from minicnn.layers import called
 from minicnn.layers.base import Array, Layer, Shape
+from minicnn.layers.functions import Function
 from minicnn.layers.symbols import KerasTensor, Node
 from minicnn.saving.limits import LARGEST_NESTING
 from minicnn.shapes import Pair, Steps
@@ -298,8 +299,11 @@ class GraphLayer(Layer):
 
 
 def is_users(layer: Layer) -> bool:
-    """Return whether the layer's class is the user's own: nothing here knows what it computes."""
-    return not is_ours(type(layer))
+    """Return whether nothing here knows what the layer computes, as its class is the user's own.
+
+    A `Function` counts as such: it may look at the whole batch.
+    """
+    return isinstance(layer, Function) or not is_ours(type(layer))
 
 
 def _one(found: list[Any]) -> Any:

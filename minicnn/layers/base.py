@@ -551,7 +551,7 @@ class Layer(WithActivation, WithWeights, WithNodes, Configurable):
             if label in str(error):
                 raise
             raise ValueError(f"{label}: {error}") from error
-        layer.carried = carried_on
+        vars(layer)["carried"] = carried_on
         return layer
 
 

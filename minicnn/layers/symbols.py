@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn._support.operators import operations
 from minicnn._support.terminal import printable
 from minicnn.ops.tape import Symbolic
 
@@ -36,7 +37,8 @@ class KerasTensor(Symbolic):
     Arithmetic makes layers, as in Keras. `x + y` of symbols is `Add()([x, y])`, `x * y` is
     `Multiply()([x, y])`; `x - y` and `x / y` work likewise. With a number, or with one for each
     channel, `x * 2 + 1` is two `Rescaling` layers. With a number, `1 / x` and `x ** 2` work, too;
-    `x[..., :3]` takes a part. Other arithmetic raises `TypeError`.
+    `x[..., :3]` takes a part. `x @ y`, `abs(x)`, `x > y` and the like are functions of
+    `minicnn.ops`, as layers. Other arithmetic raises `TypeError`.
     """
 
     __array_priority__ = 1000.0  # NumPy leaves `array + x` to the symbol
@@ -97,13 +99,36 @@ class KerasTensor(Symbolic):
 
     def _no_layer(self, *others: Any) -> Any:
         raise TypeError(
-            f"{self!r} is a symbol: minicnn supports +, -, * and / with symbols and numbers, and "
-            "x ** 2. For the rest, write a layer of your own (minicnn.layers.calling shows one)."
+            f"{self!r} is a symbol: minicnn supports +, -, *, /, @, ** and comparisons with "
+            "symbols and numbers. For the rest, write a layer of your own "
+            "(minicnn.layers.calling shows one)."
         )
 
-    __rpow__ = __matmul__ = __rmatmul__ = __floordiv__ = __rfloordiv__ = _no_layer
-    __mod__ = __rmod__ = __abs__ = __invert__ = _no_layer
-    __lt__ = __le__ = __gt__ = __ge__ = _no_layer
+    def __matmul__(self, other: Any) -> Any:
+        return operations["matmul"](self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return operations["matmul"](other, self)
+
+    def __rpow__(self, other: Any) -> Any:
+        return operations["power"](other, self)
+
+    def __abs__(self) -> Any:
+        return operations["abs"](self)
+
+    def __lt__(self, other: Any) -> Any:
+        return operations["less"](self, other)
+
+    def __le__(self, other: Any) -> Any:
+        return operations["less_equal"](self, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return operations["greater"](self, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return operations["greater_equal"](self, other)
+
+    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __invert__ = _no_layer
     __iter__ = _no_layer  # otherwise Python would ask for x[0], x[1], …
 
     def __bool__(self) -> bool:

@@ -17,6 +17,7 @@ from minicnn.graph.layer import Ends, is_users
 from minicnn.layers import LAYERS, InputLayer, KerasTensor, Layer, Node
 from minicnn.layers.applications import APPLICATIONS
 from minicnn.layers.arithmetic import OPERATIONS, Operation
+from minicnn.layers.functions import Function, keras_dtype
 from minicnn.layers.stand_ins import STAND_INS
 from minicnn.saving import functions
 from minicnn.saving.limits import check_nesting
@@ -68,7 +69,11 @@ def _build_config(layer: Layer) -> dict[str, Any]:
 
 def _is_own(layer: Layer) -> bool:
     """Return whether the layer's class is the user's own, which files name."""
-    return is_users(layer) and (layer.defines_call or not isinstance(layer, Network))
+    return (
+        not isinstance(layer, Operation)
+        and is_users(layer)
+        and (layer.defines_call or not isinstance(layer, Network))
+    )
 
 
 def _serialize_own(layer: Layer) -> dict[str, Any]:
@@ -135,7 +140,7 @@ def _describe_node(node: Node, numbers: dict[Node, int]) -> dict[str, Any]:
             "class_name": "__keras_tensor__",
             "config": {
                 "shape": list(symbol.shape),
-                "dtype": symbol.dtype,
+                "dtype": keras_dtype(symbol),
                 "keras_history": _address(symbol, numbers),
             },
         }
@@ -157,7 +162,7 @@ def _is_functional(layer: Layer | None) -> bool:
 def layer_from_config(data: dict[str, Any]) -> Any:
     """Return the layer or model that a file describes; run no code that the file names."""
     classes: dict[str, type[Layer]] = {**LAYERS, **APPLICATIONS, **OPERATIONS}
-    classes |= {**STAND_INS, **_networks}
+    classes |= {**STAND_INS, **_networks, "Function": Function}
     name = data.get("class_name")
     config = data.get("config")
     own = _own_class(data)

@@ -12,7 +12,7 @@ import numpy as np
 from minicnn import config
 from minicnn._support.operators import operations
 from minicnn._support.values import within_call
-from minicnn.ops.operation import operation, value_of
+from minicnn.ops.operation import of_symbols, operation, value_of
 from minicnn.ops.tape import Symbolic, Tensor
 
 Array = np.ndarray
@@ -39,6 +39,8 @@ def _of_two(function: Callable[..., Any], name: str, says: str) -> Callable[...,
     """Return an operation of two arrays, tensors or weights that is a function of NumPy."""
 
     def call(x1: Any, x2: Any) -> Any:
+        if isinstance(x1, Symbolic) or isinstance(x2, Symbolic):
+            return of_symbols(name, {"x1": x1, "x2": x2})
         return within_call(np.asarray(function(constant(x1), constant(x2))))
 
     return _named(call, name, says)
@@ -48,6 +50,8 @@ def _of_one(function: Callable[..., Any], name: str, says: str) -> Callable[...,
     """Return an operation of one array, tensor or weight that is a function of NumPy."""
 
     def call(x: Any) -> Any:
+        if isinstance(x, Symbolic):
+            return of_symbols(name, {"x": x})
         return within_call(np.asarray(function(constant(x))))
 
     return _named(call, name, says)

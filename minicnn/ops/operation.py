@@ -91,7 +91,8 @@ def _recorded(name: str, y: Array, inputs: list[Any], gradients: list[Any]) -> T
         if at_logits:
             return [dy]
         with np.errstate(all="ignore"):
-            return [f(dy) if want else None for f, want in zip(gradients, wanted, strict=True)]
+            pairs = zip(gradients, wanted, strict=True)
+            return [f(dy) if want and f is not None else None for f, want in pairs]
 
     logits = (name, value_of(inputs[0])) if name in ("softmax", "sigmoid") else None
     (tensor,) = variable.recorder().record(name, [y], inputs, backward, logits)

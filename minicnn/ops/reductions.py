@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn._support.operators import operations
 from minicnn.ops.constants import ndim, shape
 from minicnn.ops.elementwise import divide, maximum, multiply, rsqrt, sqrt, square, subtract
 from minicnn.ops.operation import operation
@@ -145,3 +146,7 @@ def average(x: Any, axis: Axis = None, weights: Any = None) -> Any:
         along[axis] = -1
         weights = reshape(weights, along)
     return divide(sum(multiply(x, weights), axis), sum(weights, axis))
+
+
+# Files name these; on a symbol, each makes the layers of which it consists.
+operations.update(norm=norm, normalize=normalize, std=std, var=var)

@@ -12,6 +12,8 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from minicnn.layers.functions import ARGUMENTS, FUNCTION_OF, SYMBOL
+
 Layer = tuple[str, dict[str, Any], list[Any]]  # the layer's class, its config, its inputs
 
 
@@ -75,7 +77,7 @@ def as_layer(data: dict[str, Any]) -> dict[str, Any]:
         return data
     name = layer_name(data)
     who = f'Layer "{name}" is the function {function!r}, which'
-    if function not in _FUNCTIONS:
+    if function not in _FUNCTIONS and function not in FUNCTION_OF:
         raise ValueError(f"{who} minicnn does not have as a layer.")
     settings = {k: v for k, v in data["config"].items() if k not in ("name", "function")}
     found: list[Layer] = []
@@ -83,13 +85,13 @@ def as_layer(data: dict[str, Any]) -> dict[str, Any]:
         given = {k: v for k, v in node.get("kwargs", {}).items() if k != "name"}
         arguments = [*node.get("args", []), *given.values()]
         try:
-            found.append(_FUNCTIONS[function](_Call(arguments, {**settings, **given})))
+            found.append(layer_of(function, arguments, {**settings, **given}))
         except ValueError as error:
             raise ValueError(f"{who} {error}: not supported.") from error
     if not found or len({json.dumps(layer[:2]) for layer in found}) > 1:
         raise ValueError(f"{who} is called with several settings: not supported.")
     kind, config, _ = found[0]
-    several = kind in _OF_LISTS
+    several = kind in _OF_LISTS or len(found[0][2]) > 1
     return {
         "class_name": kind,
         "config": {"name": name, "trainable": True, **config},
@@ -105,9 +107,44 @@ def layer_of(function: str, arguments: list[Any], settings: dict[str, Any]) -> L
 
     Raises `ValueError` if there is none.
     """
-    if function not in _FUNCTIONS:
-        raise ValueError("makes no layer")
-    return _FUNCTIONS[function](_Call(arguments, settings))
+    call = _Call(arguments, settings)
+    try:
+        if function not in _FUNCTIONS:
+            raise ValueError("makes no layer")
+        return _FUNCTIONS[function](call)
+    except ValueError as error:
+        found = _function_layer(FUNCTION_OF[function], call) if function in FUNCTION_OF else None
+        if found is None:
+            raise error
+        return found
+
+
+def _function_layer(function: str, call: _Call) -> Layer | None:
+    """Return the layer that calls this function of `minicnn.ops`; None if it cannot."""
+    names, left = ARGUMENTS[function], iter(call.arguments)
+    given = [call.settings[name] if name in call.settings else next(left, None) for name in names]
+    settings = {
+        name: value
+        for name, value in call.settings.items()
+        if name not in names and name not in _OF_LAYERS and value is not None
+    }
+    inputs = [value for value in given if is_tensor(value)]
+    arguments = [SYMBOL if is_tensor(value) else _plain(value) for value in given]
+    if not inputs or None in arguments or any(map(is_tensor, settings.values())):
+        return None
+    if function == "divide" and arguments[1] == 0:
+        return None
+    return "Function", {"function": function, "arguments": arguments, "settings": settings}, inputs
+
+
+def _plain(value: Any) -> Any:
+    """Return a number, or a list of numbers or of such lists; None for anything else."""
+    if isinstance(value, dict) and value.get("class_name") in ("__numpy__", "__tensor__"):
+        value = value["config"]["value"]
+    if isinstance(value, list):
+        items = [_plain(item) for item in value]
+        return None if None in items else items
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def as_layers(data: dict[str, Any]) -> dict[str, Any]:
@@ -449,4 +486,11 @@ def _identity(call: _Call) -> Layer:
 def _cast(call: _Call) -> Layer:
     if call.settings.get("dtype") not in ("float32", "float64"):
         raise ValueError(f"has dtype={call.settings.get('dtype')!r:.100}")
+    if call.only[0].get("config", {}).get("dtype") == "bool":  # a layer, since Keras needs it there
+        settings = {"dtype": call.settings["dtype"]}
+        return (
+            "Function",
+            {"function": "cast", "arguments": [SYMBOL], "settings": settings},
+            call.only,
+        )
     return "Identity", {}, call.only

@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn.layers import LAYERS, KerasTensor
 from minicnn.layers.arithmetic import OPERATIONS
+from minicnn.layers.functions import Function, keras_class_of, keras_dtype
 from minicnn.ops.operation import on_symbols
 from minicnn.saving import functions
 
@@ -19,7 +20,7 @@ def layer_of(name: str, given: dict[str, Any]) -> Any:
 
     Raises `TypeError` if minicnn has no such layer.
     """
-    function = "".join(word.capitalize() for word in name.strip("_").split("_"))
+    function = keras_class_of(name.strip("_"))
     symbols = [value for value in _all(list(given.values())) if isinstance(value, KerasTensor)]
     settings = {key: _described(value) for key, value in given.items()}
     try:
@@ -29,9 +30,9 @@ def layer_of(name: str, given: dict[str, Any]) -> Any:
             f"minicnn.ops.{name.strip('_')} {error}: not supported for symbols. Use it in the call "
             "of a layer of your own (minicnn.layers.calling shows one)."
         ) from error
-    layer = {**LAYERS, **OPERATIONS}[kind](dtype=symbols[0].dtype, **config)
+    layer = {**LAYERS, **OPERATIONS, "Function": Function}[kind](dtype=symbols[0].dtype, **config)
     found = [tensor["symbol"] for tensor in inputs]
-    return layer(found if layer.takes_list else found[0])
+    return layer(found if layer.takes_list or len(found) > 1 else found[0])
 
 
 def _all(values: list[Any]) -> list[Any]:
@@ -42,7 +43,8 @@ def _all(values: list[Any]) -> list[Any]:
 def _described(value: Any) -> Any:
     """Return an argument as Keras's files describe it."""
     if isinstance(value, KerasTensor):
-        return {"class_name": "__keras_tensor__", "symbol": value}
+        config = {"dtype": keras_dtype(value)}
+        return {"class_name": "__keras_tensor__", "config": config, "symbol": value}
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
     if isinstance(value, (list, tuple)):
