@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import minicnn
-from minicnn import layers, optimizers
+from minicnn import callbacks, layers, optimizers
 from minicnn.callbacks import LearningRateFinder
 
 Array = np.ndarray
@@ -52,6 +52,21 @@ def test_everything_is_restored() -> None:
     np.testing.assert_array_equal(model.get_weights()[0], weights[0])
     for found, expected in zip(model.optimizer.state(model.trainable_weights), state, strict=True):
         np.testing.assert_array_equal(found[1], expected)
+
+
+def test_everything_is_restored_after_an_interrupt_too() -> None:
+    def interrupt(batch: int, logs: Any) -> None:
+        if batch == 2:
+            raise KeyboardInterrupt
+
+    model = valley(optimizers.Adam(1 / 3))
+    later = callbacks.LambdaCallback(on_train_batch_end=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, [LearningRateFinder(0.1, 1.0, steps=20), later])
+    assert model.get_weights()[0] == 3
+    assert (model.optimizer.learning_rate, model.optimizer.iterations) == (1 / 3, 0)
+    fit(model, None, epochs=1)
+    assert model.optimizer.iterations == 4
 
 
 def test_it_suggests_a_rate_that_learns_and_stops_where_the_loss_explodes() -> None:

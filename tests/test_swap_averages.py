@@ -70,6 +70,30 @@ def test_an_early_end_keeps_the_averages() -> None:
     np.testing.assert_array_equal(model.get_weights()[0], average)
 
 
+@pytest.mark.parametrize("event", ["test_begin", "test_batch_end", "predict_begin", "epoch_end"])
+def test_an_interrupt_puts_the_weights_back(event: str) -> None:
+    def interrupt(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    model = line()
+    model.train_on_batch(X, Y)
+    model.train_on_batch(X, Y)
+    seen = [model.get_weights()[0]]
+    watch = callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: seen.append(model.get_weights()[0])
+    )
+    stop = callbacks.LambdaCallback(**{f"on_{event}": interrupt})
+    method = {"epoch": model.fit, "test": model.evaluate, "predict": model.predict}[
+        event.partition("_")[0]
+    ]
+    data = (X,) if method == model.predict else (X, Y)
+    with pytest.raises(KeyboardInterrupt):
+        method(*data, verbose=0, callbacks=[watch, SwapEMAWeights(True), stop])
+    np.testing.assert_array_equal(model.get_weights()[0], seen[-1])
+    ((_, average),) = model.optimizer.averages()
+    assert np.abs(average - seen[-1]).max() > 0.01
+
+
 def test_an_optimizer_without_averages_is_refused() -> None:
     model = line()
     model.compile("sgd", "mse")

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from minicnn.callbacks.base import Callback, Logs
+from minicnn.callbacks.base import Logs, Temporary
 
 
-class SwapEMAWeights(Callback):
+class SwapEMAWeights(Temporary):
     """Puts the averages in the place of the weights while the model is evaluated, or predicts.
 
     The optimizer keeps them if it has `use_ema=True`. With `swap_on_epoch` they are also in place
@@ -34,7 +34,8 @@ class SwapEMAWeights(Callback):
             for variable, average in averages:
                 variable.assign(average)
 
-    def _swap_out(self) -> None:
+    def put_back(self) -> None:
+        """Put the weights back, if the averages are in their place."""
         if self._kept is not None:
             for (variable, _), value in zip(self.model.optimizer.averages(), self._kept):
                 variable.assign(value)
@@ -44,7 +45,7 @@ class SwapEMAWeights(Callback):
         self._kept = None
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        self._swap_out()
+        self.put_back()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if self.swap_on_epoch:
@@ -57,10 +58,10 @@ class SwapEMAWeights(Callback):
         self._swap_in()
 
     def on_test_end(self, logs: Logs | None = None) -> None:
-        self._swap_out()
+        self.put_back()
 
     def on_predict_begin(self, logs: Logs | None = None) -> None:
         self._swap_in()
 
     def on_predict_end(self, logs: Logs | None = None) -> None:
-        self._swap_out()
+        self.put_back()

@@ -46,6 +46,14 @@ class Callback(PlainArguments):
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None: ...
 
 
+class Temporary(Callback):
+    """A callback that changes the model only for a while."""
+
+    def put_back(self) -> None:
+        """Undo the changes: an interrupt or an error ends `fit`, `evaluate` or `predict`."""
+        raise NotImplementedError
+
+
 class Monitor(Callback):
     """A callback that watches one number of the logs and knows whether it has improved.
 

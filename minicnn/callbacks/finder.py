@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from minicnn import shapes
-from minicnn.callbacks.base import Callback, Logs
+from minicnn.callbacks.base import Logs, Temporary
 
 Array = np.ndarray
 
 
-class LearningRateFinder(Callback):
+class LearningRateFinder(Temporary):
     """Raises the learning rate from step to step, and records the loss of each step.
 
         finder = LearningRateFinder()
@@ -28,7 +28,8 @@ class LearningRateFinder(Callback):
 
     Step k of n has the rate min_rate * (max_rate / min_rate)**(k / (n - 1)). Training ends after n
     steps, or when the loss is above `worst` times its best, or not finite. Then the weights, the
-    optimizer and its rate are restored. Give `fit` enough epochs for the steps.
+    optimizer and its rate are restored, also after an interrupt. Give `fit` enough epochs for the
+    steps.
 
     Args:
         min_rate, max_rate: the rates of the first and the last step.
@@ -114,6 +115,10 @@ class LearningRateFinder(Callback):
                 f"{self.rates[-1] if self.rates else self.min_rate:.3g}: give fit more epochs.",
                 stacklevel=2,
             )
+        self.put_back()
+
+    def put_back(self) -> None:
+        """Restore the weights, the optimizer and its rate."""
         if self._before is not None:
             weights, state, rate = self._before
             self.model.set_weights(weights)

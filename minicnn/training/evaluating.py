@@ -8,6 +8,7 @@ import numpy as np
 
 from minicnn.callbacks import Callback, CallbackList, Quiet, progress_for
 from minicnn.callbacks.bars import Closing
+from minicnn.callbacks.base import Temporary
 from minicnn.graph import Network
 from minicnn.training.batches import Batch, Batches, batch_of, is_arrays, make_batches
 from minicnn.training.step import Stepping
@@ -76,6 +77,9 @@ class Evaluating(Stepping):
         events = self._callbacks(listed(callbacks), verbose, {"steps": batches.steps})
         try:
             logs = self._evaluate(batches, self, events)
+        except BaseException:
+            put_back(events)
+            raise
         finally:
             close_bars(events)
             batches.close()
@@ -103,9 +107,9 @@ class Evaluating(Stepping):
         events = self._callbacks(listed(callbacks), verbose, {"steps": batches.steps})
         parts: list[Any] = []
         self.stop_predicting = False
-        events.call("on_predict_begin")
-        batches.on_epoch_begin()
         try:
+            events.call("on_predict_begin")
+            batches.on_epoch_begin()
             for step, batch in enumerate(batches.epoch()):
                 events.call("on_predict_batch_begin", step)
                 if model is None:  # not before, because a Sequential may build itself for its data
@@ -121,6 +125,9 @@ class Evaluating(Stepping):
                     warn_of_early_end("data to predict", step + 1, batches, stacklevel=3)
             batches.on_epoch_end()
             batches.restart()
+        except BaseException:
+            put_back(events)
+            raise
         finally:
             close_bars(events)
             batches.close()
@@ -177,6 +184,13 @@ def listed(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:
     if isinstance(callbacks, Iterable) and not isinstance(callbacks, Callback):
         return list(callbacks)
     return [callbacks]  # `CallbackList` checks it
+
+
+def put_back(events: CallbackList) -> None:
+    """Undo what callbacks have changed in the model for a while."""
+    for callback in reversed(events.callbacks):
+        if isinstance(callback, Temporary):
+            callback.put_back()
 
 
 def close_bars(events: CallbackList) -> None:

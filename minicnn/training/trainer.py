@@ -26,7 +26,7 @@ from minicnn.training.batches import (
     make_batches,
     take,
 )
-from minicnn.training.evaluating import Evaluating, close_bars, listed, warn_of_early_end
+from minicnn.training.evaluating import Evaluating, close_bars, listed, put_back, warn_of_early_end
 
 FAR = 1_000  # for a cross-entropy; guessing among a thousand classes costs 7
 
@@ -155,6 +155,9 @@ class Trainer(Evaluating):
                 events.call("on_epoch_end", epoch, logs)
                 if self.stop_training:
                     break
+        except BaseException:
+            put_back(events)
+            raise
         finally:
             close_bars(events)
             for source in (train_on, validate_on):
