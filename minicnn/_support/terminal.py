@@ -136,7 +136,7 @@ def run(
     The code is 2 after an error; 130 after an interrupt; 141, without a message, if nothing reads
     the output any more (`| head`).
     """
-    _prepare_output()
+    prepare_output()
     if getattr(signal.getsignal(signal.SIGINT), "until_run", False):  # see `minicnn._support.early`
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -181,7 +181,7 @@ def sentence_of(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _prepare_output() -> None:
+def prepare_output() -> None:
     """Make sure that any text can be printed, wherever it goes."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the shell, as in `>&-`

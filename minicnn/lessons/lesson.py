@@ -11,7 +11,7 @@ import numpy as np
 
 from minicnn import datasets, images, plots
 from minicnn._support.atomic import make_folder
-from minicnn._support.terminal import install_extra
+from minicnn._support.terminal import install_extra, prepare_output
 from minicnn.applications import transfer
 from minicnn.lessons import (  # noqa: F401 - they fill EXERCISES
     block_exercises,
@@ -52,6 +52,7 @@ class Lesson:
             )
         if importlib.util.find_spec("matplotlib") is None:
             raise ImportError(f"The lessons draw figures with matplotlib: {install_extra('plot')}")
+        prepare_output()  # lessons print Σ and √, which not every file and terminal can hold
         self.number = number
         self.solved: dict[int, bool] = {}
         self.data = None if data is None else check_photos(data)
@@ -135,7 +136,7 @@ class Lesson:
         make_folder(folder)
         title = figure.get_suptitle() or next(axes.get_title() for axes in figure.axes)
         path = plots.save(figure, folder / f"lesson-{self.number:02d}-{self._figures}.png")
-        print(f"Figure: {' '.join(title.split())} ({path})")
+        print(f"Figure: {' '.join(title.split())} ({path.as_posix()})")
 
     def check(self, number: int, answer: Any) -> None:
         """Say whether the answer to an exercise is right, and if not, what to think about."""

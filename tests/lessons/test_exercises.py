@@ -1,5 +1,6 @@
 """The checks of exercises answer a wrong answer with a sentence that helps."""
 
+import io
 import re
 import sys
 
@@ -841,6 +842,15 @@ def test_without_matplotlib_the_first_cell_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr("minicnn.lessons.lesson.importlib.util.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r'figures with matplotlib: .*pip install .*"matplotlib'):
         lessons.Lesson(1)
+
+
+def test_a_script_prints_into_a_file_of_any_encoding(monkeypatch):
+    pytest.importorskip("matplotlib")
+    file = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(file, "cp1252", write_through=True))
+    lessons.Lesson(17).solution(3)
+    print("√v")
+    assert file.getvalue().endswith(b"\\u221av\n")
 
 
 def test_in_a_notebook_a_figure_is_displayed(monkeypatch, tmp_path):
