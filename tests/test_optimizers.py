@@ -256,6 +256,23 @@ def test_fifty_steps_are_keras_s(name: str, options: dict[str, Any]) -> None:
 # -- behaviour -------------------------------------------------------------------------------------
 
 
+def test_a_state_is_copied_or_kept() -> None:
+    """Kept arrays are the state, unless their dtype differs; what is not of a weight is copied."""
+    w = Variable(np.zeros(2, np.float32), "w", "layer")
+    first = optimizers.Nadam(0.5)
+    first.apply({"w": np.ones(2, np.float32)}, {"w": w})
+    arrays = [array.copy() for _, array in first.state([w])]
+    arrays[3] = arrays[3].astype(np.float64)
+    for keep in (False, True):
+        taken = optimizers.Nadam()
+        taken.set_state([w], arrays, keep=keep)
+        for (_, array), given in zip(taken.state([w]), arrays, strict=True):
+            np.testing.assert_array_equal(array, given)
+            assert array.dtype == given.dtype or given is arrays[3]
+        slots = taken.slots(w).values()
+        assert [any(slot is array for slot in slots) for array in arrays[2:4]] == [keep, False]
+
+
 def test_the_learning_rate_may_change_between_steps() -> None:
     optimizer = SGD(1.0)
     w = Variable(np.zeros(1), "w", "layer")

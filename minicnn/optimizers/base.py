@@ -360,8 +360,14 @@ class Optimizer(Averaging, Previewing, Configurable):
             if self._has_slot(v, slot)
         ]
 
-    def set_state(self, variables: Sequence[Variable], arrays: Sequence[Any]) -> None:
-        """Take over `state`'s arrays. Raises `ValueError` where their number or shapes differ."""
+    def set_state(
+        self, variables: Sequence[Variable], arrays: Sequence[Any], keep: bool = False
+    ) -> None:
+        """Take over `state`'s arrays. Raises `ValueError` where their number or shapes differ.
+
+        With `keep` nothing else uses these arrays: they become the state, as far as their dtype
+        allows, which saves the time and the memory of copies. Otherwise they are copied.
+        """
         places = self.state(variables)
         values = [np.asarray(array) for array in arrays]
         if [v.shape for v in values] != [place.shape for _, place in places]:
@@ -376,8 +382,13 @@ class Optimizer(Averaging, Previewing, Configurable):
             self.learning_rate = float(values[1])  # otherwise 0.001 would become 0.0010000000475
         self._calls = steps
         first = 1 + self.has_own_rate
-        for (_, place), value in zip(places[first:], values[first:], strict=True):
-            place[...] = value
+        slots: list[Any] = [*self.slot_places(variables)]
+        slots += [None] * (len(places) - first - len(slots))  # the state kept once for all weights
+        for at, (_, place), value in zip(slots, places[first:], values[first:], strict=True):
+            if keep and at is not None and value.dtype == place.dtype and value.flags.owndata:
+                self.slots(at[0])[at[1]] = value
+            else:
+                place[...] = value
 
     def _slot_groups(self) -> tuple[tuple[str, ...], ...]:
         return ()

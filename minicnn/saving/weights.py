@@ -324,4 +324,4 @@ def read_state(
             stacklevel=2,
         )
         return
-    model.optimizer.set_state(variables, arrays)
+    model.optimizer.set_state(variables, arrays, keep=True)
