@@ -20,15 +20,15 @@ Rooms, lowest floor first; each imports only from those above it in this list:
     loggers        MLflow and Weights & Biases, where they are installed
     model          the frozen base, the head after it, and the model file
     report         pages of text, tables and figures
+    batches        the order of the training photos, the same after an interruption
     tuning         which blocks of the base learn, too, and how fast
     augmenting     training photos that are new in each epoch
-    batches        the order of the training photos, the same after an interruption
     ensemble       several trained networks, and mirror images, as one model
     features       the frozen base's output for each photo, computed once and kept
     serve          the folder for a server
     fitting        epochs, the best model so far, the state of an interrupted run
     audit          findings about the photos: the report of reference.data
-    insight        the page of an evaluation: confused pairs, what the network looked at
+    mistakes       the page of an evaluation: confused pairs, what the network looked at
     evaluate       accuracy with interval, and what else an evaluation writes
     running        one training run, from its features to its model file
     starting       the objects that commands start with, made from their options

@@ -35,7 +35,7 @@ _SIDE = 16
 _FLAT = 2  # standard deviation of gray levels, below which a photo has no pattern to compare
 
 
-class Seen(NamedTuple):
+class PhotoFacts(NamedTuple):
     """The result of reading a photo; `problem` says why it cannot be read."""
 
     width: int = 0
@@ -60,7 +60,7 @@ class Audit:
     """All findings about a data set, in the order of its photos."""
 
     splits: list[Photos]
-    seen: dict[str, Seen]
+    facts: dict[str, PhotoFacts]
     findings: list[Finding] = field(default_factory=list)
 
     def of(self, kind: str) -> list[Finding]:
@@ -96,32 +96,32 @@ def audit(splits: Splits, folder: Path, show: bool = True) -> Audit:
         ThreadPoolExecutor(THREADS) as threads,
         progress("Reading photos", len(paths), show) as advance,
     ):
-        seen = {}
+        facts = {}
         for path, one in zip(paths, threads.map(look, paths), strict=True):
-            seen[path] = one
+            facts[path] = one
             advance(1)
-    made = Audit(found, seen)
+    made = Audit(found, facts)
     for photos in found:
         for path in photos.paths:
-            if problem := seen[path].problem:
+            if problem := facts[path].problem:
                 made.findings.append(Finding("unreadable", photos.name, path, problem))
     made.findings += passed_over(folder, paths)
-    made.findings += duplicates(found, seen)
+    made.findings += duplicates(found, facts)
     return made
 
 
-def look(path: str) -> Seen:
+def look(path: str) -> PhotoFacts:
     """Read a photo, and keep its size and its pattern."""
     try:
         image = data.image_of(path)
     except (BadImageError, OSError) as error:
-        return Seen(problem=str(error))
+        return PhotoFacts(problem=str(error))
     small = image.convert("L").resize((_SIDE + 1, _SIDE), Image.Resampling.BOX)
     gray = np.asarray(small, np.int16)
     # Whether it becomes brighter to the right, for 256 places ("difference hash"): the same for a
     # copy that was resized, compressed anew or brightened.
     pattern = (gray[:, 1:] > gray[:, :-1]).ravel() if gray.std() > _FLAT else None
-    return Seen(image.width, image.height, pattern)
+    return PhotoFacts(image.width, image.height, pattern)
 
 
 def passed_over(folder: Path, used: Sequence[str]) -> list[Finding]:
@@ -167,7 +167,7 @@ def passed_over(folder: Path, used: Sequence[str]) -> list[Finding]:
 # ---------------------------------------------------------------------------------------------
 
 
-def duplicates(splits: Sequence[Photos], seen: dict[str, Seen]) -> list[Finding]:
+def duplicates(splits: Sequence[Photos], facts: dict[str, PhotoFacts]) -> list[Finding]:
     """Return photos that look like an earlier one; test photos come first, training photos last.
 
     So a test photo is never dropped if another split has the same photo: the test does not change,
@@ -176,7 +176,7 @@ def duplicates(splits: Sequence[Photos], seen: dict[str, Seen]) -> list[Finding]
     order, patterns = [], []
     for photos in reversed(splits):
         for path, label in zip(photos.paths, photos.labels, strict=True):
-            pattern = seen[path].pattern
+            pattern = facts[path].pattern
             if pattern is not None:
                 order.append((photos.name, path, photos.class_names[label]))
                 patterns.append(np.where(pattern, 1, -1))
@@ -264,7 +264,7 @@ def sentences(made: Audit) -> list[str]:
         f"photos as the smallest: always to name the largest is right for "
         f"{counts.max() / counts.sum():.1%}."
     ]
-    sizes = np.array([(s.width, s.height) for s in made.seen.values() if s.problem is None])
+    sizes = np.array([(s.width, s.height) for s in made.facts.values() if s.problem is None])
     if len(sizes):
         (w, h), (low_w, low_h), (high_w, high_h) = (
             f(sizes, axis=0).astype(int) for f in (np.median, np.min, np.max)
@@ -285,7 +285,7 @@ def sentences(made: Audit) -> list[str]:
 
 def write_page(made: Audit, path: Path, title: str) -> None:
     """Write the report, with a thumbnail of each photo that has a finding."""
-    page = Page(f"The photos of {title}", f"{len(made.seen)} photos, read with Pillow")
+    page = Page(f"The photos of {title}", f"{len(made.facts)} photos, read with Pillow")
     page.table(*table(made))
     for sentence in sentences(made):
         page.text(sentence)
@@ -378,11 +378,11 @@ def command(options: argparse.Namespace) -> None:
         kept = made.clean(options.drop)
         lists.write(options.output / "photos.csv", kept)
         count = sum(map(len, kept.values()))
-        say(f"Wrote {options.output / 'photos.csv'}: {count} of {len(made.seen)} photos.")
+        say(f"Wrote {options.output / 'photos.csv'}: {count} of {len(made.facts)} photos.")
     bad = made.of("unreadable")
     if bad and not options.skip_bad_images and "unreadable" not in options.drop:
         raise BadImageError(
-            f"{len(bad)} of {len(made.seen)} photos are bad: "
+            f"{len(bad)} of {len(made.facts)} photos are bad: "
             f"{' '.join(finding.why for finding in bad[:10])} --drop unreadable writes a list "
             "without them, and training's --skip-bad-images leaves them out."
         )
@@ -406,7 +406,7 @@ def _doubted(made: Audit, options: argparse.Namespace) -> list[Finding]:
     machine, reader = backend.default(), data.Reader(options.image_size)
     base = model.load_base(options.base, options.image_size, options.weights, options.input_range)
     good = [
-        photos.keep([i for i, p in enumerate(photos.paths) if made.seen[p].problem is None])
+        photos.keep([i for i, p in enumerate(photos.paths) if made.facts[p].problem is None])
         for photos in made.splits
     ]
     return doubted(

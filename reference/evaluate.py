@@ -5,7 +5,7 @@
 This reports the test accuracy with its 95 % interval, macro-F1, a table by class, the confusion
 matrix, the most confident mistakes as a contact sheet, and the drop from validation to test: the
 validation photos chose the epoch and the settings, so they flatter a model a little. A page shows
-which classes are confused, and what the network looked at (`reference.insight`).
+which classes are confused, and what the network looked at (`reference.mistakes`).
 """
 
 import argparse
@@ -23,7 +23,7 @@ from minicnn import plots
 from minicnn._support.arguments import count
 from minicnn._support.atomic import replacing
 from minicnn._support.terminal import printable, say
-from reference import backend, calibration, data, features, insight, lists
+from reference import backend, calibration, data, features, lists, mistakes
 from reference import model as models
 from reference.console import check_output, main, make_parser
 from reference.data import Photos
@@ -285,8 +285,8 @@ def write(judged: Judged, folder: Path) -> list[str]:
         with replacing(folder / file) as temporary:
             # A byte of a class's name that is not text appears as in Python, "\\udce9".
             temporary.write_text(text + "\n", "utf-8", "backslashreplace")
-    lists.write_table(folder / "confused.csv", *insight.pair_table(judged))
-    insight.write_probabilities(judged, folder / f"probabilities-{name}.csv")
+    lists.write_table(folder / "confused.csv", *mistakes.pair_table(judged))
+    mistakes.write_probabilities(judged, folder / f"probabilities-{name}.csv")
     plots.save(confusion_picture(judged), folder / "confusion.png")
     plots.save(contact_sheet(judged), folder / "mistakes.png")
     reliability = calibration.picture(judged.p, judged.photos.labels, name)
@@ -328,14 +328,14 @@ def command(options: argparse.Namespace) -> None:
     saved = models.load(options.model)
     found = data.find_one(data.locate(options.data), options.split)
     if options.explain:
-        insight.check_explain(options.model, found.paths)
+        mistakes.check_explain(options.model, found.paths)
     photos = data.check(found, options.skip_bad_images)
     validation = saved.about.training.get("val_accuracy") if options.split == "test" else None
     judged = evaluate(saved, photos, validation)
     output = options.output or options.model.parent
     written = write(judged, output)  # before printing: the reader may close the pipe early
     shown = max(SHOWN_MISTAKES, options.explain)
-    written += insight.write(judged, saved, options.model, output, shown, options.explain)
+    written += mistakes.write(judged, saved, options.model, output, shown, options.explain)
     say(judged.summary())
     say(judged.report())
     say(f"Wrote into {output}: {', '.join(written)}.")

@@ -21,7 +21,7 @@ from minicnn import plots
 from minicnn._support.arguments import non_negative, positive, share
 from minicnn._support.atomic import replacing
 from minicnn._support.terminal import python, quoted, say
-from reference import config, evaluate, fitting, insight, loggers, preset
+from reference import config, evaluate, fitting, loggers, mistakes, preset
 from reference import model as models
 from reference.backend import Machine
 from reference.console import (
@@ -191,7 +191,7 @@ def _report(
     if machine.processes is None:
         saved = models.load(result.path)
         judged = evaluate.evaluate(saved, splits.validation)
-        insight.write_probabilities(judged, options.output / "probabilities-validation.csv")
+        mistakes.write_probabilities(judged, options.output / "probabilities-validation.csv")
     if splits.test is None:
         say(
             "There is no test folder, so this model has not been tested: the validation photos "

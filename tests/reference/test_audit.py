@@ -138,10 +138,10 @@ def test_a_copy_in_the_same_split_is_not_counted_as_one_in_another(tmp_path):
         drawn.save(path)
     train = Photos("train", paths[:2], np.zeros(2, int), ("dog",))
     test = Photos("test", paths[2:], np.zeros(1, int), ("dog",))
-    seen = {path: audit.look(path) for path in paths}
-    made = audit.Audit([train], seen, audit.duplicates([train], seen))
+    facts = {path: audit.look(path) for path in paths}
+    made = audit.Audit([train], facts, audit.duplicates([train], facts))
     assert "Photos that look like another one: 1." in audit.sentences(made)
-    made = audit.Audit([train, test], seen, audit.duplicates([train, test], seen))
+    made = audit.Audit([train, test], facts, audit.duplicates([train, test], facts))
     assert [finding.other_split for finding in made.findings] == ["test", "test"]
     told = audit.sentences(made)
     assert "Photos that look like another one: 2, 2 of them one in another split." in told

@@ -220,13 +220,13 @@ def test_the_accelerator_benchmark_reports_every_rate(tiny_base, clothes, tmp_pa
 FLOORS = (
     ("archives", "calibration", "config", "lists", "served", "sizes", "schedules"), ("console",),
     ("on_tensorflow", "on_jax"), ("backend",), ("data", "loggers"), ("model", "report"),
-    ("tuning",), ("augmenting", "batches", "ensemble", "features", "serve"),
-    ("fitting", "audit", "insight"), ("evaluate",),
-    ("running", "starting", "predict", "export"), ("sweep", "find_rate"), ("folds", "preset"),
+    ("batches",), ("tuning",), ("augmenting", "ensemble", "features", "serve"),
+    ("fitting", "audit", "mistakes"), ("evaluate",),
+    ("running", "starting", "predict", "export"), ("sweep", "find_rate"), ("folds",), ("preset",),
     ("train",), ("compare", "course"),
 )  # fmt: skip
-# The command, which reports on the data, leads up; and insight names the class of what it shows.
-DOORS = {("data", "audit"), ("insight", "evaluate")}
+# The command, which reports on the data, leads up; and mistakes names the class of what it shows.
+DOORS = {("data", "audit"), ("mistakes", "evaluate")}
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 SOURCES = sorted(Path(reference.__file__).parent.glob("*.py"))
 

@@ -15,16 +15,16 @@ from judgements import judged
 
 import minicnn.commands
 from minicnn.models import load_model
-from reference import compare, ensemble, evaluate, insight, tuning
+from reference import compare, ensemble, evaluate, mistakes, tuning
 from reference import model as models
 from reference.data import Photos
 from reference.evaluate import Judged
 
 
 def test_confused_pairs_by_hand():
-    found = insight.confused_pairs(judged())
+    found = mistakes.confused_pairs(judged())
     assert found == [(0, 1, [1], [4]), (1, 2, [3], [])]
-    head, rows = insight.pair_table(judged())
+    head, rows = mistakes.pair_table(judged())
     assert len(head) == 6
     assert rows == [["a", "b", "1", "1", "2", "0.400"], ["b", "c", "1", "0", "1", "0.250"]]
 
@@ -32,7 +32,7 @@ def test_confused_pairs_by_hand():
 def test_probabilities_are_written_whatever_names_consist_of(tmp_path):
     photos = Photos("test", ('a,"b.jpg', "caf\udce9\n.jpg"), np.array([1, 0]), ("x,y", "é"))
     path = tmp_path / "p.csv"
-    insight.write_probabilities(Judged(photos, np.array([[0.25, 0.75], [1.0, 0.0]])), path)
+    mistakes.write_probabilities(Judged(photos, np.array([[0.25, 0.75], [1.0, 0.0]])), path)
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         assert list(csv.reader(file)) == [
             ["path", "label", "x,y", "é"],
@@ -67,9 +67,9 @@ def deeper(tiny_base, tmp_path_factory):
 
 
 def test_keras_s_heat_map_is_minicnn_s(deeper, monkeypatch):
-    ours = insight.Heat(*deeper)
+    ours = mistakes.Heat(*deeper)
     monkeypatch.setattr(models, "minicnn_lacks", lambda path: "it has a layer of its own")
-    theirs = insight.Heat(*deeper)
+    theirs = mistakes.Heat(*deeper)
     assert (ours.by, theirs.by) == ("minicnn", "Keras")
     x = np.random.default_rng(0).uniform(0, 255, (48, 48, 3)).astype(np.float32)
     maps = [ours.of(x, label) for label in range(3)]
@@ -90,13 +90,13 @@ def test_the_heat_map_of_several_networks_is_the_sum_of_theirs(tiny_base, tmp_pa
         path = tmp_path / f"{number}.keras"
         models.save(model, path, models.About(["a", "b", "c"], 48, "bilinear", base.name))
         wholes.append(models.load(path).model)
-        alone.append(insight.Heat(models.load(path), path))
+        alone.append(mistakes.Heat(models.load(path), path))
     x = rng.uniform(0, 255, (48, 48, 3)).astype(np.float32)
     first = tuning.stages(base.network, "block1")[-1]
     model = ensemble.assemble(wholes, base, first, flips=True)
     path = tmp_path / "together.keras"
     models.save(model, path, models.About(["a", "b", "c"], 48, "bilinear", base.name, members=2))
-    found = insight.Heat(models.load(path), path)
+    found = mistakes.Heat(models.load(path), path)
     wanted = [h.of(x, 1) + h.of(x[:, ::-1], 1)[:, ::-1] for h in alone]
     assert not np.allclose(wanted[0] / wanted[0].max(), wanted[1] / wanted[1].max(), atol=0.02)
     np.testing.assert_allclose(found.of(x, 1), sum(wanted) / 4, rtol=1e-4, atol=1e-6)
@@ -113,7 +113,7 @@ def test_the_heat_map_of_two_sizes_is_the_sum_of_both(tiny_base, tmp_path):
     path = tmp_path / "both.keras"
     about = models.About(["a", "b", "c"], 48, "bilinear", base.name, image_sizes=[48, 32])
     models.save(models.make_model(base, 3), path, about)
-    found = insight.Heat(models.load(path), path)
+    found = mistakes.Heat(models.load(path), path)
     x = np.random.default_rng(0).uniform(0, 255, (48, 48, 3)).astype(np.float32)
     trace = load_model(path).trace(x[None])
     heat = trace.heatmap(class_index=1)
@@ -128,14 +128,14 @@ def test_a_model_that_neither_can_look_into_is_refused(deeper, monkeypatch):
     inputs = keras.Input((48, 48, 3))
     other = keras.Model(inputs, keras.layers.Flatten(name="vectors")(inputs))
     with pytest.raises(ValueError, match=r"\(it has a layer of its own\), and it does not end in"):
-        insight.Heat(saved._replace(model=other), path)
+        mistakes.Heat(saved._replace(model=other), path)
 
 
 def test_pages_with_every_number_are_refused_where_there_can_be_none(
     trained, clothes, monkeypatch, capsys
 ):
     with pytest.raises(ValueError, match=r"not in archives\. Received 'a\.tar/b\.jpg'"):
-        insight.check_explain(trained / "model.keras", ["a.tar/b.jpg"])
+        mistakes.check_explain(trained / "model.keras", ["a.tar/b.jpg"])
     monkeypatch.setattr(models, "minicnn_lacks", lambda path: "it has a layer of its own")
     told = [str(trained / "model.keras"), "--data", str(clothes), "--explain", "1"]
     assert evaluate.run(told) == 2
