@@ -59,6 +59,21 @@ def test_a_checkpoint_at_the_end_of_an_epoch_has_the_averages(tmp_path: Path) ->
         np.testing.assert_allclose(model.get_weights()[0], average, rtol=1e-5)
 
 
+def test_another_one_may_evaluate_meanwhile() -> None:
+    model, seen = line(), []
+    again = callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: seen.append(model.get_weights()[0]),
+        on_epoch_end=lambda epoch, logs: model.evaluate(
+            X, Y, verbose=0, callbacks=[SwapEMAWeights()]
+        ),
+        on_epoch_begin=lambda epoch, logs: seen.append(model.get_weights()[0]),
+    )
+    model.fit(X, Y, epochs=3, verbose=0, callbacks=[SwapEMAWeights(True), again])
+    assert len(seen) == 6
+    for after, before in zip(seen[2::2], seen[1::2]):
+        np.testing.assert_array_equal(after, before)
+
+
 def test_an_early_end_keeps_the_averages() -> None:
     model = line()
     stop = callbacks.LambdaCallback(

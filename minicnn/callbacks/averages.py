@@ -19,7 +19,7 @@ class SwapEMAWeights(Temporary):
 
     def __init__(self, swap_on_epoch: bool = False) -> None:
         self.swap_on_epoch = bool(swap_on_epoch)
-        self._kept: list[np.ndarray] | None = None  # the weights, while the averages are in place
+        self._kept: dict[int, np.ndarray] = {}  # the weights, while the averages are in place
 
     def _swap_in(self) -> None:
         optimizer = self.model.optimizer
@@ -28,21 +28,28 @@ class SwapEMAWeights(Temporary):
                 "SwapEMAWeights expects an optimizer that keeps averages of the weights: "
                 f"{type(optimizer).__name__}(…, use_ema=True)."
             )
-        if self._kept is None:
+        if not self._kept:
             averages = optimizer.averages()
-            self._kept = [variable.numpy() for variable, _ in averages]
+            self._kept = {id(variable): variable.numpy() for variable, _ in averages}
+            if not self.model.set_aside:  # otherwise another one's averages are in place
+                self.model.set_aside = self._kept
             for variable, average in averages:
                 variable.assign(average)
 
     def put_back(self) -> None:
         """Put the weights back, if the averages are in their place."""
-        if self._kept is not None:
-            for (variable, _), value in zip(self.model.optimizer.averages(), self._kept):
-                variable.assign(value)
-            self._kept = None
+        if self._kept:
+            for variable, _ in self.model.optimizer.averages():
+                variable.assign(self._kept[id(variable)])
+        self._forget()
+
+    def _forget(self) -> None:
+        if self.model.set_aside is self._kept:
+            self.model.set_aside = {}
+        self._kept = {}
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        self._kept = None
+        self._forget()
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self.put_back()
@@ -52,7 +59,7 @@ class SwapEMAWeights(Temporary):
             self._swap_in()
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        self._kept = None  # `fit` has put the averages in their place for good
+        self._forget()  # `fit` has put the averages in their place for good
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
         self._swap_in()

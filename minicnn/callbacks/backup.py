@@ -113,7 +113,9 @@ class BackupAndRestore(Callback):
     def _save(self, epoch: int) -> None:
         """Write a backup from which training goes on with this epoch."""
         model, optimizer = self.model, self.model.optimizer
-        weights = model.get_weights()
+        weights = [
+            model.set_aside.get(id(v), w) for v, w in zip(model.weights, model.get_weights())
+        ]
         state = [array for _, array in optimizer.state(model.trainable_weights)]
         about = {
             "epoch": epoch,
