@@ -66,6 +66,7 @@ export function readAddress(app, text) {
   if (found.view === "learn" && !net.learning) {
     throw new Error(words("address.no_learning"));
   }
+  if (found.view === "learn" && net.obstacleToLearning) throw new Error(net.obstacleToLearning);
   if (found.view === "layer") checkPlace(net, found);
   return found;
 }

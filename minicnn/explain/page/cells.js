@@ -1,6 +1,7 @@
 // @ts-check
 // The pieces of a view: a map with a window on it, grids of numbers, bars, sums.
-import { cellText, colour, exact, fmt, h, inkOn, penOf, power, theme, unitFor } from "page/draw.js";
+import { cellText, colour, exact, fmt, h, inkOn, penOf, theme, unitFor } from "page/draw.js";
+import { power } from "page/powers.js";
 import { words } from "page/words.js";
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();

@@ -1,5 +1,6 @@
 // @ts-check
 // Colours, numbers as text, and arrays as images.
+import { power, raised } from "page/powers.js";
 import { words } from "page/words.js";
 
 // Blue below zero, orange above it, the page's background at zero: colours that everybody can
@@ -168,14 +169,6 @@ export function fmt(v) {
   else if (a >= 10) text = v.toFixed(2);
   else text = v.toFixed(3);
   return text.replaceAll("-", "−");
-}
-
-const raised = (n) => String(n).replace(/[-\d]/g, (c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c]));
-
-// 1.23·10⁻⁴
-export function power(v, digits = 2) {
-  const [mantissa, exponent] = v.toExponential(digits).split("e");
-  return `${mantissa.replace("-", "−")}·10${raised(Number(exponent))}`;
 }
 
 // For a grid of numbers up to `top`: [factor, its text], so that the numbers fit into their cells.

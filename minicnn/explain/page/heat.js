@@ -6,7 +6,7 @@ import { array, map, size } from "page/engine/arrays.js";
 import { probabilities } from "page/engine/loss.js";
 import { forward } from "page/engine/passes.js";
 import { weightAt } from "page/explain/terms.js";
-import { turnsBack } from "page/kinds/operations.js";
+import { flipsOf } from "page/kinds/operations.js";
 import { ancestors, backwardFrom, descendants, forwardTo } from "page/runs.js";
 import { words } from "page/words.js";
 
@@ -196,12 +196,12 @@ function weighed(maps, gradients, photo) {
 // The sum of the Grad-CAMs of several layers, as large as the photo.
 function together(net, nodes, parts) {
   const ways = waysOf(net);
-  const turned = parts.map(({ pixels }, n) => turn(pixels, ways[nodes[n]]));
+  const flipped = parts.map(({ pixels }, n) => flippedBack(pixels, ways[nodes[n]]));
   const [, width] = net.nodes[0].shape;
-  const values = map(turned[0], (_, o) => turned.reduce((sum, one) => sum + one.data[o], 0));
+  const values = map(flipped[0], (_, o) => flipped.reduce((sum, one) => sum + one.data[o], 0));
   const terms = (at) => {
     const o = at[0] * width + at[1];
-    const found = turned.map(({ data }, k) => ({
+    const found = flipped.map(({ data }, k) => ({
       ...{ label: net.nodes[nodes[k]].name, index: nodes[k] },
       ...{ input: data[o], weight: 1, product: data[o] },
     }));
@@ -215,13 +215,13 @@ function together(net, nodes, parts) {
 function waysOf(net) {
   const all = [new Set([0])];
   for (const { id, inputs } of net.nodes.slice(1)) {
-    const own = turnsBack(net.layer(id), net.shape(inputs[0]));
+    const own = flipsOf(net.layer(id), net.shape(inputs[0]));
     all[id] = new Set(inputs.flatMap((n) => Array.from(all[n], (way) => way ^ own)));
   }
   return all.map((ways) => (ways.size === 1 ? [...ways][0] : 0));
 }
 
-function turn(pixels, way) {
+function flippedBack(pixels, way) {
   const [height, width] = pixels.shape;
   return map(pixels, (_, o) => {
     const [row, column] = [Math.floor(o / width), o % width];

@@ -11,7 +11,7 @@ export const isPresenting = () => presenting;
 export async function present(app, on) {
   presenting = on;
   screen_.zoom = on ? Math.max(1, Math.min(2, innerWidth / WIDTH)) : 1;
-  app.root.style.setProperty("--zoom", String(screen_.zoom));
+  document.documentElement.style.setProperty("--zoom", String(screen_.zoom));
   app.root.classList.toggle("presenting", on);
   app.render();
   app.say(on ? words("present.on") : words("present.off"));

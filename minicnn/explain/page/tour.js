@@ -20,7 +20,11 @@ const STEPS = [
   {
     at: ".scroller",
     name: "photo",
-    go: (app) => app.overview(),
+    go(app) {
+      app.overview();
+      const network = app.root.querySelector(".scroller");
+      if (network) network.scrollLeft = 0;
+    },
   },
   {
     at: ".outcome",

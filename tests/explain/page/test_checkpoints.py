@@ -60,6 +60,7 @@ def test_the_page_shows_the_network_of_each_checkpoint(page, opened):
 def test_the_slider_follows_the_keys_and_says_where_it_is(page, opened):
     tab = opened(page)
     slider = tab.get_by_role("slider", name="Checkpoint")
+    assert tab.evaluate("document.documentElement.scrollHeight <= innerHeight")
     slider.focus()
     slider.press("ArrowLeft")
     wait(tab, "page.net.checkpoint === 1")

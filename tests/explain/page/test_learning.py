@@ -419,6 +419,8 @@ def test_a_weight_s_step_is_explained_as_in_python(tmp_path, opened):
     for name in ("penalty", "m", "v", "rate", "√v + ε", "update"):
         text = shown["+ penalty" if name == "penalty" else name].replace("−", "-")
         assert float(text) == pytest.approx(lines[name], rel=2e-3), name
+    assert "√(1 − 0.999³)" in tab.locator(".learn-lines").inner_text()
+    assert "·10⁻⁷" in tab.locator(".learn-lines").inner_text()  # epsilon
     assert tab.locator(".learn-weight .tick.off").count() == 0
     pushed = tab.locator(".learn-shares tbody tr").all()
     assert len(pushed) == 4
@@ -431,6 +433,8 @@ def test_learning_with_keys_and_names(tmp_path, opened):
     tab = opened(page_of(tmp_path, small()))
     tab.keyboard.press("l")
     wait(tab, "page.course?.report && page.course.images")
+    ticks = tab.locator(".learn-chart").first.locator("text").all_text_contents()
+    assert ticks == ["0", "0.500", "1"]  # though there is no loss yet
     assert tab.get_by_role("button", name="Back to the start").is_disabled()
     tab.keyboard.press(".")
     wait(tab, "page.course.step === 1")
@@ -584,10 +588,11 @@ def test_learning_has_an_address(tmp_path, opened):
 def test_a_page_says_why_a_model_cannot_learn_there(tmp_path, opened):
     dense = layers.Dense(5, kernel_constraint="non_neg", name="scores")
     model = Sequential([Input((12, 12, 3)), layers.Flatten(), dense])
-    tab = opened(page_of(tmp_path, seeded(model)))
+    tab = opened(page_of(tmp_path, seeded(model)), address="#:learn")
     button = tab.get_by_role("button", name="Learn", exact=True)
     assert button.is_disabled()
     assert "scores (Dense) has the constraint NonNeg" in button.get_attribute("title")
+    assert "has the constraint NonNeg" in tab.locator(".notice").inner_text()
 
 
 def test_weights_that_the_page_cannot_draw_are_not_offered(tmp_path, opened):

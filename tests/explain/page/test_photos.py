@@ -266,6 +266,16 @@ def test_two_photos_are_compared_layer_by_layer(three, opened):
     wanted = [norm((b - a).ravel()) / (norm(a.ravel()) + norm(b.ravel())) for a, b in pairs]
     np.testing.assert_allclose(apart, wanted, rtol=1e-4)
     assert tab.locator(".two-outcomes .panel").count() == 2
+    tab.evaluate("""() => {
+        const name = { value: `${"long".repeat(30)}.png` };
+        for (const photo of page.net.photos) Object.defineProperty(photo, "name", name);
+        page.render();
+    }""")
+    table, classes = (
+        tab.locator(f".{name}").bounding_box() for name in ("compared", "two-outcomes")
+    )
+    assert table["x"] + table["width"] < classes["x"]  # beside it, not below
+    assert classes["x"] + classes["width"] <= 1280
     assert tab.evaluate("location.hash") == "#:compare/with=2"
     tab.locator('[data-layer="second"] button').click()
     assert tab.get_by_role("tab", selected=True).inner_text() == "Two photos"

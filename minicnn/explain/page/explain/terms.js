@@ -3,6 +3,7 @@
 import { SCALAR, textOf } from "page/engine/curves.js";
 import { activationOf } from "page/engine/functions.js";
 import { place } from "page/engine/windows.js";
+import { power } from "page/powers.js";
 
 export const sumOf = (list, key = "product") => list.reduce((sum, t) => sum + t[key], 0);
 
@@ -40,12 +41,10 @@ export function withActivation(layer, found, bias) {
 
 export const biasAt = (layer, k) => (layer.params.bias ? layer.params.bias.data[k] : null);
 
-export const short = (v) =>
-  (v === 0
-    ? "0"
-    : Math.abs(v) >= 1e4 || Math.abs(v) < 1e-3
-      ? v.toExponential(2)
-      : String(+v.toPrecision(4))
-  ).replace("-", "−");
+export function short(v) {
+  const a = Math.abs(v);
+  if (Number.isFinite(v) && (a >= 1e4 || (a > 0 && a < 1e-3))) return power(v);
+  return String(+v.toPrecision(4)).replace("-", "−");
+}
 
 export const signed = (v) => (v < 0 ? `(${short(v)})` : short(v));

@@ -109,8 +109,8 @@ function partPlace(c, at, shape) {
   });
 }
 
-// Whether a layer turns the rows (1) or the columns (2) of all its images around, or both (3).
-export function turnsBack({ type, config }, shape) {
+// Whether a layer flips the rows (1) or the columns (2) of all its images, or both (3).
+export function flipsOf({ type, config }, shape) {
   if (type !== "GetItem" || shape.length !== 3) return 0;
   const parts = partsOf(config.key, shape).slice(0, 2);
   const around = parts.map((part, axis) => part?.step === -1 && part.n === shape[axis]);

@@ -7,6 +7,7 @@
 //                                change; c the settings, t the step, from 1
 //   lines(g, before, c, t)       the same in words: [name, formula, value], the update last
 import { short } from "page/explain/terms.js";
+import { raised } from "page/powers.js";
 import { words } from "page/words.js";
 
 const f32 = Math.fround;
@@ -68,10 +69,10 @@ const Adam = {
       ["v", mean(c.beta_2, s.velocity, "g²", g * g), v],
       [
         words("learn.rate_name"),
-        `${short(c.rate)}·√(1 − ${c.beta_2}^${t}) / (1 − ${c.beta_1}^${t})`,
+        `${short(c.rate)}·√(1 − ${c.beta_2}${raised(t)}) / (1 − ${c.beta_1}${raised(t)})`,
         rate,
       ],
-      ["√v + ε", `√${short(v)} + ${short(c.epsilon)}`, root],
+      ["√v + ε", `√(${short(v)}) + ${short(c.epsilon)}`, root],
       [words("learn.update"), rated("−{rate}·m / (√v + ε)"), (-rate * m) / root],
     ];
   },

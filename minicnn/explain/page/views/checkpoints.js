@@ -38,6 +38,7 @@ export class Timeline {
       k: k + 1,
       n: checkpoints.length + 1,
     });
-    screen_.bar = this.group.offsetHeight;
+    screen_.bar = this.group.getBoundingClientRect().height;
+    document.documentElement.style.setProperty("--bar", `${screen_.bar}px`);
   }
 }

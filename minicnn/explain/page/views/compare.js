@@ -84,12 +84,15 @@ function mostApart(app) {
 }
 
 function heads(app) {
-  const names = sidesOf(app).map(({ name }, k) => `${"ab"[k]}: ${name}`);
+  const side = ({ name }, k) => {
+    return h("th.side-name", { scope: "col", title: name }, `${"ab"[k]}: ${name}`);
+  };
   const weights = rivalOf(app) ? [words("compare.weights_apart")] : [];
   return [
-    ...[words("compare.layer"), ...names, "b − a", words("compare.apart"), ...weights],
-    words("compare.map"),
-  ].map(columnHead);
+    columnHead(words("compare.layer")),
+    ...sidesOf(app).map(side),
+    ...["b − a", words("compare.apart"), ...weights, words("compare.map")].map(columnHead),
+  ];
 }
 
 function layerRow(app, node) {
@@ -189,7 +192,7 @@ function outcomes(app) {
       ? h(
           "section.panel",
           { "aria-label": words("compare.classes", { which: "ab"[k] }) },
-          h("h2", {}, `${"ab"[k]}: ${name}`),
+          h("h2", { title: name }, `${"ab"[k]}: ${name}`),
           classBars(net, 10, true, net.probabilities(net.valueOf(photo, net.output))),
         )
       : null,

@@ -17,7 +17,7 @@ export function curves(app) {
     chart(course, of("loss"), pass, {
       name: words("learn.loss"),
       text: fmt,
-      tick: fmt,
+      tick: (v) => (v < 0.1 ? String(Number(v.toPrecision(2))) : fmt(v)),
       height: 132,
     }),
     chart(course, of("accuracy"), pass, {
@@ -47,7 +47,8 @@ function means(values, n) {
 }
 
 function chart({ step }, values, pass, { name, text, tick, height, top = 0 }) {
-  const most = top || Math.max(1e-9, ...values.filter(Number.isFinite));
+  const known = values.filter(Number.isFinite);
+  const most = top || (known.length ? Math.max(1e-3, ...known) : 1);
   const x = (i) => LEFT + ((WIDTH - LEFT - 6) * i) / Math.max(1, values.length - 1);
   const share = (v) => (Number.isFinite(v) ? Math.min(v, most) / most : 1);
   const y = (v) => 8 + (height - BOTTOM - 8) * (1 - share(v));
