@@ -24,6 +24,7 @@ from minicnn.lessons import (  # noqa: F401 - they fill EXERCISES
 from minicnn.lessons.bases import PHOTO_SIZE, drawn_network, milliseconds, photo_network
 from minicnn.lessons.checking import EXERCISES, verdict
 from minicnn.lessons.photos import COMPUTED, WITH_BASE, check_photos, copy_photos, what_changes
+from minicnn.shapes import positive_int
 
 COUNTS = {"train": 40, "validation": 20, "test": 20}  # of each kind
 SIZE = 64
@@ -110,12 +111,30 @@ class Lesson:
         """The first `count` images of each kind: pixels (n, size, size, 3), one-hot labels.
 
         They are those of `clothes()`, or of another `folder` that it made. `size` is by default
-        the lesson's.
+        the lesson's. Raises `ValueError` for a split or kind that is not there, and if there are
+        fewer than `count` images of a kind.
         """
+        kinds = [kinds] if isinstance(kinds, str) else list(kinds)
+        for what, given, known in (
+            ("a split", [split], COUNTS),
+            ("kinds", kinds, datasets.CLOTHING_CLASSES),
+        ):
+            if not given or not set(given) <= set(known):
+                raise ValueError(
+                    f"lesson.photos expects {what} among {', '.join(known)}. Received {given!r}."
+                )
         size = self.size if size is None else size
         place = (self.clothes() if folder is None else Path(folder)) / split
-        count = COUNTS[split] if count is None else count
-        paths = [path for kind in kinds for path in sorted((place / kind).iterdir())[:count]]
+        count = COUNTS[split] if count is None else positive_int(count, "count", "lesson.photos")
+        paths = []
+        for kind in kinds:
+            there = sorted((place / kind).iterdir())
+            if len(there) < count:
+                raise ValueError(
+                    f"lesson.photos expects a count up to {len(there)}: there are no more images "
+                    f"in {str(place / kind)!r}. Received count={count}."
+                )
+            paths += there[:count]
         x = np.stack([images.load_photo(path, (size, size)) for path in paths])
         y = np.repeat(np.eye(len(kinds), dtype=np.float32), count, axis=0)
         return x, y

@@ -838,6 +838,35 @@ def test_the_lesson_object_says_what_is_wrong(monkeypatch, capsys):
     assert lesson.solved == {1: False}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("Train",), r"a split among train, validation, test. Received \['Train'\]\."),
+        (("train", "jacket"), r"kinds among dress, hat, .*t-shirt. Received \['jacket'\]\."),
+        (("train", []), r"kinds among dress"),
+        (("train", ["hat"], 0), "count to be an integer >= 1"),
+        (("train", ["hat"], 2), r"a count up to 1: .*'.*hat'. Received count=2\."),
+    ],
+)
+def test_images_that_a_lesson_lacks_are_refused(arguments, said, few_clothes):
+    pytest.importorskip("matplotlib")
+    with pytest.raises(ValueError, match=said):
+        lessons.Lesson(1).photos(*arguments, folder=few_clothes)
+
+
+def test_one_kind_of_images_needs_no_list(few_clothes):
+    pytest.importorskip("matplotlib")
+    x, y = lessons.Lesson(1).photos("train", "hat", 1, size=8, folder=few_clothes)
+    assert x.shape == (1, 8, 8, 3)
+    assert y.tolist() == [[1]]
+
+
+@pytest.fixture(scope="module")
+def few_clothes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("few") / "clothes"
+    return minicnn.datasets.write_clothing_sample(folder, {"train": 1}, 16)
+
+
 def test_without_matplotlib_the_first_cell_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr("minicnn.lessons.lesson.importlib.util.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r'figures with matplotlib: .*pip install .*"matplotlib'):
