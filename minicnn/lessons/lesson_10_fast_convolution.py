@@ -146,7 +146,7 @@ lesson.show(explain.compare_algorithms(x, w, padding="same"))
 # %% [markdown]
 # Winograd multiplies by numbers such as 1/24 and subtracts numbers that nearly cancel, so its
 # rounding error is about ten times as large. A few millionths of the largest value do not matter to
-# a network that learned from noisy photos; they can cost a day to somebody who compares two
+# a network that learned from noisy photos. But they can cost you a day when you compare two
 # programs.
 #
 # ## The stopwatch

@@ -293,9 +293,9 @@ for step in range(1, 6):
     print(f"step {step}: {' + '.join(needed):10} = {sum(sizes[name] for name in needed):3} KB")
 
 # %% [markdown]
-# Step 3 needs 160 KB, so less cannot be enough. Step 4 needs 192. Now each array needs a place: one
-# block of memory for all of them, the *arena*. We place the largest array first, and each array as
-# low as it may lie beside those that live at the same time.
+# Step 4 needs the most, 192 KB, so less cannot be enough. Now each array needs a place in one block
+# of memory for all of them, the *arena*. We place the largest array first, and each array as low as
+# it may lie beside those that live at the same time.
 
 
 # %%

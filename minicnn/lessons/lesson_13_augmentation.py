@@ -50,8 +50,8 @@ lesson.show(draw.images(shown, names, "One image, changed by each layer four tim
 # 0.05 of a turn is 18 degrees. Beyond the border the layers have to invent something. They mirror
 # the image (`fill_mode="reflect"`), which looks most natural.
 #
-# Together they make a different image each time. Nobody stores these images: the layers make them
-# while the network trains, and other ones in the next epoch.
+# Together they make a different image each time. These images are not stored: the layers make them
+# while the network trains, and make other ones in the next epoch.
 
 # %%
 augment = keras.Sequential([keras.Input(one.shape), *changes.values()])

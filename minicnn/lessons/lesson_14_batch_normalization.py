@@ -101,7 +101,7 @@ after = normalization(convolution(pixels), training=True)
 print(f"largest change: {np.abs(after - before).max():.6f}")
 
 # %% [markdown]
-# By nothing but rounding: what the bias adds, the mean takes away. That is why you see
+# It changes by rounding errors alone: what the bias adds, the mean takes away. That is why you see
 # `use_bias=False` before a `BatchNormalization`; beta does the bias's work.
 #
 # ## Training and prediction are two things

@@ -82,8 +82,8 @@ print("the optimizer's:", np.round(moved[:3], 3), " last:", round(moved[-1], 3))
 
 # %% [markdown]
 # Ten times as long: 0.1 · (1 + 0.9 + 0.9² + …) = 0.1 / (1 − 0.9). Where gradients agree, the steps
-# add up. Where they change their sign, they cancel. (So whoever turns momentum on should turn the
-# rate down.)
+# add up. Where they change their sign, they cancel. (So if you turn momentum on, turn the rate
+# down.)
 #
 # ## Second idea: divide by the usual size
 #

@@ -27,8 +27,8 @@ network = keras.models.load_model(PRETRAINED, compile=False)
 # A convolution slides its window over the image, however large that is. So we can take the layers
 # of lesson 3's network, with their weights, and give them an input of another size.
 #
-# **Before you run this:** twice as high, twice as wide. How many times as many multiplications is
-# that, and how many times as many weights?
+# **Before you run this:** an image is twice as high and twice as wide as another one. How many times
+# as many multiplications does it take, and how many times as many weights?
 
 
 # %%
@@ -127,7 +127,7 @@ lesson.show(draw.spread(accuracies, "Three random starts for each size", "valida
 
 # %% [markdown]
 # The best size is the one that the network was trained with. At 32×32 the accuracy is much worse,
-# which surprises nobody: so little can be seen. But at 128×128 there is more to see than the
+# which is no surprise: there is little to see. But at 128×128 there is more to see than the
 # network has ever seen before, and it does just as badly.
 #
 # ## Detail or scale?

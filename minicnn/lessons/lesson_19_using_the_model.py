@@ -74,7 +74,7 @@ print("test accuracy:", model.evaluate(test, labels, verbose=0)[1])
 # |---|---|---|
 # | `.keras` | layers, weights, how it was compiled, our class names | minicnn, Keras 3 |
 # | `.h5` | the same, in the older format that the course uses | minicnn, Keras 2 and 3 |
-# | `.weights.h5` | numbers alone: weights, the optimizer's state | whoever builds the same layers |
+# | `.weights.h5` | numbers alone: weights, the optimizer's state | code that builds its layers |
 #
 # **Before you run this:** somebody gets one of these files from you and nothing else: not this
 # notebook, not your code. With which of the three can they classify a photo?
@@ -132,8 +132,8 @@ for index in np.argsort(-p[0])[:3]:
 
 # %% [markdown]
 # The names come from the file. An index does not say which class it stands for: that follows from
-# the order of the folders in training, which is alphabetical. Whoever types the list again in
-# another order gets wrong names, and no error.
+# the order of the folders in training, which is alphabetical. If you type the list again in
+# another order, you get wrong names, and no error.
 #
 # ## A folder
 #
@@ -239,7 +239,7 @@ LARGEST = 5_000_000  # bytes of a photo
 
 
 class Handler(BaseHTTPRequestHandler):
-    timeout = 10  # seconds: nobody may keep the others waiting
+    timeout = 10  # seconds, so that a slow client does not keep the others waiting
 
     def do_POST(self):
         length = self.headers.get("Content-Length", "")

@@ -210,8 +210,8 @@ for name, found in attributed.items():
 
 # %% [markdown]
 # All three are complete, and they are three different maps; black and grey even tend to disagree
-# about the sign. "How much does this pixel contribute" has no answer until somebody says what it is
-# compared with.
+# about the sign. "How much does this pixel contribute" has no answer until you say what to compare
+# it with.
 #
 # ## Does the map depend on the network at all?
 #
