@@ -27,8 +27,8 @@ network = keras.models.load_model(PRETRAINED, compile=False)
 # A convolution slides its window over the image, however large that is. So we can take the layers
 # of lesson 3's network, with their weights, and give them an input of another size.
 #
-# **Before you run this:** an image is twice as high and twice as wide as another one. How many times
-# as many multiplications does it take, and how many times as many weights?
+# **Before you run this:** an image is twice as high and twice as wide as another. How many times as
+# many multiplications does it take, and how many times as many weights?
 
 
 # %%
