@@ -103,10 +103,6 @@ INSTEAD: dict[str, Mapping[str, str]] = {
     "minicnn.layers": {
         **{name: use for name, use in _BESIDE_IMAGES.items() if name not in ("CTC", "ctc", "STFT")},
         **dict.fromkeys(
-            ["AdaptiveMaxPooling1D", "AdaptiveMaxPooling2D"],
-            "AdaptiveAveragePooling2D or GlobalMaxPooling2D, or a pool_size that gives this size",
-        ),
-        **dict.fromkeys(
             _CHANGED_AT_RANDOM.split(),
             "RandomFlip, RandomRotation, RandomContrast and their like",
         ),

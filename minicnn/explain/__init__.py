@@ -23,6 +23,7 @@ formatting.
 
 from minicnn.explain import (  # noqa: F401 - they register what they explain
     activation_layers,
+    adaptive,
     lines,
     merging_layers,
     moving,

@@ -409,12 +409,12 @@ def _max_pooling(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
     geometry = window_of(layer, x.shape)
     where = place_window(geometry, row, col)
     places, values, padded = taps(x, where, [channel])
-    maxima = _largest(values, ~padded)
+    maxima = largest(values, ~padded)
     return Sum(
-        _chosen(places, values, padded, maxima[:1]),
+        chosen(places, values, padded, maxima[:1]),
         f"y{show.place(spot.at)} = max x[{_sliding(where, (1, 1))}, {channel}]"
         + over(i=geometry.kernel[0], j=geometry.kernel[1]),
-        notes=_maximum_notes(places, maxima, "the first of them gets the gradient")
+        notes=maximum_notes(places, maxima, "the first of them gets the gradient")
         + (["Padding counts as -∞: it is never the maximum."] if padded.any() else []),
         window=where,
         grid=(*geometry.kernel, 1),
@@ -426,17 +426,17 @@ def _global_max(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
     """Equal maxima share the output: each has weight 1 / their number."""
     (x,), channel = xs, spot.at[-1]
     places, values = _whole_map(x, channel)
-    maxima = _largest(values, np.ones(len(values), bool))
+    maxima = largest(values, np.ones(len(values), bool))
     return Sum(
-        _chosen(places, values, np.zeros(len(values), bool), maxima),
+        chosen(places, values, np.zeros(len(values), bool), maxima),
         f"y{show.place(spot.at)} = max x[i, j, {channel}]" + over(i=x.shape[0], j=x.shape[1]),
-        notes=_maximum_notes(places, maxima, "they share the gradient"),
+        notes=maximum_notes(places, maxima, "they share the gradient"),
         grid=(x.shape[0], x.shape[1], 1),
     )
 
 
-def _largest(values: Array, real: Array) -> Array:
-    """Return the indices of the largest `real` values, in reading order; NaN counts as largest."""
+def largest(values: Array, real: Array) -> Array:
+    """Return the indices of the largest `real` values, in order; NaN counts as largest."""
     candidates = np.flatnonzero(real)
     invalid = candidates[np.isnan(values[candidates])]
     if invalid.size:
@@ -444,7 +444,8 @@ def _largest(values: Array, real: Array) -> Array:
     return candidates[values[candidates] == values[candidates].max()]
 
 
-def _chosen(places: Array, values: Array, padded: Array, maxima: Array) -> Terms:
+def chosen(places: Array, values: Array, padded: Array, maxima: Array) -> Terms:
+    """Return terms in which the maxima share the weight 1, and all others have 0."""
     weights = np.zeros(len(values))
     weights[maxima] = 1 / len(maxima)
     products = np.zeros(len(values))
@@ -452,7 +453,8 @@ def _chosen(places: Array, values: Array, padded: Array, maxima: Array) -> Terms
     return make_terms(places, np.where(padded, -np.inf, values), weights, products, padded)
 
 
-def _maximum_notes(places: Array, maxima: Array, rule: str) -> list[str]:
+def maximum_notes(places: Array, maxima: Array, rule: str) -> list[str]:
+    """Return which pixel is the maximum, and for several the `rule` for their gradient."""
     first = f"The maximum is x{show.place(places[maxima[0]])}."
     if len(maxima) == 1:
         return [first]

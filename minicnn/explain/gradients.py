@@ -448,11 +448,12 @@ def _max_pooling_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> G
     return GradientSum(
         terms,
         f"dx{show.place(query.at)} = Σ dy[r, c, {channel}] over windows with their maximum here",
-        notes=[_maximum_note(terms)],
+        notes=[maximum_note(terms)],
     )
 
 
-def _maximum_note(terms: Terms) -> str:
+def maximum_note(terms: Terms) -> str:
+    """Return in how many windows the pixel is, and of how many it is the maximum."""
     count = int((terms.factor > 0).sum())
     return f"This pixel is in {show.count(len(terms), 'window')}, and the maximum of {count}."
 

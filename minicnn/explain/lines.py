@@ -21,7 +21,7 @@ from minicnn.layers.cache import Cache
 Array = np.ndarray
 
 _KINDS = (
-    layers.AdaptiveAveragePooling1D,
+    *(layers.AdaptiveAveragePooling1D, layers.AdaptiveMaxPooling1D),
     *(layers.AveragePooling1D, layers.Conv1D, layers.Conv1DTranspose, layers.Cropping1D),
     *(layers.DepthwiseConv1D, layers.GlobalAveragePooling1D, layers.GlobalMaxPooling1D),
     *(layers.MaxPooling1D, layers.SeparableConv1D, layers.UpSampling1D, layers.ZeroPadding1D),

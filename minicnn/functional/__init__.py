@@ -11,7 +11,7 @@ array.
     transposed          conv2d_transpose
     depthwise           depthwise_conv2d
     pooling             max_pool2d, average_pool2d, global_average_pool2d, global_max_pool2d,
-                        adaptive_average_pool2d
+                        adaptive_average_pool2d, adaptive_max_pool2d
     padding             zero_padding2d
     upsampling          up_sampling2d
     resizing            resize
@@ -184,6 +184,8 @@ from minicnn.functional.pooled_convolution import (
 from minicnn.functional.pooling import (
     adaptive_average_pool2d,
     adaptive_average_pool2d_backward,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_backward,
     average_pool2d,
     average_pool2d_backward,
     global_average_pool2d,
@@ -224,6 +226,8 @@ __all__ = [
     "ActivationFunction",
     "adaptive_average_pool2d",
     "adaptive_average_pool2d_backward",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool2d_backward",
     "add",
     "add_backward",
     "affine_transform",

@@ -137,6 +137,56 @@ def adaptive_windows(old: Pair, new: Pair) -> Sampling:
     return Sampling(*(_windows_along(n, m) for n, m in zip(old, new, strict=True)))
 
 
+def adaptive_max_pool2d(
+    x: Array, output_size: int | Pair, name: str = "adaptive_max_pool2d"
+) -> Array:
+    """y[n, i, j, c] = the largest x[n, r, s, c] in the rows r of window i, the columns s of j.
+
+    Windows, shapes and errors as `adaptive_average_pool2d`. NaN under a window makes its output
+    NaN.
+    """
+    new = shapes.pair(output_size, "output_size", name)
+    _check_pixels(x, name)
+    rows, columns = adaptive_windows(x.shape[1:3], new)
+    return _largest_along(_largest_along(x, rows, 1), columns, 2)
+
+
+def adaptive_max_pool2d_backward(dy: Array, x: Array, name: str = "adaptive_max_pool2d") -> Array:
+    """dx of `adaptive_max_pool2d`: the largest pixel of each window gets its dy.
+
+    Among equal pixels it is the first in the first column that has one, as in Keras on TensorFlow,
+    which pools rows and then columns. Where windows overlap, their gradients add up.
+    """
+    _check_pixels(x, name)
+    shapes.check_array(dy, 4, "dy", name)
+    dy = check_gradient(dy, (len(x), *dy.shape[1:3], x.shape[3]), x, name)
+    dx = np.zeros_like(x)
+    if dy.size:
+        rows, columns = adaptive_windows(x.shape[1:3], dy.shape[1:3])
+        n, i, j, c = np.ogrid[tuple(map(slice, dy.shape))]
+        n_, i_, c_ = n[..., None], i[..., None], c[..., None]  # beside the places in a window
+        under_row, under_column = _inside(rows), _inside(columns)
+        across = _largest_along(x, rows, 1)[n_, i_, under_column[j], c_]
+        column = under_column[j, across.argmax(axis=-1)]
+        row = under_row[i, x[n_, under_row[i], column[..., None], c_].argmax(axis=-1)]
+        np.add.at(dx, (n, row, column, c), dy)
+    return dx
+
+
+def _inside(windows: Taps) -> Array:
+    """Return the places under each window; a small window has its first one several times."""
+    return np.where(windows.weight == 0, windows.source[:, :1], windows.source)
+
+
+def _largest_along(x: Array, windows: Taps, axis: int) -> Array:
+    """Return the largest numbers under windows along an axis."""
+    first, *others = _inside(windows).T
+    y: Array = x.take(first, axis)
+    for places in others:
+        np.maximum(y, x.take(places, axis), out=y)
+    return y
+
+
 def _windows_along(old: int, new: int) -> Taps:
     window = np.arange(new, dtype=np.int64)
     start, end = window * old // new, -((window + 1) * -old // new)  # floor, ceil

@@ -25,6 +25,7 @@ from minicnn.layers.example_normalization import (
 )
 from minicnn.layers.lines import (
     AdaptiveAveragePooling1D,
+    AdaptiveMaxPooling1D,
     AveragePooling1D,
     Conv1D,
     Conv1DTranspose,
@@ -67,6 +68,7 @@ from minicnn.layers.noise import (
 from minicnn.layers.normalization import BatchNormalization
 from minicnn.layers.pooling import (
     AdaptiveAveragePooling2D,
+    AdaptiveMaxPooling2D,
     AveragePooling2D,
     GlobalAveragePooling2D,
     GlobalMaxPooling2D,
@@ -132,6 +134,8 @@ LAYERS: dict[str, type[Layer]] = {
         ActivityRegularization,
         AdaptiveAveragePooling1D,
         AdaptiveAveragePooling2D,
+        AdaptiveMaxPooling1D,
+        AdaptiveMaxPooling2D,
         Add,
         AlphaDropout,
         AutoContrast,

@@ -26,6 +26,7 @@ from minicnn.layers.convolutional import (
 )
 from minicnn.layers.pooling import (
     AdaptiveAveragePooling2D,
+    AdaptiveMaxPooling2D,
     AveragePooling2D,
     GlobalAveragePooling2D,
     GlobalMaxPooling2D,
@@ -433,6 +434,16 @@ class AdaptiveAveragePooling1D(OnLines):
     """Takes the mean under each of `output_size` windows: `AdaptiveAveragePooling2D` on a line."""
 
     kind = AdaptiveAveragePooling2D
+
+    def __init__(self, output_size: Any, data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._set(locals())
+
+
+class AdaptiveMaxPooling1D(OnLines):
+    """Takes the largest under each of `output_size` windows: `AdaptiveMaxPooling2D` on a line."""
+
+    kind = AdaptiveMaxPooling2D
 
     def __init__(self, output_size: Any, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)

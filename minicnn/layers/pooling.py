@@ -1,4 +1,4 @@
-"""MaxPooling2D, AveragePooling2D, AdaptiveAveragePooling2D and the two global poolings."""
+"""MaxPooling2D and AveragePooling2D, and each of them adaptive and global."""
 
 from typing import Any
 
@@ -90,21 +90,7 @@ class AveragePooling2D(_Pooling):
         return functional.average_pool2d_backward(dz, cache["x_shape"], **self.window_options), {}
 
 
-class AdaptiveAveragePooling2D(Layer):
-    """Takes the mean under each of `output_size` (rows, columns) windows. No weights.
-
-        y[n, i, j, c] = the mean of x[n, r, s, c] over
-            r = floor(i * height / rows) … ceil((i + 1) * height / rows) - 1,
-            s = floor(j * width / columns) … ceil((j + 1) * width / columns) - 1
-
-    (batch, height, width, channels) to (batch, rows, columns, channels), whatever the height and
-    width: a `Dense` layer behind it works for images of every size. `output_size` is an int or a
-    pair; with 1 this is `GlobalAveragePooling2D(keepdims=True)`.
-
-    The surprise: unless rows divide the height, neighbouring windows overlap by a row, and pixels
-    there count twice; with more rows than the image has, some are repeated.
-    """
-
+class _AdaptivePooling(Layer):
     input_rank = 4
 
     def __init__(self, output_size: Any, data_format: str | None = None, **kwargs: Any) -> None:
@@ -123,6 +109,22 @@ class AdaptiveAveragePooling2D(Layer):
         """Return None: which pixels a window covers depends on the size of the image."""
         return None
 
+
+class AdaptiveAveragePooling2D(_AdaptivePooling):
+    """Takes the mean under each of `output_size` (rows, columns) windows. No weights.
+
+        y[n, i, j, c] = the mean of x[n, r, s, c] over
+            r = floor(i * height / rows) … ceil((i + 1) * height / rows) - 1,
+            s = floor(j * width / columns) … ceil((j + 1) * width / columns) - 1
+
+    (batch, height, width, channels) to (batch, rows, columns, channels), whatever the height and
+    width: a `Dense` layer behind it works for images of every size. `output_size` is an int or a
+    pair; with 1 this is `GlobalAveragePooling2D(keepdims=True)`.
+
+    The surprise: unless rows divide the height, neighbouring windows overlap by a row, and pixels
+    there count twice; with more rows than the image has, some are repeated.
+    """
+
     def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
         y = functional.adaptive_average_pool2d(x, self.output_size, self.label)
         return y, {"x_shape": x.shape}
@@ -131,6 +133,24 @@ class AdaptiveAveragePooling2D(Layer):
         if not need_dx:
             return None, {}
         return functional.adaptive_average_pool2d_backward(dz, cache["x_shape"], self.label), {}
+
+
+class AdaptiveMaxPooling2D(_AdaptivePooling):
+    """Takes the largest pixel under each of `output_size` (rows, columns) windows. No weights.
+
+    The windows and shapes are those of `AdaptiveAveragePooling2D`.
+
+    The surprise: among equal pixels the gradient goes to the first in the first column that has
+    one, while `MaxPooling2D` looks row by row. Keras on TensorFlow does both.
+    """
+
+    def compute(self, x: Array, training: bool) -> tuple[Array, Kept]:
+        return functional.adaptive_max_pool2d(x, self.output_size, self.label), {"x": x}
+
+    def compute_gradients(self, dz: Array, cache: Cache, need_dx: bool) -> tuple[Any, Grads]:
+        if not need_dx:
+            return None, {}
+        return functional.adaptive_max_pool2d_backward(dz, cache["x"], self.label), {}
 
 
 class _GlobalPooling(Layer):

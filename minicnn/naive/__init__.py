@@ -144,6 +144,8 @@ from minicnn.naive.pooled_convolution import (
 from minicnn.naive.pooling import (
     adaptive_average_pool2d,
     adaptive_average_pool2d_backward,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_backward,
     average_pool2d,
     average_pool2d_backward,
     global_average_pool2d,
@@ -177,6 +179,8 @@ from minicnn.naive.upsampling import (
 __all__ = [
     "adaptive_average_pool2d",
     "adaptive_average_pool2d_backward",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool2d_backward",
     "add",
     "add_backward",
     "affine_transform",

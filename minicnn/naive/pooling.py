@@ -129,6 +129,37 @@ def adaptive_average_pool2d_backward(dy: Array, x_shape: Sequence[int]) -> Array
     return dx
 
 
+def adaptive_max_pool2d(x: Array, output_size: Pair) -> Array:
+    """y[i, j] = the largest pixel of x in the rows of window i and the columns of window j."""
+    y = np.zeros((len(x), *output_size, x.shape[3]), x.dtype)
+    for n, i, j, c in np.ndindex(*y.shape):
+        y[n, i, j, c] = x[n, *_adaptive_maximum(x[n, :, :, c], (i, j), output_size), c]
+    return y
+
+
+def adaptive_max_pool2d_backward(dy: Array, x: Array) -> Array:
+    """Return dx: the largest pixel of a window gets all of its dy.
+
+    Among equal pixels it is the first in the first column that has one.
+    """
+    dx = np.zeros_like(x)
+    for n, i, j, c in np.ndindex(*dy.shape):
+        dx[n, *_adaptive_maximum(x[n, :, :, c], (i, j), dy.shape[1:3]), c] += dy[n, i, j, c]
+    return dx
+
+
+def _adaptive_maximum(image: Array, window: Pair, output_size: Pair) -> Pair:
+    """Return the row and column of the largest pixel under a window; NaN counts as the largest."""
+    (i, j), (height, width), (rows, columns) = window, image.shape, output_size
+    found = None
+    for s in _adaptive_window(j, width, columns):
+        for r in _adaptive_window(i, height, rows):
+            if found is None or not (image[r, s] <= image[found] or np.isnan(image[found])):
+                found = r, s
+    assert found is not None
+    return found
+
+
 def _adaptive_window(i: int, old: int, new: int) -> range:
     """Return the pixels under window i of `new` windows, which divide a line of `old` pixels."""
     return range(math.floor(i * old / new), math.ceil((i + 1) * old / new))

@@ -16,7 +16,7 @@ layer that computes the same, if there is one; otherwise it raises a `TypeError`
     shaping       reshape, transpose, concatenate, x[…], …
     products      matmul, tensordot, einsum
     activations   relu, sigmoid, softmax, …
-    images        conv, depthwise_conv, max_pool, average_pool, adaptive_average_pool
+    images        conv, depthwise_conv, max_pool, average_pool, adaptive_max_pool, …
     constants     comparisons, argmax, zeros, shape, …      no gradient flows through them
 
     tape          the list of steps, and the walk back through it
@@ -132,6 +132,7 @@ from minicnn.ops.elementwise import (
 )
 from minicnn.ops.images import (
     adaptive_average_pool,
+    adaptive_max_pool,
     average_pool,
     conv,
     depthwise_conv,
@@ -183,6 +184,7 @@ __all__ = [
     "abs",
     "absolute",
     "adaptive_average_pool",
+    "adaptive_max_pool",
     "add",
     "all",
     "any",

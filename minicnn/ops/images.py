@@ -97,3 +97,13 @@ def adaptive_average_pool(inputs: Array, output_size: Any, data_format: Any = No
     back = functional.adaptive_average_pool2d_backward
     y = functional.adaptive_average_pool2d(x, output_size, name)
     return y, lambda dy: back(np.ascontiguousarray(dy), x.shape, name)
+
+
+@operation
+def adaptive_max_pool(inputs: Array, output_size: Any, data_format: Any = None) -> Any:
+    """Return the largest number under each of `output_size` windows, which gets dy."""
+    shapes.check_data_format(data_format, "adaptive_max_pool")
+    x, name = np.ascontiguousarray(inputs), "adaptive_max_pool"
+    back = functional.adaptive_max_pool2d_backward
+    y = functional.adaptive_max_pool2d(x, output_size, name)
+    return y, lambda dy: back(np.ascontiguousarray(dy), x, name)

@@ -475,6 +475,7 @@ def _windows(layer: str, *names: str) -> None:
 _windows("MaxPooling2D", "pool_size", "strides", "padding")
 _windows("AveragePooling2D", "pool_size", "strides", "padding")
 _windows("AdaptiveAveragePooling2D", "output_size")
+_windows("AdaptiveMaxPooling2D", "output_size")
 
 
 @_function("Identity", "identity")

@@ -214,6 +214,21 @@ def test_adaptive_average_pool2d_by_hand(dtype: type) -> None:
     np.testing.assert_allclose(y, picture([[4], [10], [21]]), rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_adaptive_max_pool2d_by_hand(dtype: type) -> None:
+    """Of the equal pixels of the first window, the one in the first column gets the gradient."""
+    x = picture([[0, 9, 1], [9, 0, 2], [7, 8, 3]], dtype)
+    y = functional.adaptive_max_pool2d(x, 2)
+    np.testing.assert_array_equal(y, picture([[9, 9], [9, 8]]))
+    dx = functional.adaptive_max_pool2d_backward(picture([[1, 2], [4, 8]], dtype), x)
+    np.testing.assert_array_equal(dx, picture([[0, 2, 0], [5, 0, 0], [0, 8, 0]]))
+    x[0, 2, 2, 0] = np.nan
+    y = functional.adaptive_max_pool2d(x, 2)
+    np.testing.assert_array_equal(y, picture([[9, 9], [9, np.nan]]))
+    dx = functional.adaptive_max_pool2d_backward(picture([[1, 2], [4, 8]], dtype), x)
+    np.testing.assert_array_equal(dx, picture([[0, 2, 0], [5, 0, 0], [0, 0, 8]]))
+
+
 def test_global_pooling_by_hand() -> None:
     x = np.array([[[1.0, -1.0], [3.0, -5.0]], [[3.0, -2.0], [1.0, -4.0]]])[None]
     np.testing.assert_array_equal(functional.global_average_pool2d(x), [[2, -3]])

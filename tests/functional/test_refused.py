@@ -38,6 +38,7 @@ ON_PICTURES: dict[str, Callable[[Any], Any]] = {
         ones(2, 2, 2, 4), x, name="max_pool2d backward"
     ),
     "average_pool2d": functional.average_pool2d,
+    "adaptive_max_pool2d": lambda x: functional.adaptive_max_pool2d(x, 2),
     "adaptive_average_pool2d": lambda x: functional.adaptive_average_pool2d(x, 2),
     "global_average_pool2d": functional.global_average_pool2d,
     "global_max_pool2d": functional.global_max_pool2d,
@@ -220,9 +221,10 @@ def test_no_pixels() -> None:
             match = r"at least 2x2 pixels.* Received 0x4\."
             refuse(ValueError, match, kind, lambda: call(ones(2, 0, 4, 1), padding=padding))  # noqa: B023
     match = r"at least one pixel\. Received x.shape=\(2, 3, 0, 1\)\."
-    for kind in ("global_max_pool2d", "global_average_pool2d", "adaptive_average_pool2d"):
-        call, more = getattr(functional, kind), [2] if kind.startswith("adaptive") else []
-        refuse(ValueError, match, kind, lambda: call(ones(2, 3, 0, 1), *more))  # noqa: B023
+    for kind in ("max", "average"):
+        for name, more in ((f"global_{kind}_pool2d", []), (f"adaptive_{kind}_pool2d", [2])):
+            call = getattr(functional, name)
+            refuse(ValueError, match, name, lambda: call(ones(2, 3, 0, 1), *more))  # noqa: B023
 
 
 # The shape that dy must have, and a backward call to try wrong ones on.
@@ -314,6 +316,12 @@ REFUSED: list[tuple[str, type[Exception], str, Callable[[], Any]]] = [
         ValueError,
         r"x_shape=\(batch, height, width, channels\)\. Received \(5, 5, 4\)",
         lambda: F.average_pool2d_backward(ones(2, 2, 2, 4), (5, 5, 4)),
+    ),
+    (
+        "adaptive_max_pool2d",
+        ValueError,
+        r"dy.shape=\(2, 3, 3, 4\)\. Received dy.shape=\(2, 3, 3, 5\)",
+        lambda: F.adaptive_max_pool2d_backward(ones(2, 3, 3, 5), ones(2, 5, 5, 4)),
     ),
     (
         "adaptive_average_pool2d",

@@ -27,6 +27,7 @@ def made(layer: Any, x: Any, *weights: Any) -> Any:
 
 NOT_IN_KERAS_2 = {
     *("AdaptiveAveragePooling1D", "AdaptiveAveragePooling2D"),
+    *("AdaptiveMaxPooling1D", "AdaptiveMaxPooling2D"),
     *("AutoContrast", "CutMix", "Equalization", "MixUp", "RandAugment", "RandomColorDegeneration"),
     *("RandomColorJitter", "RandomErasing", "RandomGaussianBlur", "RandomGrayscale", "RandomHue"),
     *("RandomInvert", "RandomPosterization", "RandomSaturation", "RandomSharpness", "RandomShear"),

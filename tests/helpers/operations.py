@@ -242,6 +242,18 @@ def average_pools(draw: st.DrawFn, batch: int | None = None) -> Operation:
 
 
 @st.composite
+def adaptive_max_pools(draw: st.DrawFn, batch: int | None = None) -> Operation:
+    side = st.integers(1, 7)
+    size = draw(side), draw(side)
+    return Operation(
+        {"x": draw(pictures(batch))},
+        lambda m, x: m.adaptive_max_pool2d(x, size),
+        lambda m, dy, x: (m.adaptive_max_pool2d_backward(dy, x),),
+        {"output_size": size},
+    )
+
+
+@st.composite
 def adaptive_average_pools(draw: st.DrawFn, batch: int | None = None) -> Operation:
     side = st.integers(1, 7)
     size = draw(side), draw(side)
@@ -721,6 +733,7 @@ OPERATIONS: dict[str, Callable[..., st.SearchStrategy[Operation]]] = {
     "depthwise_conv2d": depthwise_convolutions,
     "max_pool2d": max_pools,
     "average_pool2d": average_pools,
+    "adaptive_max_pool2d": adaptive_max_pools,
     "adaptive_average_pool2d": adaptive_average_pools,
     "global_average_pool2d": global_average_pools,
     "global_max_pool2d": global_max_pools,

@@ -63,7 +63,7 @@ def every_layer():
     s = layers.UpSampling2D((2, 1), name="up")(x)
     s = layers.Conv2DTranspose(12, (3, 2), 2, "same", activation="relu", name="stamps")(s)
     s = layers.Resizing(5, 4, "bicubic", name="resizing")(layers.Cropping2D(1, name="crop")(s))
-    s = layers.RandomCrop(4, 3, name="part")(s)
+    s = layers.AdaptiveMaxPooling2D((4, 3), name="top")(layers.RandomCrop(4, 3, name="part")(s))
     s = layers.AdaptiveAveragePooling2D((3, 4), name="adaptive")(s)
     s = layers.Permute((2, 1, 3), name="permute")(layers.CenterCrop(2, 1, name="center")(s))
     gate = layers.GlobalAveragePooling2D(keepdims=True, name="squeeze")(x)
@@ -79,7 +79,8 @@ def every_layer():
     line = layers.Conv1DTranspose(5, 3, 2, "same", name="stamps_line")(line)
     line = layers.MaxPooling1D(3, 2, name="max_line")(layers.Cropping1D(1, name="crop_line")(line))
     line = layers.AveragePooling1D(3, 1, "same", name="average_line")(line)
-    line = layers.AdaptiveAveragePooling1D(2, name="adaptive_line")(line)
+    line = layers.AdaptiveAveragePooling1D(3, name="adaptive_line")(line)
+    line = layers.AdaptiveMaxPooling1D(2, name="adaptive_max_line")(line)
     ends = [
         layers.GlobalMaxPooling1D(name="largest_line")(line),
         layers.GlobalAveragePooling1D(name="mean_line")(line),
@@ -270,6 +271,7 @@ def random_layers():
         layers.Resizing(4, 3, crop_to_aspect_ratio=True),
         layers.Resizing(14, 3, pad_to_aspect_ratio=True, fill_value=0.5),
         layers.AdaptiveAveragePooling2D((2, 13)),
+        layers.AdaptiveMaxPooling2D((2, 13)),
         layers.CenterCrop(4, 5),
         layers.CenterCrop(4, 11),
         layers.AutoContrast((-2, 1)),
@@ -311,6 +313,7 @@ def layers_of_lines():
         layers.MaxPooling1D(3, 2, "same"),
         layers.AveragePooling1D(3, padding="same"),
         layers.AdaptiveAveragePooling1D(4),
+        layers.AdaptiveMaxPooling1D(4),
         layers.GlobalAveragePooling1D(keepdims=True),
         layers.GlobalMaxPooling1D(),
         layers.UpSampling1D(3),

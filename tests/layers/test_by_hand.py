@@ -336,6 +336,10 @@ def test_adaptive_pooling_by_hand() -> None:
     layer = layers.AdaptiveAveragePooling2D((2, 2))
     check_by_hand(layer, picture([2, 4, 8]), [3, 6, 3, 6], [2, 4, 6, 8], [4, 10, 6])
     check_by_hand(layers.AdaptiveAveragePooling2D(1), NINE, [5], [9], [1] * 9)
+    layer = layers.AdaptiveMaxPooling2D(2)
+    check_by_hand(layer, picture([2, 4, 8]), [4, 8, 4, 8], [2, 4, 6, 8], [0, 8, 12])
+    line = layers.AdaptiveMaxPooling1D(2)
+    assert line(np.array([[[1], [3], [5], [9]]], np.float32)).ravel().tolist() == [3, 9]
     line = layers.AdaptiveAveragePooling1D(2)
     y = line(np.array([[[1], [3], [5], [9]]], np.float32))
     np.testing.assert_array_equal(y, [[[2], [7]]])

@@ -277,7 +277,7 @@ OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "cumsum": lambda o, x: o.cumsum(x, axis=1) * o.one_hot(o.argmax(x, axis=-1), 2),
     "conv": lambda o, x: o.conv(x, o.ones((2, 2, 2, 3)) * 0.1, strides=1, padding="same"),
     "pool": lambda o, x: o.max_pool(x, 2) + o.average_pool(x, 2, strides=2, padding="same"),
-    "adaptive": lambda o, x: o.adaptive_average_pool(x, (3, 2)),
+    "adaptive": lambda o, x: o.adaptive_average_pool(x, (3, 2)) * o.adaptive_max_pool(x, (3, 2)),
     "depthwise": lambda o, x: o.depthwise_conv(x, o.ones((3, 3, 2, 1)), padding="valid"),
 }
 

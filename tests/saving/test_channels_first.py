@@ -48,6 +48,8 @@ NEEDED: dict[str, dict[str, Any]] = {
     **{f"{kind}{n}D": {"filters": 4} for kind in ("Conv", "SeparableConv") for n in (1, 2)},
     **{f"Conv{n}DTranspose": {"filters": 4} for n in (1, 2)},
     "AdaptiveAveragePooling2D": {"output_size": (2, 3)},
+    "AdaptiveMaxPooling2D": {"output_size": (2, 3)},
+    "AdaptiveMaxPooling1D": {"output_size": 2},
     "AdaptiveAveragePooling1D": {"output_size": 2},
     "AveragePooling2D": {"pool_size": (2, 3)},
     "MaxPooling2D": {"pool_size": (2, 3)},

@@ -185,6 +185,7 @@ def of_keras(k: Any, x: Any, c: Any) -> list[Any]:
         *(ops.softmax(x, axis=1), ops.softmax(x, axis=3), ops.elu(x, alpha=0.5)),
         *(ops.max_pool(x, 2), ops.average_pool(x, (2, 3), strides=1, padding="same")),
         ops.adaptive_average_pool(x, (3, 2), data_format="channels_last"),
+        ops.adaptive_max_pool(x, (3, 2), data_format="channels_last"),
         k.activations.relu(x, negative_slope=0.1, max_value=0.5, threshold=0.2),
     ]
 

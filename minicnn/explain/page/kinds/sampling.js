@@ -132,12 +132,24 @@ const span = (taps, first, last) => {
   return [Math.min(...places), Math.max(...places)];
 };
 
-const filled = (taps, first, last) => {
+// The rows and columns of the old image from which those in the box are made.
+export const covered = ({ rows, columns }, [top, bottom, left, right]) => [
+  ...span(rows, top, bottom),
+  ...span(columns, left, right),
+];
+
+const within = (taps, first, last) => {
   const inside = taps.flatMap((list, i) =>
     list.length && list.every(([p]) => p >= first && p <= last) ? [i] : [],
   );
   return inside.length ? [inside[0], inside.at(-1)] : [0, -1];
 };
+
+// The rows and columns that are made from the box of the old image alone.
+export const filled = ({ rows, columns }, [top, bottom, left, right]) => [
+  ...within(rows, top, bottom),
+  ...within(columns, left, right),
+];
 
 const kind = {
   forward: ({ layer, x }) => ({ y: sampled(sampling(layer, x.shape), x) }),
@@ -147,14 +159,8 @@ const kind = {
   }),
   explain: explainSampling,
   explainInput: explainInputSampling,
-  reads: (layer, [top, bottom, left, right], shape) => {
-    const { rows, columns } = sampling(layer, shape);
-    return [...span(rows, top, bottom), ...span(columns, left, right)];
-  },
-  fills: (layer, [top, bottom, left, right], shape) => {
-    const { rows, columns } = sampling(layer, shape);
-    return [...filled(rows, top, bottom), ...filled(columns, left, right)];
-  },
+  reads: (layer, box, shape) => covered(sampling(layer, shape), box),
+  fills: (layer, box, shape) => filled(sampling(layer, shape), box),
 };
 
 export const AdaptiveAveragePooling2D = kind;

@@ -14,6 +14,7 @@
 //
 // The form of an explanation decides how it is drawn: see the table in views/forms.js.
 import { Activation, ELU, LeakyReLU, PReLU, ReLU, Softmax } from "page/kinds/activations.js";
+import { AdaptiveMaxPooling2D } from "page/kinds/adaptive.js";
 import { Conv2D, DepthwiseConv2D, SeparableConv2D } from "page/kinds/convolutions.js";
 import { Dense } from "page/kinds/dense.js";
 import { ofLines } from "page/kinds/lines.js";
@@ -79,6 +80,7 @@ const LINES = {
   SeparableConv1D: ofLines(SeparableConv2D),
   MaxPooling1D: ofLines(MaxPooling2D),
   AdaptiveAveragePooling1D: ofLines(AdaptiveAveragePooling2D),
+  AdaptiveMaxPooling1D: ofLines(AdaptiveMaxPooling2D),
   AveragePooling1D: ofLines(AveragePooling2D),
   GlobalAveragePooling1D: ofLines(GlobalAveragePooling2D),
   GlobalMaxPooling1D: ofLines(GlobalMaxPooling2D),
@@ -93,7 +95,7 @@ export const KINDS = {
   ...{ Conv2D, DepthwiseConv2D, SeparableConv2D, Conv2DTranspose },
   Dense,
   ...{ MaxPooling2D, AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D },
-  AdaptiveAveragePooling2D,
+  ...{ AdaptiveAveragePooling2D, AdaptiveMaxPooling2D },
   ...{ BatchNormalization, Normalization, Rescaling },
   ...{ GroupNormalization, LayerNormalization, UnitNormalization },
   ...{ Activation, Softmax, ReLU, LeakyReLU, ELU, PReLU },
