@@ -74,7 +74,7 @@ class BinaryAccuracy(Metric):
         return (y_true == (y_pred > self.threshold)).astype(np.float32)
 
     def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "threshold": self.threshold}
+        return {"name": self.name, "dtype": self.dtype, "threshold": self.threshold}
 
 
 class Accuracy(Metric):
@@ -120,7 +120,7 @@ class TopKCategoricalAccuracy(Metric):
         return (fine & (larger < self.k)).astype(np.float32)
 
     def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "k": self.k}
+        return {"name": self.name, "dtype": self.dtype, "k": self.k}
 
 
 class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):

@@ -132,6 +132,7 @@ class AUC(Counting):
     def get_config(self) -> dict[str, Any]:
         config: dict[str, Any] = {
             "name": self.name,
+            "dtype": self.dtype,
             "num_thresholds": self.num_thresholds,
             "curve": self.curve,
             "summation_method": self.summation_method,

@@ -120,7 +120,7 @@ class Metric(Configurable):
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
-        return {"name": self.name}
+        return {"name": self.name, "dtype": self.dtype}
 
 
 def _number(found: Any) -> Any:
@@ -209,7 +209,7 @@ class MeanMetricWrapper(Metric):
             ) from error
 
     def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "fn": name_of(self.fn), **self.kwargs}
+        return {"name": self.name, "dtype": self.dtype, "fn": name_of(self.fn), **self.kwargs}
 
 
 def name_of(fn: Any) -> str:

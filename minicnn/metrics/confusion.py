@@ -155,7 +155,7 @@ class _Count(Counting):
         return self._one_or_all(getattr(self, self._kind))
 
     def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "thresholds": self._given}
+        return {"name": self.name, "dtype": self.dtype, "thresholds": self._given}
 
 
 class TruePositives(_Count):
@@ -203,6 +203,7 @@ class _OfPositives(Counting):
     def get_config(self) -> dict[str, Any]:
         return {
             "name": self.name,
+            "dtype": self.dtype,
             "thresholds": self._given,
             "top_k": self.top_k,
             "class_id": self.class_id,
@@ -267,6 +268,7 @@ class _AtAnother(Counting):
     def get_config(self) -> dict[str, Any]:
         return {
             "name": self.name,
+            "dtype": self.dtype,
             "num_thresholds": self.num_thresholds,
             self._argument: self.value,
             "class_id": self.class_id,

@@ -87,6 +87,7 @@ class FBetaScore(Metric):
     def get_config(self) -> dict[str, Any]:
         return {
             "name": self.name,
+            "dtype": self.dtype,
             "average": self.average,
             "beta": self.beta,
             "threshold": self.threshold,

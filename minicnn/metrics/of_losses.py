@@ -85,7 +85,7 @@ class CosineSimilarity(_OfLoss):
         return -super().values(y_true, y_pred)
 
     def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "axis": self.axis}
+        return {"name": self.name, "dtype": self.dtype, "axis": self.axis}
 
 
 class KLDivergence(_OfLoss):
@@ -135,6 +135,7 @@ class _CrossEntropy(_OfLoss):
     def get_config(self) -> dict[str, Any]:
         return {
             "name": self.name,
+            "dtype": self.dtype,
             "from_logits": self.from_logits,
             "label_smoothing": self.label_smoothing,
             "axis": self.axis,
@@ -175,6 +176,7 @@ class SparseCategoricalCrossentropy(_OfLoss):
     def get_config(self) -> dict[str, Any]:
         return {
             "name": self.name,
+            "dtype": self.dtype,
             "from_logits": self.from_logits,
             "ignore_class": self.ignore_class,
             "axis": self.axis,

@@ -95,6 +95,7 @@ class R2Score(Metric):
     def get_config(self) -> dict[str, Any]:
         return {
             "name": self.name,
+            "dtype": self.dtype,
             "class_aggregation": self.class_aggregation,
             "num_regressors": self.num_regressors,
         }
@@ -151,7 +152,7 @@ class PearsonCorrelation(Metric):
         return pearson_correlation(y_true, y_pred, self.axis)
 
     def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "axis": self.axis}
+        return {"name": self.name, "dtype": self.dtype, "axis": self.axis}
 
 
 class ConcordanceCorrelation(PearsonCorrelation):

@@ -111,15 +111,26 @@ def argsort(x: Any, axis: int = -1) -> Array:
     return np.asarray(np.argsort(constant(x), axis, kind="stable"), np.int32)
 
 
+def check_not_empty(name: str, x: Any, axis: Any) -> None:
+    """Raise a `ValueError` if there are no numbers along these axes: none of them is largest."""
+    sizes = np.shape(x)
+    axes = range(len(sizes)) if axis is None else np.atleast_1d(axis)
+    if 0 in [sizes[a] for a in axes if -len(sizes) <= a < len(sizes)]:
+        along = "" if axis is None else f" along axis={axis}"
+        raise ValueError(f"{name} expects at least one number{along}. Received x.shape={sizes}.")
+
+
 @_result
 def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Array:
     """Return the place of the largest number along an axis, or among all numbers."""
+    check_not_empty("argmax", constant(x), axis)
     return np.asarray(np.argmax(constant(x), axis, keepdims=keepdims), np.int32)
 
 
 @_result
 def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Array:
     """Return the place of the smallest number along an axis, or among all numbers."""
+    check_not_empty("argmin", constant(x), axis)
     return np.asarray(np.argmin(constant(x), axis, keepdims=keepdims), np.int32)
 
 

@@ -160,7 +160,9 @@ def check_ours(value: Any) -> None:
 
 
 def as_result(y: Any, arrays: Sequence[Any]) -> Array:
-    """Return y as an array, in the default dtype if only NumPy's rules made it float64."""
+    """Return y as an array, in the default dtype if NumPy alone made it float64 or float16."""
     result = np.asarray(y)
-    doubles = any(isinstance(a, Array) and a.dtype == np.float64 for a in arrays)
-    return result if doubles or result.dtype != np.float64 else result.astype(config.floatx())
+    given = {a.dtype.name for a in arrays if isinstance(a, Array)}
+    named = result.dtype.name
+    numpys = named in ("float16", "float64") and named not in given
+    return result.astype(config.floatx()) if numpys else result

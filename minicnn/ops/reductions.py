@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from minicnn._support.operators import operations
-from minicnn.ops.constants import ndim, shape
+from minicnn.ops.constants import check_not_empty, ndim, shape
 from minicnn.ops.elementwise import divide, maximum, multiply, rsqrt, sqrt, square, subtract
 from minicnn.ops.operation import operation
 from minicnn.ops.shaping import reshape
@@ -25,17 +25,25 @@ def _kept(dy: Array, x: Array, axis: Axis, keepdims: bool) -> Array:
     return np.expand_dims(dy, _axes(axis))  # type: ignore[arg-type]
 
 
+# The dtypes of sums, as in Keras; other arrays keep theirs.
+_SUMS = {"bool": "int32", "int8": "int32", "int16": "int32", "uint8": "uint32", "uint16": "uint32"}
+
+
 @operation
 def sum(x: Array, axis: Axis = None, keepdims: bool = False) -> Any:
-    """Return the sum along these axes; each number gets dy."""
-    y = np.sum(x, _axes(axis), keepdims=keepdims)
+    """Return the sum along these axes; each number gets dy. Small integers add up in 32 bits."""
+    dtype = np.asarray(x).dtype.name
+    y = np.sum(x, _axes(axis), _SUMS.get(dtype, dtype), keepdims=keepdims)
     return y, lambda dy: _kept(dy, x, axis, keepdims)
 
 
 @operation
 def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Any:
     """Return the mean along these axes; each number gets its share of dy."""
-    y = np.mean(x, _axes(axis), keepdims=keepdims)
+    if np.size(x):
+        y = np.mean(x, _axes(axis), keepdims=keepdims)
+    else:  # NaN, without NumPy's warning
+        y = np.sum(x, _axes(axis), keepdims=keepdims) / np.zeros(())
     share = y.size / np.size(x) if np.size(x) else 0.0
     return y, lambda dy: _kept(dy, x, axis, keepdims) * share
 
@@ -44,6 +52,8 @@ def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Any:
 def max(x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None) -> Any:
     """Return the largest number along these axes; each of k equal ones gets dy / k."""
     more = {} if initial is None else {"initial": initial}
+    if initial is None:
+        check_not_empty("max", x, axis)
     y = np.max(x, _axes(axis), keepdims=keepdims, **more)
     return y, lambda dy: _to_equal(dy, x, y, axis, keepdims)
 
@@ -52,6 +62,8 @@ def max(x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None
 def min(x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None) -> Any:
     """Return the smallest number along these axes; each of k equal ones gets dy / k."""
     more = {} if initial is None else {"initial": initial}
+    if initial is None:
+        check_not_empty("min", x, axis)
     y = np.min(x, _axes(axis), keepdims=keepdims, **more)
     return y, lambda dy: _to_equal(dy, x, y, axis, keepdims)
 
@@ -66,6 +78,7 @@ def _to_equal(dy: Array, x: Array, y: Array, axis: Axis, keepdims: bool) -> Arra
 @operation
 def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Any:
     """Return log(sum of exp(x)) without overflow; the gradient is dy * softmax(x)."""
+    check_not_empty("logsumexp", x, axis)
     largest = np.max(x, _axes(axis), keepdims=True)
     largest = np.where(np.isfinite(largest), largest, 0)
     whole = np.log(np.sum(np.exp(x - largest), _axes(axis), keepdims=True)) + largest
@@ -76,7 +89,8 @@ def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Any:
 @operation
 def cumsum(x: Array, axis: int | None = None) -> Any:
     """Return the sum of all numbers up to each one, which gets dy of its own and all later sums."""
-    y = np.cumsum(x, axis)
+    dtype = np.asarray(x).dtype.name
+    y = np.cumsum(x, axis, "int32" if dtype == "bool" else dtype)
 
     def dx(dy: Array) -> Array:
         return np.flip(np.cumsum(np.flip(dy, axis), axis), axis).reshape(x.shape)

@@ -167,6 +167,11 @@ def flat(column: Any) -> list[Array]:
     return list(column) if isinstance(column, (list, tuple)) else [column]
 
 
+def count_of(x: Any) -> int:
+    """Return how many examples a batch's inputs have."""
+    return len(next(iter(flat(x)), ()))
+
+
 def take(column: Any, chosen: Any) -> Any:
     """Return `array[chosen]` of an array, or of each array in a list or dict; None for None."""
     if column is None:
@@ -444,7 +449,7 @@ def as_columns(x: Any, y: Any = None, sample_weight: Any = None) -> tuple[Any, A
     numbers.
     """
     x = as_arrays(x, "x")
-    count = len(next(iter(flat(x)), ()))
+    count = count_of(x)
     named = (("y", y), ("sample_weight", sample_weight))
     y, sample_weight = (_as_column(column, name, count) for name, column in named)
     return x, y, sample_weight

@@ -10,7 +10,7 @@ from minicnn.callbacks import Callback, CallbackList, Quiet, progress_for
 from minicnn.callbacks.bars import Closing
 from minicnn.callbacks.base import Temporary
 from minicnn.graph import Network
-from minicnn.training.batches import Batch, Batches, batch_of, is_arrays, make_batches
+from minicnn.training.batches import Batch, Batches, batch_of, count_of, is_arrays, make_batches
 from minicnn.training.step import Stepping
 
 
@@ -38,10 +38,13 @@ class Evaluating(Stepping):
         self.stop_evaluating = False
         events.call("on_test_begin")
         logs: dict[str, float] = {}
+        examples = 0
         batches.on_epoch_begin()
-        for step, batch in enumerate(batches.epoch()):
+        for step, given in enumerate(batches.epoch()):
             events.call("on_test_batch_begin", step)
-            self._test_step(Batch(*self._data(*batch)), model)
+            batch = Batch(*self._data(*given))
+            examples += count_of(batch.x)
+            self._test_step(batch, model)
             logs = self._logs()
             events.call("on_test_batch_end", step, logs)
             if self.stop_evaluating:
@@ -53,6 +56,8 @@ class Evaluating(Stepping):
         batches.restart()
         if not logs:
             raise ValueError("There are no batches to evaluate.")
+        if not examples:
+            raise ValueError("There are no examples to evaluate: every batch is empty.")
         events.call("on_test_end", logs)
         return logs
 

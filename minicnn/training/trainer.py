@@ -21,6 +21,7 @@ from minicnn.training.batches import (
     batch_of,
     check_class_weight,
     class_weights,
+    count_of,
     flat,
     is_arrays,
     make_batches,
@@ -246,10 +247,11 @@ class Trainer(Evaluating):
     ) -> dict[str, float] | None:
         """Train one epoch and return its logs; None if the data had no batch for it."""
         logs: dict[str, float] = {}
-        step = -1
+        step, examples = -1, 0
         training.on_epoch_begin()
         for step, given in enumerate(training.epoch()):
             batch = Batch(*self._data(*given))
+            examples += count_of(batch.x)
             if class_weight is not None:
                 if batch.sample_weight is not None:
                     raise ValueError(
@@ -265,6 +267,8 @@ class Trainer(Evaluating):
         training.on_epoch_end()
         if step < 0:
             return None
+        if not examples:
+            raise ValueError("There are no examples to learn from: every batch is empty.")
         if training.steps is None:
             training.steps = step + 1
         elif not self.stop_training:

@@ -469,3 +469,44 @@ def test_weights_are_operands() -> None:
     layer.bias.assign_add([1.0, 2.0])
     layer.bias.assign_sub([0.0, 1.0])
     assert layer.bias.numpy().tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("given", "total", "running", "root"),
+    [
+        ("bool", "int32", "int32", "float32"),
+        ("int8", "int32", "int8", "float32"),
+        ("uint8", "uint32", "uint8", "float32"),
+        ("int32", "int32", "int32", "float32"),
+        ("int64", "int64", "int64", "float32"),
+        ("float16", "float16", "float16", "float16"),
+    ],
+)
+def test_dtypes_of_sums_and_roots_are_those_of_keras(
+    given: str, total: str, running: str, root: str
+) -> None:
+    x = np.ones((2, 3), given)
+    assert ops.sum(x, axis=1).dtype == total
+    assert ops.cumsum(x, axis=1).dtype == running
+    assert ops.sqrt(x).dtype == ops.exp(x).dtype == root
+    assert ops.sum(np.full(300, 1, given)) == 300
+
+
+@pytest.mark.parametrize("name", ["argmax", "argmin", "logsumexp", "max", "min"])
+def test_nothing_has_no_largest_number(name: str) -> None:
+    x, function = np.zeros((0, 3), np.float32), getattr(ops, name)
+    assert function(x, axis=1).shape == (0,)
+    with pytest.raises(ValueError, match=rf"^{name} expects at least one number\. Received x\.sha"):
+        function(x)
+    with pytest.raises(ValueError, match=rf"^{name} expects at least one number along axis=0\. Re"):
+        function(x, axis=0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_mean_of_nothing_is_not_a_number() -> None:
+    x = np.zeros((0, 3), np.float32)
+    assert ops.max(x, initial=1.0) == 1
+    for function in (ops.mean, ops.var, ops.std):
+        assert np.isnan(function(x))
+        np.testing.assert_array_equal(function(x, axis=0), [np.nan] * 3)
+        assert function(x, axis=1).shape == (0,)

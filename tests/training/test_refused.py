@@ -31,6 +31,11 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: fit(X, Y[:5]), r"one entry per example.*\[5, 24\]"),
     (lambda: fit(X), "needs targets y"),
     (lambda: fit(X[:0], Y[:0]), "no examples: x is empty"),
+    (lambda: fit(iter([(X[:0], Y[:0])] * 2)), "no examples to learn from: every batch is empty"),
+    (
+        lambda: model().evaluate(iter([(X[:0], Y[:0])] * 2)),
+        "no examples to evaluate: every batch is empty",
+    ),
     (lambda: fit(X, Y, batch_size=0), "batch_size must be an integer >= 1. Received 0"),
     (lambda: fit(X, Y, batch_size=2.5), "batch_size .*2.5"),
     (lambda: fit(X, Y, epochs=0), "epochs must be an integer >= 1. Received 0"),
