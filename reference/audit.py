@@ -189,7 +189,7 @@ def duplicates(splits: Sequence[Photos], facts: dict[str, PhotoFacts]) -> list[F
         for row, column in zip(*np.nonzero(alike), strict=True):
             number = first + int(row)
             if column >= number or (found and found[-1].path == order[number][1]):
-                continue  # itself, a later one, or told already
+                continue  # the photo itself, a later one, or a photo that is a finding already
             (split, path, label), (other_split, other, other_label) = order[number], order[column]
             where = "" if split == other_split else f" in {other_split}"
             labels = "" if label == other_label else f", and one is {label}, one {other_label}"

@@ -319,7 +319,7 @@ def _serve(saved: Saved, options: argparse.Namespace, kind: str) -> None:
             if not cannot_write(error):
                 raise
             told = f"{str(options.serve)!r} cannot be written: {error.strerror}."
-            raise OSError(told) from error  # copying names what it reads
+            raise OSError(told) from error  # the error itself may name a file that is read
     passed = f"its self-test has not run: {untested}" if untested else "it passed its self-test"
     say(f"Wrote {options.serve}, which runs on a server; {passed}. For example:")
     say(f"  {python()} {quoted(options.serve / 'app.py')}")

@@ -325,7 +325,7 @@ class _Run:
         if begins:
             self.stages.append(len(self.history["loss"]))
             if self.machine.processes is not None:
-                self.machine.processes.agree(True)  # the first one has written the file
+                self.machine.processes.agree(True)  # wait: the first process has then written it
                 self._check_shared(self.model_path.is_file())
             with models.of_this_process():
                 best = models.load(self.model_path).model.get_weights()

@@ -13,7 +13,35 @@ operations: dict[str, Callable[..., Any]] = {}
 _UFUNCS = {"absolute": "abs", "true_divide": "divide"}
 
 
-class Operators:
+class OperatorsOfAll:
+    """The operators that also mean a function of `minicnn.ops` on symbols."""
+
+    def __matmul__(self, other: Any) -> Any:
+        return operations["matmul"](self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return operations["matmul"](other, self)
+
+    def __rpow__(self, other: Any) -> Any:
+        return operations["power"](other, self)
+
+    def __abs__(self) -> Any:
+        return operations["abs"](self)
+
+    def __lt__(self, other: Any) -> Any:
+        return operations["less"](self, other)
+
+    def __le__(self, other: Any) -> Any:
+        return operations["less_equal"](self, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return operations["greater"](self, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return operations["greater_equal"](self, other)
+
+
+class Operators(OperatorsOfAll):
     """Base class of things with operators, each of which calls a function of `minicnn.ops`.
 
     NumPy leaves `array + x` to x, too.
@@ -54,35 +82,11 @@ class Operators:
     def __pow__(self, other: Any) -> Any:
         return operations["power"](self, other)
 
-    def __rpow__(self, other: Any) -> Any:
-        return operations["power"](other, self)
-
-    def __matmul__(self, other: Any) -> Any:
-        return operations["matmul"](self, other)
-
-    def __rmatmul__(self, other: Any) -> Any:
-        return operations["matmul"](other, self)
-
     def __neg__(self) -> Any:
         return operations["negative"](self)
 
-    def __abs__(self) -> Any:
-        return operations["abs"](self)
-
     def __getitem__(self, key: Any) -> Any:
         return operations["get_item"](self, key)
-
-    def __lt__(self, other: Any) -> Any:
-        return operations["less"](self, other)
-
-    def __le__(self, other: Any) -> Any:
-        return operations["less_equal"](self, other)
-
-    def __gt__(self, other: Any) -> Any:
-        return operations["greater"](self, other)
-
-    def __ge__(self, other: Any) -> Any:
-        return operations["greater_equal"](self, other)
 
 
 def no_gradient(function: str) -> str:

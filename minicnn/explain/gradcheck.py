@@ -124,7 +124,7 @@ class GradientCheck:
     def _cells(self) -> list[list[str]]:
         lines = [[*self._HEADER, "verdict"]]
         for row in self.rows:
-            if row.verdict == "frozen":  # told below
+            if row.verdict == "frozen":  # listed below the table
                 continue
             worst, size = row.worst, math.prod(row.shape)
             cells = [row.name, "×".join(map(str, row.shape)) or "one number"]
@@ -347,7 +347,7 @@ class _Function:
         copies.restart_random_layers(self.clone, self.seed)
         y, cache = self.clone.forward(self.x, self.training)
         outputs = list(y) if isinstance(y, (list, tuple)) else [y]
-        return [np.array(a) for a in outputs], cache  # y may be x itself, which changes
+        return [np.array(a) for a in outputs], cache  # copies: y may be x itself
 
     def _loss(self, outputs: list[Array], cache: Any) -> tuple[float, Any, Any]:
         """Return the loss as training computes it, dy, and whether dy is that of the logits."""

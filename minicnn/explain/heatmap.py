@@ -547,7 +547,7 @@ def make_heatmap(
             raise ValueError(f"{method} takes {takes}. Received {name}={chosen[name]!r}.")
     spot = find_spot(trace.model.label, trace.x, (0, 0, 0), example)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it becomes an error
+        warnings.simplefilter("ignore")  # `trouble` says the same
         one = type(trace)(trace.model, trace.x[spot.example, None])
     if one.trouble:
         raise ValueError(one.trouble)

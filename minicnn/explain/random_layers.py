@@ -39,13 +39,19 @@ def _dropout(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
 
 @gradient_of(*_DROPOUTS, what="dx")
 def _dropout_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
-    mask = entry.cache["mask"]
+    kept = float(dz.dtype.type(1 / (1 - layer.rate)))
+    return _through_mask(query, dz, entry.cache["mask"], kept, f" / (1 - {layer.rate:g})")
+
+
+def _through_mask(
+    query: Query, dz: Array, mask: Array | None, kept: float, formula: str
+) -> GradientSum:
+    """Return dx of a number that was dropped or multiplied by `kept`; None: by neither."""
     if mask is None:
         return same_place(query, dz, 1.0)
     if not mask[(query.example, *query.at)]:
         return same_place(query, dz, 0.0, " · 0, it was dropped")
-    kept = float(dz.dtype.type(1 / (1 - layer.rate)))
-    return same_place(query, dz, kept, f" / (1 - {layer.rate:g})")
+    return same_place(query, dz, kept, formula)
 
 
 @sums(layers.GaussianNoise)
@@ -99,9 +105,5 @@ def _alpha_dropout(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
 
 @gradient_of(layers.AlphaDropout, what="dx")
 def _alpha_dropout_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
-    mask = entry.cache["mask"]
-    if mask is None:
-        return same_place(query, dz, 1.0)
-    if not mask[(query.example, *query.at)]:
-        return same_place(query, dz, 0.0, " · 0, it was dropped")
-    return same_place(query, dz, float(dz.dtype.type(alpha_factors(layer.rate)[0])), "·a")
+    kept = float(dz.dtype.type(alpha_factors(layer.rate)[0]))
+    return _through_mask(query, dz, entry.cache["mask"], kept, "·a")

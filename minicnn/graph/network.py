@@ -151,7 +151,7 @@ class Network(GraphLayer):
                 f"{self.label} expects a list of examples of one shape. Received {listed}."
             ) from None
         if self.built and array.ndim > len(self.graph.inputs[0].shape):
-            self._input_value(array, self.graph.inputs[0])  # raises: the list was for several
+            self._input_value(array, self.graph.inputs[0])  # raises: these were several inputs
         return array
 
     def _is_batch(self, shape: tuple[int, ...]) -> bool:

@@ -367,7 +367,7 @@ def image_dataset_from_directory(
         raise ValueError(
             f"{_WHO} expects label_mode to be one of {LABEL_MODES}. Received {label_mode!r}."
         )
-    if labels is None or label_mode is None:  # either means: no labels
+    if labels is None or label_mode is None:  # each of them means: no labels
         labels = label_mode = None
     color_mode = shapes.choice(color_mode, COLOR_MODES, "color_mode", _WHO)
     interpolation = shapes.choice(interpolation, RESIZE_INTERPOLATIONS, "interpolation", _WHO)

@@ -170,7 +170,7 @@ class _Images(Iterator):
 
     # -- for `features`: the same images in each epoch, read by number ----------------------------
 
-    features: Array | None = None  # what replaces the images
+    features: Array | None = None  # in batches, in place of the images
 
     def example_count(self) -> int | None:
         """Return how many images there are, if each looks the same every time; else None."""

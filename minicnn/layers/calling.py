@@ -402,7 +402,7 @@ class Trial:
     shapes: list[Shape]
     several: bool
     activation: str | None  # the output's activation
-    calls: list[tuple[Any, list[Shape], list[Shape]]]  # of layers within, as on the tape
+    calls: list[tuple[Any, list[Shape], list[Shape]]]  # layers within, with shapes of x and y
 
 
 def tried(layer: Any, input_shape: Any) -> Trial:

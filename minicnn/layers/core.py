@@ -69,7 +69,7 @@ class InputLayer(PassingOn):
 
     @classmethod
     def argument_names(cls) -> list[str]:
-        return ["batch_shape"]  # what a config holds; the other arguments also say it
+        return ["batch_shape"]  # the one that a config has: it includes the others
 
     @classmethod
     def penalty_settings(cls) -> list[str]:

@@ -63,7 +63,7 @@ class Add(Merge):
     operation = "add"
 
     def compute(self, x: list[Array], training: bool) -> tuple[Array, Kept]:
-        # Only the inputs' shapes matter, unless they differ.
+        # Backward needs the inputs only if their shapes differ.
         y = functional.add(x, self.label)
         same = all(a.shape == y.shape for a in x)
         return y, {"count": len(x), "xs": None if same else x}

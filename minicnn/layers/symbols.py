@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn._support.operators import operations
+from minicnn._support.operators import OperatorsOfAll
 from minicnn._support.terminal import printable
 from minicnn.ops.tape import Symbolic
 
@@ -31,7 +31,7 @@ def operator(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return register
 
 
-class KerasTensor(Symbolic):
+class KerasTensor(OperatorsOfAll, Symbolic):
     """A symbol for a layer's output while a model is defined: a shape with None for the batch.
 
     Arithmetic makes layers, as in Keras. `x + y` of symbols is `Add()([x, y])`, `x * y` is
@@ -103,30 +103,6 @@ class KerasTensor(Symbolic):
             "symbols and numbers. For the rest, write a layer of your own "
             "(minicnn.layers.calling shows one)."
         )
-
-    def __matmul__(self, other: Any) -> Any:
-        return operations["matmul"](self, other)
-
-    def __rmatmul__(self, other: Any) -> Any:
-        return operations["matmul"](other, self)
-
-    def __rpow__(self, other: Any) -> Any:
-        return operations["power"](other, self)
-
-    def __abs__(self) -> Any:
-        return operations["abs"](self)
-
-    def __lt__(self, other: Any) -> Any:
-        return operations["less"](self, other)
-
-    def __le__(self, other: Any) -> Any:
-        return operations["less_equal"](self, other)
-
-    def __gt__(self, other: Any) -> Any:
-        return operations["greater"](self, other)
-
-    def __ge__(self, other: Any) -> Any:
-        return operations["greater_equal"](self, other)
 
     __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __invert__ = _no_layer
     __iter__ = _no_layer  # otherwise Python would ask for x[0], x[1], …

@@ -10,9 +10,11 @@ import numpy as np
 from minicnn import functional, shapes
 from minicnn._support.variable import Variable
 from minicnn.optimizers.base import Array, Optimizer
+from minicnn.optimizers.more import WithAccumulator
+from minicnn.optimizers.usual import WithMoments
 
 
-class Ftrl(Optimizer):
+class Ftrl(WithAccumulator):
     """Computes each weight anew from the sums of all gradients (McMahan et al. 2013).
 
         b = a + g**2                       p = -learning_rate_power
@@ -57,10 +59,6 @@ class Ftrl(Optimizer):
     def _slot_groups(self) -> tuple[tuple[str, ...], ...]:
         return (("accumulator", "linear"),)
 
-    def _new_slot(self, variable: Variable, slot: str) -> Array:
-        made = super()._new_slot(variable, slot)
-        return made + made.dtype.type(self.initial_accumulator_value * (slot == "accumulator"))
-
     def _update(self, w: Array, g: Array, slots: dict[str, Array]) -> None:
         rate = self.learning_rate
         if not rate:
@@ -87,26 +85,13 @@ class Ftrl(Optimizer):
         }
 
 
-class Lamb(Optimizer):
+class Lamb(WithMoments):
     """Adam for large batches: steps as long as the weight, times the rate (You et al. 2019).
 
     m += (g - m) * (1 - beta_1)        v += (g**2 - v) * (1 - beta_2)
     u = m / (1 - beta_1**t) / (sqrt(v / (1 - beta_2**t)) + epsilon)
     w -= lr * |w| / |u| * u            |w| and |u| are lengths; their quotient is 1 if one is 0
     """
-
-    def __init__(
-        self,
-        learning_rate: Any = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(learning_rate, **kwargs)
-        self._check_shares(beta_1=beta_1, beta_2=beta_2)
-        self._check_number("epsilon", epsilon)
-        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
 
     def _slot_groups(self) -> tuple[tuple[str, ...], ...]:
         return (("momentum", "velocity"),)
@@ -121,13 +106,6 @@ class Lamb(Optimizer):
         lengths = _length(w), _length(u)
         ratio = lengths[0] / lengths[1] if all(lengths) else 1.0
         w -= u * number(ratio * self.learning_rate)
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {
-            "beta_1": self.beta_1,
-            "beta_2": self.beta_2,
-            "epsilon": self.epsilon,
-        }
 
 
 class Muon(Optimizer):

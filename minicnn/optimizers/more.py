@@ -8,27 +8,15 @@ import numpy as np
 from minicnn import shapes
 from minicnn._support.variable import Variable
 from minicnn.optimizers.base import Array, Optimizer
+from minicnn.optimizers.usual import WithMoments
 
 
-class Adamax(Optimizer):
+class Adamax(WithMoments):
     """Adam with the largest gradient in place of the mean square (Kingma and Ba 2015, section 7).
 
     m += (g - m) * (1 - beta_1)        u = max(beta_2 * u, |g|)
     w -= lr / (1 - beta_1**t) * m / (u + epsilon)
     """
-
-    def __init__(
-        self,
-        learning_rate: Any = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(learning_rate, **kwargs)
-        self._check_shares(beta_1=beta_1, beta_2=beta_2)
-        self._check_number("epsilon", epsilon)
-        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
 
     def _slot_groups(self) -> tuple[tuple[str, ...], ...]:
         return (("momentum", "norm"),)
@@ -40,13 +28,6 @@ class Adamax(Optimizer):
         np.maximum(u * number(self.beta_2), np.abs(g), out=u)
         rate = number(self.learning_rate / (1 - self.beta_1**self.iterations))
         w -= m * rate / (u + number(self.epsilon))
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {
-            "beta_1": self.beta_1,
-            "beta_2": self.beta_2,
-            "epsilon": self.epsilon,
-        }
 
 
 class Nadam(Adamax):
@@ -92,7 +73,17 @@ class Nadam(Adamax):
         w -= step * number(self.learning_rate) / spread
 
 
-class Adagrad(Optimizer):
+class WithAccumulator(Optimizer):
+    """Base class of optimizers whose slot `accumulator` does not start at 0."""
+
+    initial_accumulator_value: float
+
+    def _new_slot(self, variable: Variable, slot: str) -> Array:
+        made = super()._new_slot(variable, slot)
+        return made + made.dtype.type(self.initial_accumulator_value * (slot == "accumulator"))
+
+
+class Adagrad(WithAccumulator):
     """Divides each weight's step by the size of all its gradients so far (Duchi et al. 2011).
 
         a += g**2                          w -= lr * g / sqrt(a + epsilon)
@@ -114,10 +105,6 @@ class Adagrad(Optimizer):
 
     def _slot_groups(self) -> tuple[tuple[str, ...], ...]:
         return (("accumulator",),)
-
-    def _new_slot(self, variable: Variable, slot: str) -> Array:
-        made = super()._new_slot(variable, slot)
-        return made + made.dtype.type(self.initial_accumulator_value * (slot == "accumulator"))
 
     def _update(self, w: Array, g: Array, slots: dict[str, Array]) -> None:
         a, number = slots["accumulator"], w.dtype.type

@@ -48,7 +48,31 @@ class SGD(Optimizer):
         return super().get_config() | {"momentum": self.momentum, "nesterov": self.nesterov}
 
 
-class Adam(Optimizer):
+class WithMoments(Optimizer):
+    """Base class of Adam and those like it, which share these settings."""
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(learning_rate, **kwargs)
+        self._check_shares(beta_1=beta_1, beta_2=beta_2)
+        self._check_number("epsilon", epsilon)
+        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "beta_1": self.beta_1,
+            "beta_2": self.beta_2,
+            "epsilon": self.epsilon,
+        }
+
+
+class Adam(WithMoments):
     """Adaptive moments (Kingma and Ba 2015, the efficient form at the end of section 2).
 
         m += (g - m) * (1 - beta_1)        v += (g**2 - v) * (1 - beta_2)
@@ -67,10 +91,7 @@ class Adam(Optimizer):
         amsgrad: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(learning_rate, **kwargs)
-        self._check_shares(beta_1=beta_1, beta_2=beta_2)
-        self._check_number("epsilon", epsilon)
-        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, **kwargs)
         self.amsgrad = bool(amsgrad)
 
     def _slot_groups(self) -> tuple[tuple[str, ...], ...]:
@@ -91,12 +112,7 @@ class Adam(Optimizer):
         w -= m * number(self.learning_rate * correction) / (np.sqrt(v) + number(self.epsilon))
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {
-            "beta_1": self.beta_1,
-            "beta_2": self.beta_2,
-            "epsilon": self.epsilon,
-            "amsgrad": self.amsgrad,
-        }
+        return super().get_config() | {"amsgrad": self.amsgrad}
 
 
 class AdamW(Adam):

@@ -67,7 +67,7 @@ _KNOWN = {
     *("SpatialDropout1D", "SpatialDropout2D", "UpSampling1D", "UpSampling2D"),
     *("ZeroPadding1D", "ZeroPadding2D"),
 }
-_FIRST_LAYER = ("input_dim", "input_length")  # `batch_input_shape` also says it
+_FIRST_LAYER = ("input_dim", "input_length")  # `batch_input_shape` has these sizes, too
 _DATA_FORMATS = {"th": "channels_first", "tf": "channels_last"}
 _INITIALIZERS = {
     "normal": "random_normal",

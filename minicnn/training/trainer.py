@@ -325,11 +325,11 @@ class Trainer(Evaluating):
             raise ValueError(f"{self.label} needs targets y in validation_data: pass (x, y).")
         sizes = [symbol.shape[1:] for symbol in self.graph.outputs] if self.built else [(None,)]
         if any(None in size for size in sizes):
-            return  # only the data will show
+            return  # only the data will show these sizes
         outputs = self._as_compiled("loss").outputs
         for batch in itertools.islice(arrays.epoch(), validation.steps):
             count = len(flat(batch.y)[0])
-            y_pred: Any = [np.full((count, *size), 0.5, np.float32) for size in sizes]  # any value
+            y_pred: Any = [np.full((count, *size), 0.5, np.float32) for size in sizes]
             columns = self._for_each_output(batch, y_pred if len(sizes) > 1 else y_pred[0])
             for output, y, one, weight in zip(outputs, *columns, strict=True):
                 if output.loss is not None:

@@ -125,7 +125,7 @@ def _large_kernels(uses: list[Use]) -> list[_Kernel]:
     return sorted(found.values(), key=lambda kernel: -kernel.size)
 
 
-Weights = dict[int, dict[str, Any]]  # of each layer, by its id: where each weight lies
+Weights = dict[int, dict[str, Any]]  # where weights lie, by the layer's id and their names
 
 _Found = tuple[_Plan, list[dict[str, Any]], Arrays]
 

@@ -28,7 +28,7 @@ class Rival:
     """One of the other networks."""
 
     name: str
-    images: Array  # as it takes them
+    images: Array  # the page's, as this network takes them
     uses: list[Use]
     pairs: list[tuple[int, int]]  # uses of the page's own network, and of this one
     facts: dict[str, Any]
