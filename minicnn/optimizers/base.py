@@ -80,14 +80,9 @@ class Optimizer(Averaging, Previewing, Configurable):
         self.weight_decay = weight_decay
         self.clipnorm, self.clipvalue = clipnorm, clipvalue
         self.global_clipnorm = global_clipnorm
-        for argument, value in (
-            ("weight_decay", weight_decay),
-            ("clipnorm", clipnorm),
-            ("clipvalue", clipvalue),
-            ("global_clipnorm", global_clipnorm),
-        ):
-            if value is not None:
-                self._check_number(argument, value)
+        for argument in ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm"):
+            if getattr(self, argument) is not None:
+                self._check_number(argument, getattr(self, argument))
         if sum(v is not None for v in (clipnorm, clipvalue, global_clipnorm)) > 1:
             raise ValueError(
                 f"{type(self).__name__} expects at most one of clipnorm, clipvalue and "
@@ -370,14 +365,7 @@ class Optimizer(Averaging, Previewing, Configurable):
         """
         places = self.state(variables)
         values = [np.asarray(array) for array in arrays]
-        if [v.shape for v in values] != [place.shape for _, place in places]:
-            raise ValueError(
-                f"{type(self).__name__} expects {len(places)} arrays of the shapes of its state. "
-                f"Received {len(values)}: {[v.shape for v in values]}."
-            )
-        steps = int(values[0])
-        if steps < 0 or steps != values[0]:
-            raise ValueError(f"{type(self).__name__} expects a count of steps. Received {steps}.")
+        steps = _steps_of(values, [place.shape for _, place in places], type(self).__name__)
         if self.has_own_rate and np.float32(self.learning_rate) != values[1]:
             self.learning_rate = float(values[1])  # otherwise 0.001 would become 0.0010000000475
         self._calls = steps
@@ -464,6 +452,19 @@ def _as_dicts(
         {str(i): np.asarray(g) for i, (g, _) in enumerate(given)},
         {str(i): v for i, (_, v) in enumerate(given)},
     )
+
+
+def _steps_of(state: list[Array], shapes: list[tuple[int, ...]], who: str) -> int:
+    """Return the count of steps in a state, whose arrays must have these shapes."""
+    if [array.shape for array in state] != shapes:
+        raise ValueError(
+            f"{who} expects {len(shapes)} arrays of the shapes of its state. "
+            f"Received {len(state)}: {[array.shape for array in state]}."
+        )
+    steps = int(state[0])
+    if steps < 0 or steps != state[0]:
+        raise ValueError(f"{who} expects a count of steps. Received {steps}.")
+    return steps
 
 
 def _norm(grads: list[Array]) -> float:
