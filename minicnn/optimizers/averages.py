@@ -29,6 +29,16 @@ class Averaging:
                 f"Received {frequency!r}."
             )
 
+    def _config_of_averages(self) -> dict[str, Any]:
+        """Return the arguments of `_set_averages` as a config has them: none without averages."""
+        if not self.use_ema:
+            return {}
+        return {
+            "use_ema": True,
+            "ema_momentum": self.ema_momentum,
+            "ema_overwrite_frequency": self.ema_overwrite_frequency,
+        }
+
     def _average(self, steps_before: int) -> None:
         """Let the averages follow the weights, and at times replace them."""
         momentum = self.ema_momentum if steps_before else 0.0

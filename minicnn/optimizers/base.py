@@ -5,7 +5,7 @@ import math
 import re
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
 
@@ -67,13 +67,7 @@ class Optimizer(Averaging, Previewing, Configurable):
         **unknown: Any,
     ) -> None:
         if unknown:
-            names = [
-                n for cls in (type(self), Optimizer) for n in inspect.signature(cls).parameters
-            ]
-            known = [name for name in dict.fromkeys(names) if name not in ("kwargs", "unknown")]
-            shapes.refuse_argument(
-                next(iter(unknown)), known, hints.OPTIMIZER_ARGUMENTS, type(self).__name__
-            )
+            _refuse(next(iter(unknown)), type(self))
         self.name = type(self).__name__.lower() if name is None else name
         shapes.check_name(self.name, type(self).__name__)
         self.learning_rate = learning_rate
@@ -394,13 +388,7 @@ class Optimizer(Averaging, Previewing, Configurable):
                 f"{type(self).__name__} has a function as its learning_rate, which a file cannot "
                 "hold: use a schedule of minicnn.optimizers.schedules."
             )
-        more: dict[str, Any] = {}
-        if self.use_ema:
-            more = {
-                "use_ema": True,
-                "ema_momentum": self.ema_momentum,
-                "ema_overwrite_frequency": self.ema_overwrite_frequency,
-            }
+        more = self._config_of_averages()
         if self.gradient_accumulation_steps:
             more["gradient_accumulation_steps"] = self.gradient_accumulation_steps
         return more | {
@@ -428,6 +416,13 @@ class Optimizer(Averaging, Previewing, Configurable):
         if isinstance(kept.get("learning_rate"), dict):
             kept["learning_rate"] = schedules.deserialize(kept["learning_rate"])
         return super().from_config(kept)
+
+
+def _refuse(argument: str, kind: type[Optimizer]) -> NoReturn:
+    """Raise for an argument that this optimizer does not have."""
+    names = [*inspect.signature(kind).parameters, *inspect.signature(Optimizer).parameters]
+    known = [name for name in dict.fromkeys(names) if name not in ("kwargs", "unknown")]
+    shapes.refuse_argument(argument, known, hints.OPTIMIZER_ARGUMENTS, kind.__name__)
 
 
 def _as_dicts(
