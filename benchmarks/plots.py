@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks.harness import OURS, PEERS, Row
 from benchmarks.limits import Limits
+from benchmarks.report import amount
 from minicnn._support.terminal import install_extra
 from minicnn.plots import BLUE, ORANGE, save
 from minicnn.plots.figures import kind_of
@@ -98,7 +99,10 @@ def roofline(axes: Any, rows: Sequence[Row], limits: Limits) -> None:
 
 
 def ratios(axes: Any, rows: Sequence[Row]) -> None:
-    """Draw a bar for each name, the median of its rows' ratios, and a dot for each row."""
+    """Draw a bar for each name, the median of its rows' ratios, and a dot for each row.
+
+    The bars begin at 1 on a logarithmic axis: half as fast is as long as twice as fast.
+    """
     found: dict[str, list[float]] = {}
     for row in rows:  # time and memory are never one bar
         name = row.name if row.unit == "s" or "memory" in row.name else f"{row.name}, memory"
@@ -106,14 +110,16 @@ def ratios(axes: Any, rows: Sequence[Row]) -> None:
     names = list(found)
     for place, name in enumerate(names):
         middle = statistics.median(found[name])
-        axes.barh(place, middle, color=BLUE if middle >= 1 else ORANGE, alpha=0.55, height=0.7)
+        axes.barh(
+            place, middle - 1, left=1, color=BLUE if middle >= 1 else ORANGE, alpha=0.55, height=0.7
+        )
         axes.plot(found[name], [place] * len(found[name]), ".", color=GREY, markersize=4)
     axes.axvline(1.0, color="black", linewidth=1.2)
     axes.set_yticks(range(len(names)), names, fontsize="small")
     axes.invert_yaxis()
-    if names and max(map(max, found.values())) > 8:
+    if names:
         axes.set_xscale("log")
-        ticks = [t for t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if _between(t, found)]
+        ticks = [t for t in (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if _between(t, found)]
         axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
         axes.minorticks_off()
     axes.set_xlabel("fastest peer / minicnn (bar: median, dots: rows)")
@@ -129,7 +135,7 @@ def _between(tick: float, found: dict[str, list[float]]) -> bool:
 
 
 def times(axes: Any, rows: Sequence[Row]) -> None:
-    """Draw the sides' medians as marks for each row, on a logarithmic axis."""
+    """Draw the sides' medians as marks for each row, and their quartiles as the ends of a line."""
     timed = [row for row in rows if row.unit == "s"]
     for side, (colour, mark) in _MARKS.items():
         points = [
@@ -137,12 +143,24 @@ def times(axes: Any, rows: Sequence[Row]) -> None:
         ]
         if points:
             axes.plot(*zip(*points), mark, color=colour, label=side, markersize=6)
+            ends = zip(*(timed[place].times[side].quartiles for _, place in points), strict=True)
+            axes.hlines([place for _, place in points], *ends, color=colour, linewidth=1.5)
     axes.set_yticks(range(len(timed)), [row.title for row in timed], fontsize="x-small")
     axes.invert_yaxis()
-    axes.set(xscale="log", title="Median time")
-    axes.set_xlabel("seconds")
+    axes.set(xscale="log", title="Median time (line: quartiles)")
+    _label_times(axes)
     axes.grid(alpha=0.3, which="both")
     axes.legend(frameon=False, fontsize="small")
+
+
+def _label_times(axes: Any) -> None:
+    """Write the times below a logarithmic axis as in the tables, as many as there is room for."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    least, most = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if most < 100 * least else (1,)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: amount(seconds, "s", 1)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def growth(axes: Any, rows: Sequence[Row]) -> None:

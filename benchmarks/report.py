@@ -1,6 +1,7 @@
 """Writes the measurements as tables and as JSON.
 
-A time is "median (best) ± half the distance between the quartiles, in percent". A ratio is the
+A time is "median (best) ± half the distance between the quartiles, in percent"; "once" stands
+beside a single measurement. A ratio is the
 median of the fastest peer, TensorFlow or ONNX Runtime, over minicnn's: above 1, minicnn is faster.
 """
 
@@ -128,7 +129,7 @@ def limit_lines(limits: Limits) -> list[str]:
     ]
     if limits.call:
         lines.append(
-            f"* beside a ratio: an empty tf.function takes {_amount(limits.call, 's')}, "
+            f"* beside a ratio: an empty tf.function takes {amount(limits.call, 's')}, "
             "a quarter of TensorFlow's time or more"
         )
     return lines
@@ -162,28 +163,29 @@ def markdown(head: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
     return found + ["| " + " | ".join(line) + " |" for line in lines]
 
 
-def _amount(value: float, unit: str) -> str:
-    """Return a value with three digits and a suitable unit: 0.0123 s is 12.3 ms."""
+def amount(value: float, unit: str, digits: int = 3) -> str:
+    """Return a value with so many digits and a suitable unit: 0.0123 s is 12.3 ms."""
     if unit == "bytes":
         return f"{value / 1e6:.0f} MB"
     for factor, name in ((1.0, "s"), (1e-3, "ms")):
         if value >= factor:
-            return f"{_digits(value / factor)} {name}"
-    return f"{_digits(value * 1e6)} µs"
+            return f"{_digits(value / factor, digits)} {name}"
+    return f"{_digits(value * 1e6, digits)} µs"
 
 
-def _digits(value: float) -> str:
-    """Return three significant digits, without exponent."""
+def _digits(value: float, digits: int = 3) -> str:
+    """Return a number with so many significant digits and no exponent."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
-    return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
+    return f"{value:.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
 
 
 def _cell(times: Times | None, unit: str) -> str:
     if times is None:
         return "—"
-    best = "" if len(times.samples) == 1 else f" ({_amount(times.best, unit)})"
-    return f"{_amount(times.median, unit)}{best} ±{times.spread:.0%}"
+    if len(times.samples) == 1:
+        return f"{amount(times.median, unit)} once"
+    return f"{amount(times.median, unit)} ({amount(times.best, unit)}) ±{times.spread:.0%}"
 
 
 def side_names(rows: Iterable[Row]) -> list[str]:
@@ -281,7 +283,7 @@ def summary(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
             [group, f"{statistics.median(ratios):.2f}", f"{min(ratios):.2f}", f"{max(ratios):.2f}",
              str(len(ratios)), " and ".join(dict.fromkeys(row.peer for row in members if row.peer))]
             + [
-                _amount(sum(found), "s") if (found := [f for f in first if f is not None]) else "—"
+                amount(sum(found), "s") if (found := [f for f in first if f is not None]) else "—"
                 for first in firsts
             ]
         )  # fmt: skip
