@@ -402,11 +402,11 @@ def make_batches(
     if is_arrays(x):
         columns = as_columns(x, y, sample_weight)
         return _limited(ArrayBatches(*columns, batch_size or 32, shuffle), steps)
-    if y is not None or sample_weight is not None:
+    if x is not None and (y is not None or sample_weight is not None):
         raise ValueError(
             f"y and sample_weight go with arrays; {type(x).__name__} has its own in each batch."
         )
-    if batch_size is not None:
+    if x is not None and batch_size is not None:
         raise ValueError(f"batch_size goes with arrays; {type(x).__name__} makes its own batches.")
     batches: Batches
     if hasattr(x, "__getitem__") and (hasattr(x, "__len__") or hasattr(x, "num_batches")):

@@ -56,6 +56,7 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: fit(X, Y, steps_per_epoch=0), "steps.* >= 1. Received 0"),
     (lambda: fit(Pairs(), Y), "y and sample_weight go with arrays; Pairs"),
     (lambda: fit(Pairs(), batch_size=3), "batch_size goes with arrays; Pairs"),
+    (lambda: fit(None, Y, batch_size=3), "Data must be arrays, .* Received NoneType"),
     (lambda: fit(Pairs(0)), r"no batches: len\(Pairs\) is 0"),
     (lambda: fit(iter([])), "ended before the epoch had a batch"),
     (lambda: fit([X, X, X], Y), r"Received x.shape=\(3, 24, 4\)"),
