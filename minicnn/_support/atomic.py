@@ -26,9 +26,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = check_place(path)
     prefix = _hidden(path)
-    temporary = None
+    # Not by `tempfile`, which makes files for the owner alone. What others may do is in the
+    # process's umask, which can only be read by changing it: files that other threads make
+    # meanwhile would be open to everyone. The name comes first, so that an interrupt at any moment
+    # leaves no file.
+    temporary = path.with_name(f"{prefix}{secrets.token_urlsafe(6)}")
     try:
-        temporary = _made_beside(path)
+        temporary.touch(exist_ok=False)
         if path.exists():
             shutil.copymode(path, temporary)
         yield temporary
@@ -42,28 +46,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             raise _about(path, error) from error
         raise
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it is not there, which the system may call "read-only", too
+            temporary.unlink()
 
 
 def _hidden(path: Path) -> str:
     """Return how the names of the files begin that `replacing` makes beside this path."""
     most = _LONGEST - len("..12345678")
     return f".{path.name.encode(errors='surrogateescape')[:most].decode(errors='ignore')}."
-
-
-def _made_beside(path: Path) -> Path:
-    """Make an empty file with a new hidden name in the folder of this path.
-
-    `tempfile` would make it for the owner alone. What others may do is in the process's umask,
-    which can only be read by changing it: files that other threads make meanwhile would be open
-    to everyone.
-    """
-    while True:
-        made = path.with_name(f"{_hidden(path)}{secrets.token_hex(4)}")
-        with suppress(FileExistsError):
-            made.touch(exist_ok=False)
-            return made
 
 
 def remove_left(path: Path, seconds: float = 0) -> None:

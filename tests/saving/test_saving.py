@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 import zipfile
@@ -19,7 +20,7 @@ import minicnn
 from minicnn import Input, Model, Sequential, layers, models
 from minicnn._support.atomic import check_spares, replacing
 from minicnn.applications.transfer import check_base
-from minicnn.saving import weights
+from minicnn.saving import hdf5, weights
 
 every_model = pytest.mark.parametrize("make", MODELS)
 
@@ -247,6 +248,38 @@ def test_an_accident_leaves_the_old_file_and_nothing_else(
     assert [p.name for p in tmp_path.iterdir()] == [name]
     save()
     assert path.read_bytes() != before
+
+
+def test_an_interrupt_as_soon_as_the_file_is_made_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch = Path.touch
+
+    def made(path: Path, *args: Any, **kwargs: Any) -> None:
+        touch(path, *args, **kwargs)
+        assert list(tmp_path.iterdir()) == [path]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "touch", made)
+    with pytest.raises(KeyboardInterrupt):
+        small_model().save(tmp_path / "m.keras")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_is_not_a_damaged_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_model().save(tmp_path / "m.keras")
+    spend = hdf5.Budget.spend
+
+    def interrupted(budget: hdf5.Budget, size: int, what: str) -> None:
+        if what == "the names in a group":  # HDF5 calls the function that counts them
+            signal.raise_signal(signal.SIGINT)
+        spend(budget, size, what)
+
+    monkeypatch.setattr(hdf5.Budget, "spend", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        models.load_model(tmp_path / "m.keras")
 
 
 SAVE_ON_A_FULL_DISK = """
