@@ -217,6 +217,14 @@ def test_every_layer_explains_its_input_s_gradient(everything, opened):
         assert said["title"].startswith(said["name"])
         assert said["form"] != "none", said
         assert said["off"] == 0, said
+    # Only an activation has numbers before it.
+    captions = {"conv": "dL/dz of conv\nbefore the activation, map", "bn": "dL/dz of bn\nmap",
+                "flatten": "dL/d flatten"}  # fmt: skip
+    for name, caption in captions.items():
+        tab.evaluate(
+            "(name) => page.openLayer(page.net.nodes.find((n) => n.name === name).id)", name
+        )
+        assert tab.locator(".bench .side figcaption").last.inner_text().startswith(caption)
     # What all consumers of a layer send back adds up to its gradient.
     errors = numbers(
         tab,

@@ -2,6 +2,7 @@
 // The bench for the gradient of one number of a layer's input.
 import { fmt, h } from "page/draw.js";
 import { offsetOf } from "page/engine/arrays.js";
+import { activationOf } from "page/engine/functions.js";
 import { explainInput } from "page/explain/numbers.js";
 import { arithmetic } from "page/views/forms.js";
 import { channelAmong, sourceOf } from "page/views/forward.js";
@@ -93,18 +94,24 @@ function inputGradient(app, source, dx) {
   });
 }
 
+// Whether z, the sum, is not yet the layer's output.
+const hasActivation = (layer) => layer.type !== "ReLU" && activationOf(layer) !== "linear";
+
 function outputGradient(app, found, dx, dz, channel) {
   const { net, state } = app;
   const id = state.node;
+  const { name, params } = net.nodes[id];
   const out = layout(dz.shape);
+  const bends = hasActivation(net.layer(id));
+  const map = out.map ? words(bends ? "back.map" : "word.map_k", { k: channel }) : "";
   return side(app, {
-    caption: words("back.dz", { name: net.nodes[id].name }),
-    note: words("back.before", { map: out.map ? words("back.map", { k: channel }) : "" }),
+    caption: bends || Object.keys(params).length ? words("back.dz", { name }) : `dL/d ${name}`,
+    note: bends ? words("back.before", { map }) : map,
     id,
     a: dz,
     channel: channel ?? 0,
     marks: outputMarks(found, dx, dz, state.inAt),
-    label: words("back.output", { name: net.nodes[id].name }),
+    label: words("back.output", { name }),
     chooser:
       found?.form === "window" && out.channels > 1
         ? h("div.chooser", {}, filterStepper(app, channel, out.channels))
