@@ -31,8 +31,8 @@ class SwapEMAWeights(Temporary):
         if not self._kept:
             averages = optimizer.averages()
             self._kept = {id(variable): variable.numpy() for variable, _ in averages}
-            if not self.model.set_aside:  # otherwise another one's averages are in place
-                self.model.set_aside = self._kept
+            if not optimizer.set_aside:  # otherwise another one's averages are in place
+                optimizer.set_aside = self._kept
             for variable, average in averages:
                 variable.assign(average)
 
@@ -44,8 +44,8 @@ class SwapEMAWeights(Temporary):
         self._forget()
 
     def _forget(self) -> None:
-        if self.model.set_aside is self._kept:
-            self.model.set_aside = {}
+        if self.model.optimizer.set_aside is self._kept:
+            self.model.optimizer.set_aside = {}
         self._kept = {}
 
     def on_train_begin(self, logs: Logs | None = None) -> None:

@@ -114,7 +114,7 @@ class BackupAndRestore(Callback):
         """Write a backup from which training goes on with this epoch."""
         model, optimizer = self.model, self.model.optimizer
         weights = [
-            model.set_aside.get(id(v), w) for v, w in zip(model.weights, model.get_weights())
+            optimizer.set_aside.get(id(v), w) for v, w in zip(model.weights, model.get_weights())
         ]
         state = [array for _, array in optimizer.state(model.trainable_weights)]
         about = {

@@ -1,5 +1,6 @@
 """Running averages of the weights, which may predict better than the weights themselves."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ class Averaging:
     """The part of an optimizer that keeps averages, with the arguments `use_ema` and two more."""
 
     _state: dict[int, tuple[Variable, dict[str, Array]]]  # of the optimizer
+    # Values of weights by id, while averages are in their place, as SwapEMAWeights puts them there.
+    set_aside: Mapping[int, Array] = {}
 
     def _set_averages(self, use_ema: bool, momentum: float, frequency: int | None) -> None:
         self.use_ema, self.ema_momentum = bool(use_ema), momentum

@@ -36,8 +36,6 @@ class Trainer(Evaluating):
     """A network that learns; `Model` adds construction and saving."""
 
     stop_training = False  # a callback sets this: no further batch, no further epoch
-    # Values of weights by id, while a callback has others in their place, as SwapEMAWeights has.
-    set_aside: Mapping[int, np.ndarray] = {}
     first_epoch = 0  # of the last `fit`; a callback may set it when training begins
     untracked: tuple[str, ...] = ("history",)
     history: History  # of the last `fit`
