@@ -41,11 +41,12 @@ class Network(GraphLayer):
     """Layers that compute together: what `Model` does, apart from training and files."""
 
     untracked: tuple[str, ...] = ("_forms", "_largest", "_programs")
+    _forms: "dict[bool, _Form]"  # for inference and for training
+    _programs: Programs | None
+    _largest: tuple[Graph, int | None] | None  # bytes of the graph's largest output
 
     def __init__(self, graph: Graph | None, ends: Ends = SINGLE, **options: Any) -> None:
-        self._forms: dict[bool, _Form] = {}  # for inference and for training
-        self._programs: Programs | None = None
-        self._largest: tuple[Graph, int | None] | None = None  # bytes of its largest output
+        vars(self).update(_forms={}, _programs=None, _largest=None)
         super().__init__(graph, ends, **options)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -81,9 +82,10 @@ class Network(GraphLayer):
         return self._programs_of(self.graph).of(*shapes)
 
     def _programs_of(self, graph: Graph) -> Programs:
-        if self._programs is None or self._programs.graph is not graph:
-            self._programs = Programs(graph)
-        return self._programs
+        programs = self._programs
+        if programs is None or programs.graph is not graph:
+            programs = vars(self)["_programs"] = Programs(graph)
+        return programs
 
     def run_for_training(self, x: Any) -> tuple[Array, Tape]:
         """Return `(y, tape)` with training on; the tape keeps only what the trainable part needs.
@@ -407,9 +409,10 @@ class Network(GraphLayer):
         It is unknown if a size is unknown, or if a layer of the user's own may look at the whole
         batch.
         """
-        if self._largest is None or self._largest[0] is not self.graph:
-            self._largest = self.graph, self._largest_output()
-        largest = self._largest[1]
+        known = self._largest
+        if known is None or known[0] is not self.graph:
+            known = vars(self)["_largest"] = self.graph, self._largest_output()
+        largest = known[1]
         return None if largest is None else max(1, HELD // max(largest, 1))
 
     def _largest_output(self) -> int | None:

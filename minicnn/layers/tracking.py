@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from minicnn._support.settings import snake_case
+from minicnn._support.settings import is_ours, snake_case
 
 
 @functools.cache
@@ -29,9 +29,17 @@ def tracked(owner: Any, kind: type) -> Iterator[tuple[str, Any]]:
 
 
 def check_attribute(owner: Any, name: str, value: Any, kind: type) -> None:
-    """Raise an `AttributeError` if layers would be hidden where minicnn keeps what it needs."""
+    """Raise an `AttributeError` for a place where minicnn keeps what it needs.
+
+    Under a public name, only layers are refused, which would be hidden there.
+    """
     if name not in attributes_of_minicnn(owner.__class__):
         return
+    if name.startswith("_") and value is not None and not is_ours(type(value)):
+        raise AttributeError(
+            f"{type(owner).__name__} cannot have an attribute {name}, where minicnn keeps things "
+            f"of its own. Choose another name, such as {name.removeprefix('_')}_."
+        )
     if any(_within(name, value, kind, {id(owner)})):
         raise AttributeError(
             f"{type(owner).__name__} cannot hold layers in {name}, where minicnn keeps things of "

@@ -412,7 +412,17 @@ def test_only_a_predict_step_stops_predict() -> None:
         (
             lambda: setattr(Small(), "_graph", [layers.Dense(2)]),
             AttributeError,
-            r"^Small cannot hold layers in _graph, where .* such as _graph_",
+            r"^Small cannot have an attribute _graph, where .* such as graph_",
+        ),
+        (
+            lambda: setattr(Small(), "_largest", []),
+            AttributeError,
+            r"^Small cannot have an attribute _largest, where .* such as largest_",
+        ),
+        (
+            lambda: setattr(Small(), "_body", layers.Dense(2)),
+            AttributeError,
+            r"^Small cannot hold layers in _body, where .* such as _body_",
         ),
         (shadows, AttributeError, r"^Runs cannot define run itself: minicnn"),
         (lambda: Small().save_weights("m.weights.h5"), ValueError, "has no weights yet"),
