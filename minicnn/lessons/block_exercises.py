@@ -85,6 +85,7 @@ def _moving_mean(answer: Any) -> str:
         (same(found, 2.71), ""),
         (same(found, 10), "that is the mean of the batches. The moving mean is still on its way."),
         (same(found, 1), "right for the first batch: there are two more."),
+        (same(found, 2.7), "close, but rounded: it is a little more."),
         (same(found, 3), "each batch adds a tenth of what is *missing*, not a tenth of the mean."),
         (same(found, 7.29), "that is what is still missing after three batches."),
         (

@@ -403,6 +403,7 @@ WRONG = {
     (14, 2): [
         ("moving_mean = 10", "still on its way"),
         ("moving_mean = 1", "two more"),
+        ("moving_mean = 2.7", "rounded"),
         ("moving_mean = 3", "what is *missing*"),
         ("moving_mean = 7.29", "still missing"),
         ("moving_mean = 9.99", "the share of the *old* value"),
