@@ -1,10 +1,12 @@
 """The list of `minicnn check --list`: what Keras has for networks, and which of it is here."""
 
+import contextlib
 import importlib
 import itertools
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import metadata
 from typing import NamedTuple
 
 from minicnn._support.terminal import say
@@ -69,14 +71,14 @@ def lines(found: Sequence[Entry]) -> Iterator[str]:
 
 
 def show() -> None:
-    """Print the list and the counts, from Keras itself if it is installed."""
-    from minicnn import check
+    """Print the list and the counts, from Keras itself if another version of it is installed."""
+    names, version = NAMES, VERSION
+    with contextlib.suppress(ImportError):  # Keras, or its package, or TensorFlow is not installed
+        if not metadata.version("keras").startswith(f"{VERSION}."):
+            from minicnn import check
 
-    try:
-        keras = check.import_keras()
-        names, version = check.keras_names(keras, NAMES), keras.__version__
-    except ImportError:
-        names, version = NAMES, VERSION
+            keras = check.import_keras()
+            names, version = check.keras_names(keras, NAMES), keras.__version__
     say(f"What Keras {version} has, and which of it minicnn has:\n")
     for line in lines(list(entries(names))):
         say(line)

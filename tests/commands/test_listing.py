@@ -4,6 +4,8 @@ import importlib
 import inspect
 import operator
 import sys
+from importlib import metadata
+from types import SimpleNamespace
 
 import pytest
 
@@ -49,12 +51,30 @@ def test_names_are_grouped_by_what_to_use_and_counted():
     ]
 
 
-def test_the_list_needs_no_keras(monkeypatch, capsys):
+@pytest.mark.parametrize("installed", [VERSION, None])
+def test_the_list_needs_no_keras(installed, monkeypatch, capsys):
+    def version(package):
+        if installed is None:
+            raise metadata.PackageNotFoundError(package)
+        return f"{installed}.1"
+
+    monkeypatch.setattr(metadata, "version", version)
     monkeypatch.setitem(sys.modules, "keras", None)
     assert commands.main(["check", "--list"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith(f"What Keras {VERSION} has, and which of it minicnn has:\n")
     assert "regularizers: 5 of 5 are here\n  here: L1, L1L2, L2, Orth" in printed
+
+
+def test_another_version_of_keras_is_asked_for_its_names(monkeypatch, capsys):
+    other = SimpleNamespace(__version__=f"{VERSION}9.0")
+    monkeypatch.setattr(metadata, "version", lambda package: other.__version__)
+    monkeypatch.setattr(check, "import_keras", lambda: other)
+    monkeypatch.setattr(check, "keras_names", lambda keras, modules: {"layers": ("Conv2D", "New")})
+    assert commands.main(["check", "--list"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"What Keras {VERSION}9.0 has")
+    assert "layers: 1 of 2 are here" in printed
 
 
 def test_the_list_takes_no_layer(capsys):
