@@ -104,6 +104,8 @@ class Settings:
         ):
             if value:
                 words.append(f"{name} {value:g}")
+        if self.class_weights:
+            words.append("class weights")
         if self.ensemble > 1:
             words.append(f"{self.ensemble} runs together")
         if self.flips:

@@ -37,6 +37,7 @@ class Result:
     computed: bool = True  # the features, if it used any; otherwise they came from the cache
     together: float | None = None  # the validation accuracy of several runs, or mirror images
     alone: tuple[float, ...] = ()  # those of the runs that are in it
+    resumed: bool = False  # after epochs of an earlier, interrupted run
 
     @property
     def best(self) -> float:
@@ -141,7 +142,8 @@ def _together(results: Sequence[Result], task: _Task) -> Result:
     fitting.write_history(task.output / "history.csv", results[0].history)
     computed = any(result.computed for result in results)
     alone = tuple(result.best for result in results)
-    return Result(path, results[0].history, about, computed, accuracy, alone)
+    resumed = any(result.resumed for result in results)
+    return Result(path, results[0].history, about, computed, accuracy, alone, resumed)
 
 
 def clear(folder: Path) -> None:
@@ -262,6 +264,7 @@ class _Run:
             models.check_whole(self.model_path)
             self.history = self.state.history
             self.stages = self.state.stages
+        resumed = self.state is not None
         if resume and self.machine.processes is not None:
             done = np.array([len(self.history["loss"])])
             everywhere = self.machine.processes.gather(done, self.machine.processes.count)
@@ -288,7 +291,7 @@ class _Run:
         if self.machine.is_first:
             fitting.write_history(self.output / "history.csv", self.history)
         computed = self.found is None or self.computed
-        return Result(self.model_path, self.history, self._about(), computed)
+        return Result(self.model_path, self.history, self._about(), computed, resumed=resumed)
 
     def _check_shared(self, same: bool) -> None:
         assert self.machine.processes is not None

@@ -165,7 +165,7 @@ def _report(
     )
     about = {
         "seconds": seconds,
-        "resumed": options.resume,
+        "resumed": result.resumed,
         "features_from_cache": not result.computed,
         "made_with": machine.made_with,
     }

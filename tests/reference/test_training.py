@@ -412,10 +412,12 @@ def test_patience_is_the_same_after_an_interruption(learn):
 
 @pytest.mark.slow
 def test_more_epochs_may_follow_and_other_settings_may_not(learn):
-    learn(replace(QUICK, epochs=1))
+    assert not learn(replace(QUICK, epochs=1), resume=True).resumed, "there was nothing yet"
     with pytest.raises(ValueError, match=r"learning_rate was 0\.05, is 0\.02"):
         learn(replace(QUICK, learning_rate=0.02), resume=True)
-    assert len(learn(QUICK, resume=True).history["loss"]) == 3
+    longer = learn(QUICK, resume=True)
+    assert longer.resumed
+    assert len(longer.history["loss"]) == 3
     falling = replace(QUICK, epochs=1, schedule="cosine")
     assert len(learn(falling).history["loss"]) == 1, "without resume: anew"
     with pytest.raises(ValueError, match=r"epochs was 1, is 3"):  # the rate would fall otherwise
