@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from minicnn import (
     activations,
+    backend,
     callbacks,
     config,
     constraints,
@@ -66,6 +67,7 @@ __all__ = [
     "Variable",
     "activations",
     "applications",
+    "backend",
     "callbacks",
     "config",
     "constraints",

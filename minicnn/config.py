@@ -33,6 +33,16 @@ def epsilon() -> float:
     return 1e-7
 
 
+def backend() -> str:
+    """Return "numpy", the only backend here."""
+    return "numpy"
+
+
+def image_data_format() -> str:
+    """Return "channels_last", the only order of axes here: (batch, rows, columns, channels)."""
+    return "channels_last"
+
+
 _program_bytes: int | None = None
 
 

@@ -48,6 +48,9 @@ _BESIDE_IMAGES = {
 }
 _CHANGED_AT_RANDOM = "AugMix RandomElasticTransform RandomPerspective"
 _OTHER_CODE = "minicnn's own layers: code of other libraries does not run in it"
+_AS_IT_IS = "epsilon or image_data_format: there is one of each here, which cannot be set"
+_IN_OPS = "abs argmax cast clip concatenate dot exp expand_dims log max maximum mean min minimum"
+_IN_OPS += " ones reshape sigmoid softmax sqrt square squeeze stack std sum tanh var zeros"
 _OWN_LAYER = "a class of your own with call (minicnn.layers.calling shows one)"
 _QUIET = "verbose=0 of fit, evaluate and predict"
 _DTYPE = 'dtype="float32" or "float64" of a layer, or minicnn.config.set_floatx for all'
@@ -60,9 +63,6 @@ INSTEAD: dict[str, Mapping[str, str]] = {
         **dict.fromkeys(
             ["DTypePolicy", "FloatDTypePolicy", "dtype_policies", "mixed_precision"], _DTYPE
         ),
-        "backend": "NumPy, the only backend here. clear_session is in minicnn.utils, floatx in "
-        "minicnn.config, and model.optimizer.learning_rate is a plain number that "
-        "you can read and set",
         "export": 'model.save("model.keras")',
         "keras": "minicnn itself: import minicnn as keras",
         "random": "numpy.random; what minicnn draws is seeded by minicnn.utils.set_random_seed",
@@ -73,6 +73,16 @@ INSTEAD: dict[str, Mapping[str, str]] = {
     },
     "minicnn.activations": {
         "sparsemax": "softmax, whose outputs add up to 1; Keras 3.15's sparsemax breaks this",
+    },
+    "minicnn.backend": {
+        "get_value": "float(model.optimizer.learning_rate), or the numpy() of a weight",
+        "set_value": "model.optimizer.learning_rate = …, or the assign(…) of a weight",
+        **dict.fromkeys(
+            ["get_session", "set_session", "tensorflow_backend"],
+            "nothing: minicnn computes at once, without a session",
+        ),
+        **{name: f"minicnn.ops.{name}" for name in _IN_OPS.split()},
+        **dict.fromkeys(["set_epsilon", "set_image_data_format"], _AS_IT_IS),
     },
     "minicnn.callbacks": {
         "OrbaxCheckpoint": "BackupAndRestore, or ModelCheckpoint",

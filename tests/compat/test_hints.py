@@ -54,7 +54,12 @@ from minicnn.optimizers import Optimizer
         ("datasets.imdb", r"Use Keras itself for text"),
         ("saving.load_weights", r"Use model\.load_weights\(filepath\)"),
         ("config.set_dtype_policy", r"Use set_floatx"),
-        ("backend", r"clear_session is in minicnn\.utils"),
+        (
+            "backend.set_value",
+            r"^minicnn\.backend has no set_value\. Use model\.optimizer\.lear",
+        ),
+        ("backend.square", r"Use minicnn\.ops\.square"),
+        ("backend.Foo", r"It has backend, clear_session, epsilon, floatx, image_data_format"),
     ],
 )
 def test_the_error_says_what_to_use(path: str, message: str) -> None:
@@ -74,9 +79,9 @@ def test_the_error_says_what_to_use(path: str, message: str) -> None:
             "from minicnn.layers import Dense, LSTM",
             r"^cannot import name 'LSTM' from 'minicnn\.lay",
         ),
-        ("from minicnn import backend", r"^cannot import name 'backend' from 'minicnn' "),
+        ("from minicnn import version", r"^cannot import name 'version' from 'minicnn' "),
         ("from minicnn.datasets import imdb", r"^cannot import name 'imdb' from 'minicnn\.datas"),
-        ("import minicnn.backend as K", r"^No module named 'minicnn\.backend'$"),
+        ("import minicnn.version as v", r"^No module named 'minicnn\.version'$"),
         (
             "from minicnn.utils.np_utils import to_categorical",
             r"^No module named 'minicnn\.utils\.n",
@@ -167,7 +172,7 @@ def test_introspection_still_works() -> None:
     model = compiled()
     for found in (model, model.layers[0], model.optimizer, minicnn.callbacks, minicnn):
         names = dir(found)
-        assert not {"to_yaml", "fit_generator", "lr", "RemoteMonitor", "backend"} & set(names)
+        assert not {"to_yaml", "fit_generator", "lr", "RemoteMonitor", "version"} & set(names)
         assert {name for name, _ in inspect.getmembers(found)} <= set(names)
     assert pydoc.locate("minicnn.layers.Conv2D") is minicnn.layers.Conv2D
     assert inspect.getmodule(minicnn.callbacks.EarlyStopping) is minicnn.callbacks
@@ -228,3 +233,14 @@ def test_what_is_in_the_table_is_keras_s() -> None:
             theirs = getattr(theirs, part)
         unknown = {name for name in instead if not hasattr(theirs, name)}
         assert unknown <= {"experimental", "keras", "np_utils"}, module  # Keras 2 had these
+
+
+def test_keras_backend_has_what_programs_still_use() -> None:
+    minicnn.backend.clear_session()
+    assert minicnn.Input((2,)).name == "input_layer"
+    minicnn.Input((2,))
+    minicnn.backend.clear_session()
+    assert minicnn.Input((2,)).name == "input_layer"
+    assert minicnn.backend.image_data_format() == "channels_last"
+    assert (minicnn.backend.epsilon(), minicnn.backend.floatx()) == (1e-7, "float32")
+    assert minicnn.backend.backend() == minicnn.config.backend() == "numpy"

@@ -42,6 +42,7 @@ MODULES = [
     "minicnn.applications.vgg16",
     "minicnn.applications.vgg19",
     "minicnn.applications.xception",
+    "minicnn.backend",
     "minicnn.callbacks",
     "minicnn.check",
     "minicnn.compilation",

@@ -41,7 +41,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("training",),
     ("models",),
     ("datasets", "images"),
-    ("applications", "preprocessing", "utils"),
+    ("applications", "backend", "preprocessing", "utils"),
     ("check", "explain"),
     ("lessons",),
     ("commands",),
