@@ -114,11 +114,12 @@ function outline(g, x, y, width, height, kind) {
 // A grid of numbers on coloured cells. get(i, j) gives {value, padded, mark, title} or a number.
 export function numberGrid(rows, columns, get, top, options = {}) {
   const [unit] = unitFor(top);
+  const small = rows * columns > 30 || columns > 5;
   const grid = h("div.numbers", {
     style: { gridTemplateColumns: `repeat(${columns}, var(--cell))` },
     role: "table",
     "aria-label": options.label,
-    ...(rows * columns > 30 ? { class: "numbers small" } : {}),
+    class: `numbers${small ? " small" : columns > 4 ? " five" : ""}`,
   });
   for (let i = 0; i < rows; i++) {
     const line = h("div.row", { role: "row" });

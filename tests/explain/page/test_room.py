@@ -11,8 +11,12 @@ from minicnn.explain.page import build
 
 
 def chain(length, filters=16):
-    """Return a model of many convolutions, one after the other."""
-    stack = [layers.Conv2D(filters, 3, padding="same", name=f"conv{k}") for k in range(length)]
+    """Return a model of many convolutions, one after the other, with windows of several sizes."""
+    sizes = {4: 5, 5: 7}
+    stack = [
+        layers.Conv2D(filters, sizes.get(k, 3), padding="same", name=f"conv{k}")
+        for k in range(length)
+    ]
     ends = [layers.GlobalAveragePooling2D(), layers.Dense(3, activation="softmax", name="classes")]
     return seeded(Sequential([Input((16, 16, 3)), *stack, *ends]))
 
@@ -187,10 +191,11 @@ def test_a_histogram_has_axes(long_page, opened):
 
 def test_sums_are_in_sight_beside_their_products(long_page, opened):
     tab = opened(long_page)
-    tab.evaluate("page.openLayer(2)")
-    assert tab.locator(".group-sum").count() > 1
-    taps = tab.locator(".taps")
-    assert taps.evaluate("taps => taps.scrollWidth - taps.clientWidth") <= 0
+    for number in (2, 5, 6):  # windows of 3, 5 and 7
+        tab.evaluate(f"page.openLayer({number})")
+        assert tab.locator(".group-sum").count() > 1
+        taps = tab.locator(".taps")
+        assert taps.evaluate("taps => taps.scrollWidth - taps.clientWidth") <= 0
 
 
 @pytest.mark.parametrize("size", [(1280, 720), (1920, 1080)])
