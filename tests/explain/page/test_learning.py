@@ -271,6 +271,7 @@ def test_a_network_of_lines_learns(tmp_path, opened):
     x = np.random.default_rng(2).normal(size=(8, 16, 3)).astype(np.float32)
     y = np.arange(8) % 5
     tab = opened(build(model, x[:1], tmp_path / "page.html", data=(x, y)))
+    assert tab.locator(".caption p").inner_text().startswith("Forward: from the input to")
     open_learning(tab)
     choose(tab, optimizer="SGD", batch=4)
     choose(tab, rate=0.1)

@@ -166,10 +166,11 @@ function caption(app, items) {
   const { net, state } = app;
   const folded = items.some((i) => i.folded);
   const groups = [...new Set(net.nodes.map((n) => n.group))].filter(Boolean);
+  const what = net.nodes[0].shape.length === 3 ? "overview.forward" : "overview.forward_line";
   const about =
     state.mode === "backward"
       ? words("overview.backward", { goal: net.goal })
-      : words("overview.forward", { hint: untilDone("open", words("overview.open")) });
+      : words(what, { hint: untilDone("open", words("overview.open")) });
   const invitation = h(
     "button.primary",
     { "data-focus": "tour", onclick: () => tour(app) },
