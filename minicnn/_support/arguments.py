@@ -79,16 +79,6 @@ def listed(kind: Callable[[str], T]) -> Callable[[str], list[T]]:
     return read
 
 
-def path(text: str) -> Path:
-    """Return a path; refuse an empty text, as from a variable of the shell that is not set.
-
-    `Path` takes it for the current folder.
-    """
-    if not text:
-        raise ArgumentTypeError("expected a file or a folder, but received nothing")
-    return Path(text)
-
-
 def local_path(text: str) -> Path:
     """Return a path on this machine; refuse an address, and say how to download its file."""
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/", text)  # one letter would be a drive
@@ -97,7 +87,17 @@ def local_path(text: str) -> Path:
             f"only files and folders of this machine are read, not addresses: {_download(text)}, "
             "and pass the file"
         )
-    return path(text)
+    return path_to_write(text)
+
+
+def path_to_write(text: str) -> Path:
+    """Return a path; refuse an empty text, as from a variable of the shell that is not set.
+
+    `Path` takes it for the current folder.
+    """
+    if not text:
+        raise ArgumentTypeError("expected a file or a folder, but received nothing")
+    return Path(text)
 
 
 def _float(text: str) -> float:

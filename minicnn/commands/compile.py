@@ -4,9 +4,9 @@ import argparse
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
+from minicnn._support.arguments import local_path, path_to_write
 from minicnn._support.atomic import make_folder, replacing
 from minicnn._support.terminal import quoted, say
 
@@ -25,13 +25,17 @@ def add_to(commands: Any) -> None:
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("models", nargs="*", type=Path, metavar="MODEL", help=".keras or .h5 file")
+    command.add_argument(
+        "models", nargs="*", type=local_path, metavar="MODEL", help=".keras or .h5 file"
+    )
     command.add_argument(
         "--cpu",
         choices=("x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"),  # `machine.LEVELS`
         help="the oldest kind of processor to compile for; default: this one",
     )
-    command.add_argument("--output", type=Path, metavar="DIR", help="the folder for the kernels")
+    command.add_argument(
+        "--output", type=path_to_write, metavar="DIR", help="the folder for the kernels"
+    )
     command.set_defaults(run=run)
 
 

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from minicnn._support.arguments import positive, seed
+from minicnn._support.arguments import path_to_write, positive, seed
 from minicnn._support.atomic import check_place, check_spares, make_folder
 from minicnn._support.terminal import quoted, say, this_program
 from minicnn.commands import explain
@@ -34,14 +34,16 @@ def add_to(commands: Any) -> None:
     )
     command.add_argument(
         "--output",
-        type=Path,
+        type=path_to_write,
         default=Path("minicnn-demo"),
         metavar="DIR",
         help="default: minicnn-demo",
     )
     command.add_argument("--epochs", type=positive, default=12, metavar="N", help="default: 12")
     command.add_argument("--seed", type=seed(), default=0, metavar="N", help="default: 0")
-    command.add_argument("--page", type=Path, metavar="HTML", help="also write a page here")
+    command.add_argument(
+        "--page", type=path_to_write, metavar="HTML", help="also write a page here"
+    )
     command.set_defaults(run=run)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn._support.arguments import PIXEL_RANGES, local_path, positive
+from minicnn._support.arguments import PIXEL_RANGES, local_path, path_to_write, positive
 from minicnn._support.atomic import check_place, check_spares
 from minicnn._support.terminal import say, this_program
 from minicnn.commands.checkpoints import checkpoints_in
@@ -41,7 +41,7 @@ def add_to(commands: Any) -> None:
     command.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=path_to_write,
         default=Path("page.html"),
         metavar="HTML",
         help="default: page.html",

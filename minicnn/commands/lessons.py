@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from minicnn._support import terminal
-from minicnn._support.arguments import listed, local_path, path, positive
+from minicnn._support.arguments import listed, local_path, path_to_write, positive
 from minicnn._support.terminal import quoted, say, this_program
 
 HOMEWORK = 0  # as in `minicnn.lessons`, which takes time to import
@@ -39,10 +39,12 @@ def add_to(commands: Any) -> None:
     action.add_argument(
         "--run", dest="number", type=_number, metavar="N", help="run lesson N, or the homework"
     )
-    action.add_argument("--notebooks", type=path, metavar="DIR", help="write them as .ipynb files")
+    action.add_argument(
+        "--notebooks", type=path_to_write, metavar="DIR", help="write them as .ipynb files"
+    )
     action.add_argument(
         "--teacher",
-        type=path,
+        type=path_to_write,
         metavar="DIR",
         help="run them and write the teacher's pack: HTML",
     )
@@ -72,7 +74,7 @@ def add_to(commands: Any) -> None:
     )
     command.add_argument(
         "--output",
-        type=path,
+        type=path_to_write,
         metavar="DIR",
         help=f"for --run and --check: where to write images and figures; default: {OUTPUT}",
     )

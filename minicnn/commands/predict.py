@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn._support.arguments import local_path, positive
+from minicnn._support.arguments import local_path, path_to_write, positive
 from minicnn._support.atomic import check_spares, make_folder
 from minicnn._support.terminal import printable, say, this_program
 from minicnn.commands.photos import add_model_options, check_photo, photo_size, read_photo
@@ -36,7 +36,7 @@ def add_to(commands: Any) -> None:
     )
     command.add_argument(
         "--heatmaps",
-        type=Path,
+        type=path_to_write,
         metavar="FOLDER",
         help="also draw which parts of each photo speak for its most likely class, by four "
         "methods, into FOLDER/NAME.png (needs matplotlib)",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn._support.arguments import local_path, positive, seed
+from minicnn._support.arguments import local_path, path_to_write, positive, seed
 from minicnn._support.terminal import say
 
 
@@ -18,7 +18,7 @@ def add_data_options(
     """Add the options that `train` and `transfer` have in common."""
     add = command.add_argument
     add("--data", type=local_path, required=True, metavar="DIR", help="the folder of photos")
-    add("--output", type=Path, default=output, metavar="DIR", help=f"default: {output}")
+    add("--output", type=path_to_write, default=output, metavar="DIR", help=f"default: {output}")
     add(
         "--image-size",
         type=positive,

@@ -339,6 +339,12 @@ def test_values_out_of_range(photos, tmp_path, capsys, arguments, sentence):
         ["explain", "m.keras", "file:///a.jpg"],
         ["train", "--data", "https://example.com/photos"],
         ["transfer", "--data", "x", "--base", "https://example.com/base.keras"],
+        ["train", "--data", ""],
+        ["train", "--data", "x", "--output", ""],
+        ["demo", "--page", ""],
+        ["explain", "m.keras", "a.jpg", "--output", ""],
+        ["predict", "m.keras", "a.jpg", "--heatmaps", ""],
+        ["compile", "m.keras", "--output", ""],
     ],
 )
 def test_usage_errors(arguments, capsys):
