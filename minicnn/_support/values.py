@@ -6,13 +6,14 @@ layer would give different numbers without a tape, and write into the arrays tha
 Outside of a `call`, models, layers, operations and data sets return a `Result`.
 """
 
-import contextlib
 import operator
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from minicnn._support.within import Within
 
 Array = np.ndarray
 
@@ -26,14 +27,9 @@ class _Here(threading.local):
 _here = _Here()
 
 
-@contextlib.contextmanager
-def calling(training: bool | None) -> Iterator[None]:
+def calling(training: bool | None) -> Within:
     """Note that a `call` runs in this block, with or without training; None: that none does."""
-    before, _here.training = _here.training, training
-    try:
-        yield
-    finally:
-        _here.training = before
+    return Within(_here, "training", training)
 
 
 def is_training() -> bool | None:

@@ -1,9 +1,8 @@
 """A weight: an array with a name, which layers hold and optimizers update."""
 
-import contextlib
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from minicnn import shapes
 from minicnn._support.operators import Operators, no_gradient
 from minicnn._support.terminal import printable
+from minicnn._support.within import Within
 
 Array = np.ndarray
 
@@ -26,37 +26,22 @@ class _Here(threading.local):
 _here = _Here()
 
 
-@contextlib.contextmanager
-def reading() -> Iterator[None]:
+def reading() -> Within:
     """Promise that in this block the thread writes to no weight and keeps no weight's array."""
-    before, _here.reading = _here.reading, True
-    try:
-        yield
-    finally:
-        _here.reading = before
+    return Within(_here, "reading", True)
 
 
-@contextlib.contextmanager
-def keeping(on: bool = True) -> Iterator[None]:
+def keeping(on: bool = True) -> Within:
     """Make `assign` do nothing in this thread within the block: a layer is only tried out.
 
     If `on` is False, it assigns: what a trial builds stays.
     """
-    before, _here.keeping = _here.keeping, on
-    try:
-        yield
-    finally:
-        _here.keeping = before
+    return Within(_here, "keeping", on)
 
 
-@contextlib.contextmanager
-def recording(tape: Any) -> Iterator[None]:
+def recording(tape: Any) -> Within:
     """Record this thread's operations within the block on the tape; on none if it is None."""
-    before, _here.tape = _here.tape, tape
-    try:
-        yield
-    finally:
-        _here.tape = before
+    return Within(_here, "tape", tape)
 
 
 def recorder() -> Any:

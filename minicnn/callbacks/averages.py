@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minicnn._support import interrupts
 from minicnn.callbacks.base import Logs, Temporary
 
 
@@ -30,18 +31,20 @@ class SwapEMAWeights(Temporary):
             )
         if not self._kept:
             averages = optimizer.averages()
-            self._kept = {id(variable): variable.numpy() for variable, _ in averages}
-            if not optimizer.set_aside:  # otherwise another one's averages are in place
-                optimizer.set_aside = self._kept
-            for variable, average in averages:
-                variable.assign(average)
+            with interrupts.waiting():
+                self._kept = {id(variable): variable.numpy() for variable, _ in averages}
+                if not optimizer.set_aside:  # otherwise another one's averages are in place
+                    optimizer.set_aside = self._kept
+                for variable, average in averages:
+                    variable.assign(average)
 
     def put_back(self) -> None:
         """Put the weights back, if the averages are in their place."""
-        if self._kept:
-            for variable, _ in self.model.optimizer.averages():
-                variable.assign(self._kept[id(variable)])
-        self._forget()
+        with interrupts.waiting():
+            if self._kept:
+                for variable, _ in self.model.optimizer.averages():
+                    variable.assign(self._kept[id(variable)])
+            self._forget()
 
     def _forget(self) -> None:
         if self.model.optimizer.set_aside is self._kept:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import shapes
+from minicnn._support import interrupts
 from minicnn.callbacks.base import Logs, Temporary
 
 Array = np.ndarray
@@ -121,10 +122,11 @@ class LearningRateFinder(Temporary):
         """Restore the weights, the optimizer and its rate."""
         if self._before is not None:
             weights, state, rate = self._before
-            self.model.set_weights(weights)
-            self.model.optimizer.set_state(self.model.trainable_weights, state)
-            self.model.optimizer.learning_rate = rate
-            self._before = None
+            with interrupts.waiting():
+                self.model.set_weights(weights)
+                self.model.optimizer.set_state(self.model.trainable_weights, state)
+                self.model.optimizer.learning_rate = rate
+                self._before = None
 
     @property
     def suggestion(self) -> float | None:

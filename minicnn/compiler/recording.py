@@ -11,9 +11,8 @@ compute that part in each run.
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -153,12 +152,3 @@ class Recorder:
         self.steps.append(Call(function, given, outputs))
         for output in outputs:
             self.expect(output)
-
-    @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        """Send this thread's kernels to this recorder within the block."""
-        before, here.recorder = here.recorder, self
-        try:
-            yield
-        finally:
-            here.recorder = before

@@ -183,11 +183,15 @@ class _Plan:
     def _recorded(self, layer: Layer, given: Any) -> list[Array] | None:
         """Return the layer's outputs if kernels alone compute them, or None."""
         self.recorder.steps = []
+        here, before = recording.here, recording.here.recorder
+        # No context manager: an interrupt as it begins or ends could leave the recorder listening.
         try:
-            with self.recorder.listening():
-                y = layer.run(given)
+            here.recorder = self.recorder
+            y = layer.run(given)
         except NotKernelsError:
             return None
+        finally:
+            here.recorder = before
         found = y if isinstance(y, list) else [y]
         if not all(type(array) is Live and self.recorder.is_live(array) for array in found):
             return None

@@ -4,12 +4,14 @@ import signal
 import subprocess
 import sys
 import threading
+from types import FrameType
 
 import numpy as np
 import pytest
 
 from minicnn import initializers, layers
 from minicnn._support import interrupts
+from minicnn._support.within import Within
 from minicnn.functional import buffers
 
 
@@ -76,6 +78,51 @@ def test_other_threads_leave_signals_alone() -> None:
     thread.start()
     thread.join()
     assert found == [before]
+
+
+class Here(threading.local):
+    """What `Within` sets."""
+
+    value = 0
+
+
+def test_no_interrupt_leaves_a_value_set() -> None:
+    """Python looks for interrupts when it enters a function, and after a call."""
+    here, seen = Here(), []
+
+    def block() -> None:
+        with Within(here, "value", 1):
+            seen.append(here.value)
+
+    def interrupted_at(moment: int) -> bool:
+        count = 0
+
+        def look(frame: FrameType, event: str, _: object) -> None:
+            nonlocal count
+            # As `__exit__` begins is the one moment that Python leaves open.
+            if event in ("call", "c_return") and frame.f_code.co_name != "__exit__":
+                count += 1
+                if count == moment:
+                    sys.setprofile(None)
+                    interrupt()
+
+        sys.setprofile(look)
+        try:
+            block()
+        except KeyboardInterrupt as error:
+            kept.append(error)  # with its frames, as a notebook does
+            return True
+        finally:
+            sys.setprofile(None)
+        return False
+
+    kept: list[BaseException] = []
+    moment = 1
+    while interrupted_at(moment):
+        assert here.value == 0
+        moment += 1
+    assert moment > 5
+    assert set(seen) == {1}
 
 
 # It is interrupted while it imports the compiler, compiles a kernel, imports the scheduler of
