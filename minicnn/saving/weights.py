@@ -281,7 +281,10 @@ def read_optimizer(model: Any, file: hdf5.Group, old: bool = False) -> None:
             )
         return
     count = len(group.keys())
-    old = old and model.optimizer.has_own_rate
+    # A file of weights does not say who wrote it, but Keras 2 if one array is missing. (Two arrays
+    # are Keras 3's before the first step.)
+    expected = len(model.optimizer.state_shapes(model.trainable_weights))
+    old = (old or 2 < count == expected - 1) and model.optimizer.has_own_rate
 
     def read(index: int, shape: tuple[int, ...], who: str) -> np.ndarray:
         if old and index == 1:

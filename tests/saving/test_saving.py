@@ -187,6 +187,27 @@ def test_plain_sgd_counts_its_steps(tmp_path: Path) -> None:
     assert loaded.optimizer.iterations == 3
 
 
+def test_an_optimizer_s_state_in_a_file_of_keras_2_s_weights(tmp_path: Path) -> None:
+    """It has no learning rate, and the file does not say who wrote it."""
+    model = Sequential([Input((3,)), layers.Dense(2)])
+    model.compile(minicnn.optimizers.Adam(0.25), "mse")
+    model.train_on_batch(np.ones((1, 3)), np.ones((1, 2)))
+    model.save_weights(tmp_path / "m.weights.h5")
+    with h5py.File(tmp_path / "m.weights.h5", "r+") as file:
+        state = file["optimizer/vars"]
+        del state["1"]
+        for i in range(2, 6):
+            state.move(str(i), str(i - 1))
+    other = Sequential.from_config(model.get_config())
+    other.compile(minicnn.optimizers.Adam(0.125), "mse")
+    other.train_on_batch(np.ones((1, 3)), np.ones((1, 2)))
+    other.load_weights(tmp_path / "m.weights.h5")
+    for weight, same in zip(model.weights, other.weights, strict=True):
+        for slot, array in model.optimizer.slots(weight).items():
+            np.testing.assert_array_equal(other.optimizer.slots(same)[slot], array)
+    assert (other.optimizer.iterations, other.optimizer.learning_rate) == (1, 0.125)
+
+
 def test_an_optimizer_s_state_for_other_weights_is_left_out(tmp_path: Path) -> None:
     """It has as many arrays, but of other shapes: another layer was trainable."""
     model = Sequential([Input((3,)), layers.Dense(2), layers.Dense(3)])
