@@ -64,7 +64,7 @@ class Epilogue(NamedTuple):
         return [self._replace(scale=scale, bias=bias) for scale, bias in zip(*parts, strict=True)]
 
     def packed(self, columns: int, dtype: np.dtype) -> Array:
-        """Pack it as `simd.tile` takes it: (panels, 4, columns of a panel).
+        """Pack it as the microkernel takes it: (panels, 4, columns of a panel).
 
         The four are scale, bias, least and most. All panels are whole, so there are also numbers
         beyond the last column.

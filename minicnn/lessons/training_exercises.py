@@ -110,8 +110,8 @@ def _differ(answer: Any) -> str:
     a = np.array([0.80, 0.81, 0.82, 0.83, 0.84])  # the standard error of the difference is 0.01
     wide = a + 2 * (a - 0.82)  # with this one it is 0.022
 
-    def says(shift: float, turned: bool = False, a: np.ndarray = a, b: np.ndarray = a) -> bool:
-        pair = (b + shift, a) if turned else (a, b + shift)
+    def says(shift: float, swapped: bool = False, a: np.ndarray = a, b: np.ndarray = a) -> bool:
+        pair = (b + shift, a) if swapped else (a, b + shift)
         found = called(answer, *pair)
         if not isinstance(found, (bool, np.bool_)):
             raise KindError(f"the function should return True or False, not {shown(found)}")
@@ -122,7 +122,7 @@ def _differ(answer: Any) -> str:
     return first_of(
         (hair, "two means always differ a little: ask whether luck alone explains it."),
         (
-            far != says(0.03, turned=True),
+            far != says(0.03, swapped=True),
             "it depends on which comes first: take the absolute value of the difference.",
         ),
         (
@@ -136,7 +136,7 @@ def _differ(answer: Any) -> str:
         ),
         (few, "right for five starts, but with three of them the same difference may be luck."),
         (
-            says(0.03, b=wide) or says(0.03, turned=True, b=wide),
+            says(0.03, b=wide) or says(0.03, swapped=True, b=wide),
             "right if both spread alike; where one spreads more, the same difference may be luck.",
         ),
         (not says(0.025), "too strict: add the squares of the two errors, not the errors."),

@@ -373,7 +373,7 @@ _BLOCK = re.compile(r"^(.*?block_?\d+[a-z]?|conv\d+_block\d+)(?:_|$)|^conv_(?:dw
 
 
 def _groups(uses: list[Use]) -> list[str]:
-    """Return the block of each layer, by nested models and by names; the page can fold blocks."""
+    """Return the block of each layer, by nested models and by names; the page collapses blocks."""
     groups: list[str] = []
     current = ""
     path: tuple[str, ...] = ()

@@ -58,6 +58,21 @@ def test_layers_out_of_sight_are_announced_and_reached(long_page, opened):
     assert sight["x"] + sight["width"] == pytest.approx(box["x"] + box["width"], abs=3)
 
 
+def test_blocks_collapse_to_a_card_and_expand_again(tmp_path, opened):
+    block = [layers.Conv2D(2, 1, name=f"block1_conv{k}") for k in range(24)]
+    ends = [layers.GlobalAveragePooling2D(), layers.Dense(3, activation="softmax", name="classes")]
+    model = seeded(Sequential([Input((4, 4, 3)), *block, *ends]))
+    tab = opened(build(model, photo((4, 4, 3)), tmp_path / "page.html"))
+    cards, button = tab.locator(".card[data-layer]"), tab.locator("[data-focus=collapse]")
+    counts = []
+    for _ in range(2):
+        counts.append((button.inner_text(), cards.count(), tab.locator(".card.collapsed").count()))
+        button.click()
+    assert counts == [("Expand all blocks", 4, 1), ("Collapse the blocks", 27, 0)]
+    tab.locator(".card.collapsed").click()
+    assert button.inner_text() == "Collapse the blocks"
+
+
 def test_another_view_and_a_dialog_begin_at_their_top(long_page, opened):
     tab = opened(long_page, height=400)
     tab.evaluate("scrollTo(0, 9999)")

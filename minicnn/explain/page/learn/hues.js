@@ -81,7 +81,7 @@ const RandomHue = {
     const { value_range: range } = layer.config;
     const [there, back] = [stretch(range, [0, 1]), stretch([0, 1], range)];
     const inputs = xs.map((x) => array(x.shape, x.data.map(there)));
-    const turned = (rgb, n) => {
+    const rotated = (rgb, n) => {
       const colour = colourOf(rgb);
       let hue = fround(colour.hue + drawn[n]);
       if (hue > 1) hue = fround(hue - 1);
@@ -90,16 +90,16 @@ const RandomHue = {
     const ys = inputs.map((x, n) =>
       single(
         eachPixel(x, (rgb) =>
-          rgbOf(turned(rgb, n).moved).map((v) => back(Math.min(Math.max(v, 0), 1))),
+          rgbOf(rotated(rgb, n).moved).map((v) => back(Math.min(Math.max(v, 0), 1))),
         ),
       ),
     );
-    return { ys, kept: { inputs, turned } };
+    return { ys, kept: { inputs, rotated } };
   },
-  back: ({ dys, kept: { inputs, turned } }) =>
+  back: ({ dys, kept: { inputs, rotated } }) =>
     dys.map((dy, n) =>
       eachPixel(inputs[n], (rgb, o) => {
-        const { colour, moved } = turned(rgb, n);
+        const { colour, moved } = rotated(rgb, n);
         const dz = rgbOf(moved).map((v, c) => (v >= 0 && v <= 1 ? dy.data[o + c] : 0));
         return toRgb(toColour(dz, moved), rgb, colour);
       }),

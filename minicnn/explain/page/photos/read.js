@@ -34,7 +34,7 @@ function obstacleOf(net) {
 }
 
 /**
- * The pixels of a file: {width, height, data}, four bytes each, as minicnn reads them: not turned.
+ * The pixels of a file: {width, height, data}, four bytes each, as minicnn reads them: not rotated.
  * @param {Blob} file
  */
 export async function decoded(file) {

@@ -1,5 +1,5 @@
 // @ts-check
-// The card of a layer, or of a folded block, in the overview.
+// The card of a layer, or of a collapsed block, in the overview.
 import { allZeros, count, h, shapeText, vectorPicture, vectorShape, zeroMaps } from "page/draw.js";
 import { size } from "page/engine/arrays.js";
 import { isPhoto, lazyPicture, mapName, picture } from "page/views/pictures.js";
@@ -16,7 +16,7 @@ export function card(app, item, { x, y, wide, many }) {
   const value = shown(app, id);
   const back = state.mode === "backward";
   const openIt = (channel) => {
-    if (item.folded) app.set({ open: new Set([...state.open, item.folded]) });
+    if (item.collapsed) app.set({ open: new Set([...state.open, item.collapsed]) });
     else app.openLayer(back && id === 0 ? net.nodes[0].consumers[0] : id, channel);
   };
   const why = value ? "" : back ? net.gradientReason(id) : net.reason(id);
@@ -29,12 +29,12 @@ export function card(app, item, { x, y, wide, many }) {
     zero ? words("card.zeros") : value && (id > 0 || back) ? endText(value) : "",
     hidden ? words("card.more", { n: hidden }) : "",
   ];
-  const name = item.folded ? item.folded.split("/").at(-1) : node.name;
+  const name = item.collapsed ? item.collapsed.split("/").at(-1) : node.name;
   // What a screen reader says begins with what is seen.
   const seen = [name, cardType(item, node), missing, ...foot].filter(Boolean).join(", ");
   const height = `${many * (wide + 4) - 4}px`;
   const classes = [
-    item.folded && ".folded",
+    item.collapsed && ".collapsed",
     net.alternatives.has(id) && ".changed",
     !value && ".off",
   ];
@@ -42,9 +42,9 @@ export function card(app, item, { x, y, wide, many }) {
     `button.card${classes.filter(Boolean).join("")}`,
     {
       style: { left: `${x}px`, top: `${y}px`, width: `${wide}px` },
-      "data-focus": `card-${item.folded ?? id}`,
+      "data-focus": `card-${item.collapsed ?? id}`,
       "data-layer": node.name,
-      ...(item.folded ? blockNames(item, seen) : layerNames(net, id, why, seen)),
+      ...(item.collapsed ? blockNames(item, seen) : layerNames(net, id, why, seen)),
       onclick: (event) =>
         openIt(event.target.dataset?.map === undefined ? null : Number(event.target.dataset.map)),
     },
@@ -63,11 +63,11 @@ function cardType(item, node) {
   if (node.type === "InputLayer") {
     return node.shape.length === 3 ? words("card.photo") : words("card.input");
   }
-  return item.folded ? words("card.layers", { n: item.ids.length }) : node.type;
+  return item.collapsed ? words("card.layers", { n: item.ids.length }) : node.type;
 }
 
-const blockNames = ({ folded }, seen) => ({
-  title: words("card.open", { name: folded }),
+const blockNames = ({ collapsed }, seen) => ({
+  title: words("card.open", { name: collapsed }),
   "aria-label": words("card.block", { seen }),
 });
 

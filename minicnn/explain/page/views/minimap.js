@@ -11,7 +11,7 @@ export function minimap(items, plan, scroller) {
   const each = HEIGHT / plan.lanes;
   const marks = items.map((item) =>
     h("span.minimap-layer", {
-      class: `minimap-layer${item.folded ? " folded" : ""}`,
+      class: `minimap-layer${item.collapsed ? " collapsed" : ""}`,
       style: {
         left: `${(100 * item.column) / plan.columns}%`,
         width: `${(100 * plan.wide) / all}%`,

@@ -164,7 +164,7 @@ function strips({ svg, cards, reaches, width, height }, { columns, room, stepX }
 
 function caption(app, items) {
   const { net, state } = app;
-  const folded = items.some((i) => i.folded);
+  const collapsed = items.some((i) => i.collapsed);
   const groups = [...new Set(net.nodes.map((n) => n.group))].filter(Boolean);
   const what = net.nodes[0].shape.length === 3 ? "overview.forward" : "overview.forward_line";
   const about =
@@ -185,10 +185,10 @@ function caption(app, items) {
       ? h(
           "button.quiet",
           {
-            onclick: () => app.set({ open: new Set(folded ? groups : []) }),
-            "data-focus": "fold",
+            onclick: () => app.set({ open: new Set(collapsed ? groups : []) }),
+            "data-focus": "collapse",
           },
-          folded ? words("overview.unfold") : words("overview.fold"),
+          collapsed ? words("overview.expand") : words("overview.collapse"),
         )
       : null,
     legendOfNetwork(app),
@@ -200,13 +200,16 @@ function overviewItems(net, open) {
   const items = [];
   const place_ = new Map();
   net.nodes.forEach((n) => sizes.set(n.group, (sizes.get(n.group) ?? 0) + 1));
-  const folding = net.nodes.length > 24;
+  const large = net.nodes.length > 24;
   for (const node of net.nodes) {
     const last = items.at(-1);
     const group = node.group;
-    const folds = folding && group && sizes.get(group) > 2 && !open.has(group);
-    if (folds && last?.folded === group) last.ids.push(node.id);
-    else items.push({ ids: [node.id], folded: folds ? group : null, group: folding ? group : "" });
+    const closed = large && group && sizes.get(group) > 2 && !open.has(group);
+    if (closed && last?.collapsed === group) last.ids.push(node.id);
+    else {
+      const collapsed = closed ? group : null;
+      items.push({ ids: [node.id], collapsed, group: large ? group : "" });
+    }
     place_.set(node.id, items.length - 1);
   }
   const lanes = new Map();

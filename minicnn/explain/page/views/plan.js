@@ -9,7 +9,7 @@ const PANEL = 330; // pixels of the classes and of the margins
 const HEAD = 165; // pixels above and below the network
 const MINIMAP = 36;
 
-// `items` are layers or folded blocks, each in a column and a lane.
+// `items` are layers or collapsed blocks, each in a column and a lane.
 export function planOf(net, items) {
   const lanes = Math.max(...items.map((i) => i.lane)) + 1;
   const columns = Math.max(...items.map((i) => i.column)) + 1;
@@ -19,7 +19,7 @@ export function planOf(net, items) {
   const fits = !narrow && columns * LEAST_COLUMN <= room;
   const scrolls = !fits && !screen_.printing;
   const tall = Math.max(360, screen_.height - HEAD - (scrolls ? MINIMAP : 0));
-  const gap = fits ? gapFor(room / columns) : items.some((i) => i.folded) ? 70 : 58;
+  const gap = fits ? gapFor(room / columns) : items.some((i) => i.collapsed) ? 70 : 58;
   const wide = fits
     ? Math.floor(Math.min(room / columns - gap, Math.max(64, (tall - lanes * AROUND) / 5 - 4)))
     : narrow
