@@ -94,7 +94,7 @@ def test_the_bar_shows_compiling(notebook: list[list[dict[str, str]]], monkeypat
         now[0] += 2
     assert task.elapsed == 6
     assert task.time_remaining == 10
-    bar._close()
+    bar.close()
     compilation.begins("matmul.product")  # the bar no longer hears of it
     compilation.ends()
 
