@@ -77,10 +77,6 @@ INSTEAD: dict[str, Mapping[str, str]] = {
     "minicnn.backend": {
         "get_value": "float(model.optimizer.learning_rate), or the numpy() of a weight",
         "set_value": "model.optimizer.learning_rate = …, or the assign(…) of a weight",
-        **dict.fromkeys(
-            ["get_session", "set_session", "tensorflow_backend"],
-            "nothing: minicnn computes at once, without a session",
-        ),
         **{name: f"minicnn.ops.{name}" for name in _IN_OPS.split()},
         **dict.fromkeys(["set_epsilon", "set_image_data_format"], _AS_IT_IS),
     },
@@ -121,7 +117,6 @@ INSTEAD: dict[str, Mapping[str, str]] = {
         **dict.fromkeys(["RMSNormalization", "SpectralNormalization", "Wrapper"], _OWN_LAYER),
         "EinsumDense": "Dense, which takes inputs with more axes, too",
         "InputSpec": "a ValueError in compute_output_shape, as the layers here raise it",
-        "Lambda": _OWN_LAYER,
         "Pipeline": "Sequential",
         "experimental": "minicnn.layers itself",
     },

@@ -10,6 +10,7 @@ from minicnn.graph.receptive import fields
 from minicnn.layers import called
 from minicnn.layers.base import Array, Layer, Shape
 from minicnn.layers.functions import Function
+from minicnn.layers.lambdas import Lambda
 from minicnn.layers.symbols import KerasTensor, Node
 from minicnn.saving.limits import LARGEST_NESTING
 from minicnn.shapes import Pair, Steps
@@ -301,9 +302,9 @@ class GraphLayer(Layer):
 def is_users(layer: Layer) -> bool:
     """Return whether nothing here knows what the layer computes, as its class is the user's own.
 
-    A `Function` counts as such: it may look at the whole batch.
+    A `Function` and a `Lambda` count as such: they may look at the whole batch.
     """
-    return isinstance(layer, Function) or not is_ours(type(layer))
+    return isinstance(layer, (Function, Lambda)) or not is_ours(type(layer))
 
 
 def _one(found: list[Any]) -> Any:

@@ -23,6 +23,7 @@ from minicnn.layers.example_normalization import (
     LayerNormalization,
     UnitNormalization,
 )
+from minicnn.layers.lambdas import Lambda
 from minicnn.layers.lines import (
     AdaptiveAveragePooling1D,
     AdaptiveMaxPooling1D,
@@ -253,6 +254,7 @@ __all__ = [
     "GlobalMaxPool2D",
     "Input",
     "KerasTensor",
+    "Lambda",
     "Layer",
     "MaxPool1D",
     "MaxPool2D",

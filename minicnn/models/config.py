@@ -18,6 +18,7 @@ from minicnn.layers import LAYERS, InputLayer, KerasTensor, Layer, Node
 from minicnn.layers.applications import APPLICATIONS
 from minicnn.layers.arithmetic import OPERATIONS, Operation
 from minicnn.layers.functions import Function, keras_dtype
+from minicnn.layers.lambdas import Lambda
 from minicnn.layers.stand_ins import STAND_INS
 from minicnn.saving import functions
 from minicnn.saving.limits import check_nesting
@@ -69,11 +70,9 @@ def _build_config(layer: Layer) -> dict[str, Any]:
 
 def _is_own(layer: Layer) -> bool:
     """Return whether the layer's class is the user's own, which files name."""
-    return (
-        not isinstance(layer, Operation)
-        and is_users(layer)
-        and (layer.defines_call or not isinstance(layer, Network))
-    )
+    if isinstance(layer, (Operation, Lambda)) or not is_users(layer):
+        return False
+    return layer.defines_call or not isinstance(layer, Network)
 
 
 def _serialize_own(layer: Layer) -> dict[str, Any]:
@@ -170,11 +169,7 @@ def layer_from_config(data: dict[str, Any]) -> Any:
         return own.from_config(config)
     called = f' "{config.get("name")}"' if isinstance(config, dict) else ""
     if name == "Lambda":
-        raise ValueError(
-            f"Layer{called} is a Lambda: it holds a function in Python, and minicnn runs no code "
-            "from a file. Build the model here, with a layer of your own in its place "
-            "(minicnn.layers.calling shows one), and read the weights with load_weights."
-        )
+        return Lambda.from_config(config if isinstance(config, dict) else {})
     if name not in classes:
         known = ", ".join(c for c in classes if c in LAYERS or c in _networks)
         raise ValueError(

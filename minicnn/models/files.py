@@ -13,6 +13,7 @@ from minicnn.graph.layer import is_users
 from minicnn.layers import Layer
 from minicnn.layers.carried import weights_follow
 from minicnn.layers.functions import Function
+from minicnn.layers.lambdas import Lambda
 from minicnn.layers.weights import weight_budget
 from minicnn.models.config import layer_from_config, serialize_layer
 from minicnn.models.model import Model
@@ -142,7 +143,7 @@ def _own_classes(model: Model) -> dict[str, Any]:
     """Return the classes of the user's own that are in a model, under the names of files."""
     found: dict[str, Any] = {}
     for layer in model.layers:
-        if is_users(layer) and not isinstance(layer, Function):
+        if is_users(layer) and not isinstance(layer, (Function, Lambda)):
             found[objects.get_registered_name(type(layer))] = type(layer)
         if isinstance(layer, Model):
             found |= _own_classes(layer)

@@ -23,7 +23,7 @@ def test_verdicts():
     assert found["layers.Conv2D"] == found["losses.mean_squared_error"] == "here"
     assert found["optimizers.schedules.CosineDecay"] == "here"
     assert found["layers.AugMix"] == "opens, predicts only"
-    assert found["layers.Lambda"] == found["activations.sparsemax"] == "not here"
+    assert found["layers.InputSpec"] == found["activations.sparsemax"] == "not here"
     assert found["layers.LSTM"] == found["layers.Conv3D"] == "not here, for other data"
 
 
