@@ -369,7 +369,7 @@ def command(options: argparse.Namespace) -> None:
             table.writerow([part.name, len(part.train), len(part.judged), accuracy])
             say(f"  {part.name}: {accuracy:.3f} of {len(part.judged)} photos")
     found = estimate(accuracies, parts)
-    say(f"Accuracy of {settings}{_epochs_of(settings)}: {found}.")
+    say(f"Accuracy of {settings}{epochs_of(settings)}: {found}.")
     low, high = found.naive
     say(
         f"If all {len(parts)} were independent, the interval would be {low:.3f} to {high:.3f}: "
@@ -378,13 +378,17 @@ def command(options: argparse.Namespace) -> None:
     say(f"Wrote {path}.")
 
 
-def _epochs_of(settings: Settings) -> str:
+def epochs_of(settings: Settings) -> str:
     """Return the words for the epochs, except for those that a schedule's name includes."""
-    words = [f"{settings.epochs} epochs"] if settings.schedule == "constant" else []
+
+    def told(number: int) -> str:
+        return f"{number} epoch{'s' * (number != 1)}"
+
+    words = [told(settings.epochs)] if settings.schedule == "constant" else []
     if settings.fine_tune is not None:
         each = " in each stage" if "," in settings.fine_tune else ""
-        words.append(f"{settings.fine_tune_epochs} epochs of fine-tuning{each}")
-    return f" after {' and '.join(words)}" if words else ""
+        words.append(f"{told(settings.fine_tune_epochs)} of fine-tuning{each}")
+    return f", after {' and '.join(words)}" if words else ""
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -59,6 +59,19 @@ def test_trainings_of_an_ensemble_judge_together_by_hand(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("told", "words"),
     [
+        ({"epochs": 10}, ", after 10 epochs"),
+        ({"schedule": "cosine"}, ""),
+        ({"epochs": 1, "fine_tune": "a,b"},
+         ", after 1 epoch and 5 epochs of fine-tuning in each stage"),
+    ],
+)  # fmt: skip
+def test_the_epochs_are_said_once(told, words):
+    assert folds.epochs_of(Settings(**told)) == words
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
         (["--folds", "1"], "needs at least --folds 2"),
         (["--splits", "1"], "needs at least --folds 2"),
         (["--block-decay", "0.5"], "--block-decay is for the blocks that --fine-tune names"),
