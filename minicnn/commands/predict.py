@@ -46,7 +46,6 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit code."""
-    from minicnn import functional
     from minicnn.models import load_model
 
     for path in options.images:
@@ -68,10 +67,10 @@ def run(options: argparse.Namespace) -> int:
             f"{str(options.model)!r} does not end in a score for each class: its output is "
             f"{model.output_shape}."
         )
-    if len(names) != model.output_shape[-1]:
+    classes = max(model.output_shape[-1], 2)  # one unit tells two classes apart
+    if len(names) != classes:
         raise ValueError(
-            f"{str(options.model)!r} distinguishes {model.output_shape[-1]} classes. "
-            f"Received {len(names)} names."
+            f"{str(options.model)!r} distinguishes {classes} classes. Received {len(names)} names."
         )
     if options.plan and options.json:
         raise ValueError("--plan prints a table for people, and --json is for programs: pass one.")
@@ -79,8 +78,7 @@ def run(options: argparse.Namespace) -> int:
         model.print_inference_plan()
     for path in options.images:
         photo = read_photo(path, size, model, options)
-        scores = model.predict(photo[None], verbose=0)
-        p = scores[0] if model.ends_in("softmax") else functional.softmax(scores)[0]
+        p = _probabilities(model, model.predict(photo[None], verbose=0)[0])
         best = [(names[i], float(p[i])) for i in np.argsort(-p, kind="stable")[: options.top]]
         drawn = None
         if options.heatmaps is not None:
@@ -88,6 +86,19 @@ def run(options: argparse.Namespace) -> int:
             drawn = _draw(model, photo, options.heatmaps, path)
         (_say_json if options.json else _say)(path, best, drawn)
     return 0
+
+
+def _probabilities(model: Any, y: np.ndarray) -> np.ndarray:
+    """Return the probability of each class, of a photo's output; one unit is for the second of two.
+
+    Sigmoids are for classes that do not exclude each other, so their sum need not be 1.
+    """
+    from minicnn import functional
+
+    if len(y) == 1:
+        p = y if model.ends_in("sigmoid") else functional.sigmoid(y)
+        return np.concatenate([1 - p, p])
+    return y if model.ends_in("softmax") or model.ends_in("sigmoid") else functional.softmax(y)
 
 
 def _say(path: Path, best: Sequence[tuple[str, float]], drawn: Path | None) -> None:

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 import minicnn
-from minicnn import Model, Sequential, commands, layers, utils
+from minicnn import Model, Sequential, commands, initializers, layers, utils
 from minicnn._support import terminal
 from minicnn.commands import demo
 from minicnn.compiler import machine
@@ -688,6 +688,33 @@ def test_predict_with_a_model_that_only_has_what_keras_writes(photos, tmp_path, 
     assert "distinguishes 2 classes. Received 3 names" in capsys.readouterr().err
     assert run("predict", tmp_path / "m.keras", photo) == 2
     assert "pass --classes and --image-size" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("units", "activation", "wanted"),
+    [
+        (1, "sigmoid", {"night": 0.8, "day": 0.2}),  # of two classes, one unit is for the second
+        (1, None, {"night": 0.8, "day": 0.2}),
+        (2, "sigmoid", {"day": 0.8, "night": 0.8}),  # a photo may show both
+        (2, None, {"day": 0.5, "night": 0.5}),
+    ],
+)
+def test_predict_with_one_unit_for_two_classes_and_with_sigmoids(
+    units, activation, wanted, tmp_path, capsys
+):
+    Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
+    model = Sequential(
+        [
+            *(layers.Input((8, 8, 3)), layers.GlobalAveragePooling2D()),
+            layers.Dense(units, activation, bias_initializer=initializers.Constant(np.log(4))),
+        ]
+    )
+    model.save(tmp_path / "m.keras")
+    options = ("--classes", "day,night", "--image-size", 8, "--input-range", "pixels", "--json")
+    assert run("predict", tmp_path / "m.keras", tmp_path / "photo.png", *options) == 0
+    told = json.loads(capsys.readouterr().out)["classes"]
+    assert list(told) == list(wanted)
+    assert told == pytest.approx(wanted, abs=1e-5)
 
 
 @pytest.mark.parametrize("command", ["predict", "explain"])
