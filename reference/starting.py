@@ -115,12 +115,13 @@ def check_base_stays(options: argparse.Namespace) -> None:
     """Raise `ValueError` if the command would replace or remove its base in --output."""
     files = [name for name in (options.base, options.weights) if Path(name).is_file()]
     # Each run of an ensemble, and of the course, has a folder of its own.
-    for name in ("", "seed-*/", "baseline/", "sweeps/", "augmented/", "at-*/"):
-        for path in options.output.glob(f"{name}model.keras"):
+    folders = ("", "seed-*/", "baseline/", "sweeps/", "augmented/", "at-*/")
+    for name in ("sweeps.keras", *(f"{folder}model.keras" for folder in folders)):
+        for path in options.output.glob(name):
             check_spares(path, files)
 
 
-# Files that training commands write into --output.
+# Files that training commands write into --output; earlier versions also wrote sweeps.keras.
 _RESULTS = (
     "model.keras", "config.toml", "state.npz", "history.csv", "run.json", "curves.png",
     "probabilities-*.csv", "evaluation.json", "evaluation.html", "explained-*.html", "report.txt",

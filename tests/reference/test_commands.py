@@ -112,7 +112,9 @@ def test_a_file_where_the_output_should_go_is_named_at_once(name, inside, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["train", "sweep", "course"])
-@pytest.mark.parametrize("file", ["model.keras", "seed-0/model.keras", "baseline/model.keras"])
+@pytest.mark.parametrize(
+    "file", ["model.keras", "sweeps.keras", "seed-0/model.keras", "at-64/model.keras"]
+)
 def test_a_base_that_a_new_model_would_replace_is_named_at_once(name, file, tmp_path, capsys):
     path = tmp_path / file
     path.parent.mkdir(exist_ok=True)
