@@ -34,7 +34,7 @@ from minicnn import (
 )
 from minicnn.compat import hints
 from minicnn.initializers import Initializer
-from minicnn.layers import Input, KerasTensor, Layer, Variable
+from minicnn.layers import Input, KerasTensor, Layer
 from minicnn.losses import Loss
 from minicnn.metrics import Metric
 from minicnn.models import Model, Sequential
@@ -64,7 +64,6 @@ __all__ = [
     "Optimizer",
     "Regularizer",
     "Sequential",
-    "Variable",
     "activations",
     "applications",
     "backend",

@@ -63,6 +63,7 @@ INSTEAD: dict[str, Mapping[str, str]] = {
         **dict.fromkeys(
             ["DTypePolicy", "FloatDTypePolicy", "dtype_policies", "mixed_precision"], _DTYPE
         ),
+        "Variable": "add_weight of a layer, whose weights are minicnn.layers.Variable",
         "export": 'model.save("model.keras")',
         "keras": "minicnn itself: import minicnn as keras",
         "random": "numpy.random; what minicnn draws is seeded by minicnn.utils.set_random_seed",

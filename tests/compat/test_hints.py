@@ -58,6 +58,7 @@ from minicnn.optimizers import Optimizer
             "backend.set_value",
             r"^minicnn\.backend has no set_value\. Use model\.optimizer\.lear",
         ),
+        ("Variable", r"^minicnn has no Variable\. Use add_weight of a layer"),
         ("backend.square", r"Use minicnn\.ops\.square"),
         ("backend.Foo", r"It has backend, clear_session, epsilon, floatx, image_data_format"),
     ],
