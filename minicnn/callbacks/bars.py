@@ -173,7 +173,7 @@ class ProgressBar(LinePerEpoch):
         self._open("Predict")
 
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        self._advance(batch, logs)
+        self._advance(batch, None)  # the logs have the outputs, which are no text
 
     def on_predict_end(self, logs: Logs | None = None) -> None:
         self._finish(None)

@@ -168,8 +168,9 @@ def flat(column: Any) -> list[Array]:
 
 
 def count_of(x: Any) -> int:
-    """Return how many examples a batch's inputs have."""
-    return len(next(iter(flat(x)), ()))
+    """Return how many examples a batch's inputs have; 1 if the first is a single number."""
+    first = next(iter(flat(x)), ())
+    return len(first) if hasattr(first, "__len__") and getattr(first, "ndim", 1) > 0 else 1
 
 
 def take(column: Any, chosen: Any) -> Any:
@@ -367,8 +368,7 @@ def batch_of(x: Any, y: Any = None, sample_weight: Any = None) -> Batch:
     if isinstance(y, Columns):
         return Batch(x, y, sample_weight)
     if isinstance(y, (list, tuple)) or isinstance(sample_weight, (list, tuple)):
-        first = next(iter(flat(x)), ())
-        count = len(first) if hasattr(first, "__len__") else 1
+        count = count_of(x)
         y, sample_weight = only(y, count), only(sample_weight, count)
     return Batch(x, y, sample_weight)
 

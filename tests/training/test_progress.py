@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from training_data import X, Y, model
 
-from minicnn import compilation, optimizers
+from minicnn import Input, Model, compilation, layers, optimizers
+from minicnn._support import progress
 from minicnn.callbacks import bars
 
 
@@ -116,6 +117,15 @@ def test_the_message_about_compiling_fits_on_one_line_of_any_terminal(
         compilation.ends()
     lines = capsys.readouterr().err.split("\r")
     assert max(len(line) for line in lines) == 39
+
+
+def test_the_bar_of_predict_shows_no_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts: list[str | None] = []
+    monkeypatch.setattr(progress, "can_draw", lambda stderr=False: True)
+    monkeypatch.setattr(progress.Bar, "update", lambda self, at, text: texts.append(text))
+    x = Input((4,))
+    Model(x, [layers.Dense(1)(x), layers.Dense(3)(x)]).predict(X)
+    assert texts == [""]
 
 
 @pytest.mark.slow

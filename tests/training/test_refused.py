@@ -36,6 +36,7 @@ BAD: list[tuple[Callable[[], Any], str]] = [
         lambda: model().evaluate(iter([(X[:0], Y[:0])] * 2)),
         "no examples to evaluate: every batch is empty",
     ),
+    (lambda: fit(iter([([1.0, 2.0], [1, 2])])), "expects 1 inputs. Received 2"),
     (lambda: fit(X, Y, batch_size=0), "batch_size must be an integer >= 1. Received 0"),
     (lambda: fit(X, Y, batch_size=2.5), "batch_size .*2.5"),
     (lambda: fit(X, Y, epochs=0), "epochs must be an integer >= 1. Received 0"),
