@@ -271,6 +271,10 @@ def test_a_state_is_copied_or_kept() -> None:
             assert array.dtype == given.dtype or given is arrays[3]
         slots = taken.slots(w).values()
         assert [any(slot is array for slot in slots) for array in arrays[2:4]] == [keep, False]
+    arrays[2] = np.frombuffer(arrays[2].tobytes(), np.float32)  # which cannot be written
+    taken = optimizers.Nadam()
+    taken.set_state([w], arrays, keep=True)
+    taken.apply({"w": np.ones(2, np.float32)}, {"w": w})
 
 
 def test_the_learning_rate_may_change_between_steps() -> None:

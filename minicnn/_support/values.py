@@ -59,6 +59,8 @@ class Result(Array):
     Its parts are results, too; what NumPy computes from it is a plain array, or a plain number.
     """
 
+    __array_priority__ = -1.0  # below that of `Values`: within a `call`, a result is a constant
+
     def numpy(self) -> Array:
         """Return the same numbers as a plain array, not copied."""
         return self.view(Array)

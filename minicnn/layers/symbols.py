@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn._support.operators import OperatorsOfAll
+from minicnn._support.operators import OperatorsOfAll, operations
 from minicnn._support.terminal import printable
 from minicnn.ops.tape import Symbolic
 
@@ -92,6 +92,8 @@ class KerasTensor(OperatorsOfAll, Symbolic):
         return _operators["reciprocal"](self, _number(other, self))
 
     def __pow__(self, other: Any) -> Any:
+        if isinstance(other, KerasTensor):
+            return operations["power"](self, other)
         return _operators["power"](self, _number(other, self))
 
     def __getitem__(self, key: Any) -> Any:

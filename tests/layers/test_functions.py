@@ -56,6 +56,7 @@ USES: dict[str, Callable[[Any, Any], Any]] = {
     "var": lambda o, a: o.var(a, axis=-1, keepdims=True),
     "products": lambda o, a: a @ np.eye(4, dtype=np.float32)[:, :3],
     "a power of a number": lambda o, a: 2.0**a,
+    "a power of itself": lambda o, a: a**a,
     "comparisons": lambda o, a: o.cast(a >= 1, "float32") + o.cast(a < 0.5, "float32"),
 }
 
