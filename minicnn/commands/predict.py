@@ -62,12 +62,12 @@ def run(options: argparse.Namespace) -> int:
             f"{str(options.model)!r} does not contain class names and image size, unlike models "
             "that minicnn trains: pass --classes and --image-size."
         )
-    if not isinstance(model.output_shape, tuple) or len(model.output_shape) != 2:
+    shape = model.output_shape
+    if not (isinstance(shape, tuple) and len(shape) == 2 and shape[1]):
         raise ValueError(
-            f"{str(options.model)!r} does not end in a score for each class: its output is "
-            f"{model.output_shape}."
+            f"{str(options.model)!r} does not end in a score for each class: its output is {shape}."
         )
-    classes = max(model.output_shape[-1], 2)  # one unit tells two classes apart
+    classes = max(shape[1], 2)  # one unit tells two classes apart
     if len(names) != classes:
         raise ValueError(
             f"{str(options.model)!r} distinguishes {classes} classes. Received {len(names)} names."
@@ -95,10 +95,11 @@ def _probabilities(model: Any, y: np.ndarray) -> np.ndarray:
     """
     from minicnn import functional
 
+    has_probabilities = model.ends_in("softmax") or model.ends_in("sigmoid")
     if len(y) == 1:
-        p = y if model.ends_in("sigmoid") else functional.sigmoid(y)
+        p = y if has_probabilities else functional.sigmoid(y)
         return np.concatenate([1 - p, p])
-    return y if model.ends_in("softmax") or model.ends_in("sigmoid") else functional.softmax(y)
+    return y if has_probabilities else functional.softmax(y)
 
 
 def _say(path: Path, best: Sequence[tuple[str, float]], drawn: Path | None) -> None:

@@ -695,6 +695,7 @@ def test_predict_with_a_model_that_only_has_what_keras_writes(photos, tmp_path, 
     [
         (1, "sigmoid", {"night": 0.8, "day": 0.2}),  # of two classes, one unit is for the second
         (1, None, {"night": 0.8, "day": 0.2}),
+        (1, "softmax", {"night": 1, "day": 0}),  # of one unit it is always 1
         (2, "sigmoid", {"day": 0.8, "night": 0.8}),  # a photo may show both
         (2, None, {"day": 0.5, "night": 0.5}),
     ],
@@ -733,13 +734,17 @@ def test_a_model_of_no_single_image_ends_in_one_sentence(tmp_path, command, caps
         assert str(model.input_shape) in told
 
 
-def test_predict_refuses_maps(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("side", "last", "shape"),
+    [(8, layers.Conv2D(2, 3), "(None, 6, 6, 2)"), (None, layers.Flatten(), "(None, None)")],
+)
+def test_predict_refuses_maps_and_any_number_of_scores(side, last, shape, tmp_path, capsys):
     Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
-    model = Sequential([layers.Input((8, 8, 3)), layers.Conv2D(2, 3)])
-    model.metadata = {"class_names": ["day", "night"]}
+    model = Sequential([layers.Input((side, side, 3)), last])
+    model.metadata = {"class_names": ["day", "night"], "image_size": [8, 8]}
     model.save(tmp_path / "maps.keras")
     assert run("predict", tmp_path / "maps.keras", tmp_path / "photo.png") == 2
-    assert "its output is (None, 6, 6, 2)." in capsys.readouterr().err
+    assert f"its output is {shape}." in capsys.readouterr().err
 
 
 def test_memory_that_runs_out_ends_in_a_sentence(photos, tmp_path, capsys, monkeypatch):
