@@ -63,6 +63,8 @@ def test_each_epoch_is_shuffled_again_and_a_seed_repeats_it(tmp_path):
 
 def test_cache_decodes_once_and_still_shuffles(tmp_path, monkeypatch):
     folder = write_photos(tmp_path / "p", each=8)
+    begun = dataset(folder, seed=0, batch_size=5)
+    assert labels_of(begun) == labels_of(begun.cache()) != labels_of(begun)  # it begins anew
     data = dataset(folder, seed=0, batch_size=5).cache()
     first = [x.copy() for x, _ in data]
     monkeypatch.setattr(files, "open_image", None)  # from now on, nothing may be opened
