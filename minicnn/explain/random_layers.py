@@ -1,5 +1,6 @@
 """The sums and gradients of layers that draw random numbers in training, in a given pass."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -39,19 +40,22 @@ def _dropout(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
 
 @gradient_of(*_DROPOUTS, what="dx")
 def _dropout_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
-    kept = float(dz.dtype.type(1 / (1 - layer.rate)))
-    return _through_mask(query, dz, entry.cache["mask"], kept, f" / (1 - {layer.rate:g})")
+    formula = f" / (1 - {layer.rate:g})"
+    return _through_mask(query, dz, entry.cache["mask"], lambda: 1 / (1 - layer.rate), formula)
 
 
 def _through_mask(
-    query: Query, dz: Array, mask: Array | None, kept: float, formula: str
+    query: Query, dz: Array, mask: Array | None, factor: Callable[[], float], formula: str
 ) -> GradientSum:
-    """Return dx of a number that was dropped or multiplied by `kept`; None: by neither."""
+    """Return dx of a number that was dropped, or kept and multiplied by a factor; None: neither.
+
+    The rate 1 keeps nothing, and has no factor.
+    """
     if mask is None:
         return same_place(query, dz, 1.0)
     if not mask[(query.example, *query.at)]:
         return same_place(query, dz, 0.0, " · 0, it was dropped")
-    return same_place(query, dz, kept, formula)
+    return same_place(query, dz, float(dz.dtype.type(factor())), formula)
 
 
 @sums(layers.GaussianNoise)
@@ -105,5 +109,5 @@ def _alpha_dropout(layer: Any, xs: list[Array], cache: Any, spot: Spot) -> Sum:
 
 @gradient_of(layers.AlphaDropout, what="dx")
 def _alpha_dropout_dx(layer: Any, entry: TraceEntry, dz: Array, query: Query) -> GradientSum:
-    kept = float(dz.dtype.type(alpha_factors(layer.rate)[0]))
-    return _through_mask(query, dz, entry.cache["mask"], kept, "·a")
+    mask = entry.cache["mask"]
+    return _through_mask(query, dz, mask, lambda: alpha_factors(layer.rate)[0], "·a")

@@ -303,6 +303,20 @@ def test_rescaling_and_dropout() -> None:
         assert ("Dropped" in e.notes[0]) == (e.value == 0)
 
 
+def test_the_gradient_of_a_dropout_that_keeps_nothing() -> None:
+    """The rate 1 has no factor, such as 1 / (1 - rate)."""
+    x, loss = f32([3, 4]), "sparse_categorical_crossentropy"
+    for layer, training in (
+        (layers.Dropout(1), True),
+        (layers.Dropout(1), False),
+        (layers.AlphaDropout(1), False),
+    ):
+        trace = with_a_loss(layer, x).trace(x, y=[1], loss=loss, training=training)
+        g = trace.explain_gradient(layer, "dx", at=0)
+        agrees(g)
+        assert (g.value == 0) == training
+
+
 # -- gradients by hand -----------------------------------------------------------------------------
 
 
