@@ -128,11 +128,8 @@ def _patches(answer: Any) -> str:
         (same(found, right.T), "transposed: one row for each place, one column for each weight."),
         (found.shape == (6, 3, 3), "nearly: flatten each window (ravel) to 9 numbers in a row."),
         (same(found, windows.swapaxes(0, 1).reshape(6, 9)), "go through the rows first."),
-        (
-            found.shape != right.shape,
-            f"not yet: (4, 5) has 2 · 3 places, so (6, 9). Yours has shape {found.shape}.",
-        ),
-        otherwise="the shape is right; the nine numbers of a window go row by row, too.",
+        (found.shape == (6, 9), "the shape is right; the nine numbers of a window go row by row."),
+        otherwise=f"not yet: (4, 5) has 2 · 3 places, so (6, 9). Yours has shape {found.shape}.",
     )
 
 
@@ -176,6 +173,8 @@ class _Counting:
         self.value = value
 
     def __add__(self, other: Any) -> "_Counting":
+        if isinstance(other, np.ndarray):
+            return NotImplemented  # NumPy adds to each number of the array, and so multiplies
         return _Counting(self.value + getattr(other, "value", other))
 
     __radd__ = __add__
@@ -190,6 +189,8 @@ class _Counting:
         return -self + other
 
     def __mul__(self, other: Any) -> "_Counting":
+        if isinstance(other, np.ndarray):
+            return NotImplemented
         _Counting.multiplications += isinstance(other, _Counting)
         return _Counting(self.value * getattr(other, "value", other))
 

@@ -190,7 +190,9 @@ def _top(answer: Any) -> str:
     if not same([number_of(pair[1], "the second of each pair") for pair in found], [0.65, 0.2]):
         return "the names are right; each needs its own probability beside it."
     alone = list(called(answer, p, names, 1))
-    return "" if len(alone) == 1 else f"right for count=2; count=1 gives {len(alone)} pairs."
+    if len(alone) != 1:
+        return f"right for count=2; count=1 gives {len(alone)} pairs."
+    return ""
 
 
 @exercise(3, 2, "shape = (5, 1000)")
@@ -370,11 +372,12 @@ def _ten(answer: Any) -> str:
     kernel, bias = (w.numpy() for w in answer.trainable_weights)
     vectors = tape[bases[0].name].y.reshape(2, -1, channels).mean(axis=1)
     scores = vectors @ kernel + bias
-    return first_of(
-        (same(y, scores, 1e-3) or same(y, functional.softmax(scores), 1e-3), ""),
-        otherwise="not yet: the scores are Dense of the *average* of each map, and no activation "
-        "follows (or softmax).",
-    )
+    if not same(y, scores, 1e-3) and not same(y, functional.softmax(scores), 1e-3):
+        return (
+            "not yet: the scores are Dense of the *average* of each map, and no activation follows "
+            "(or softmax)."
+        )
+    return ""
 
 
 # -- 6: the learning rate ------------------------------------------------------------------------

@@ -237,7 +237,7 @@ WRONG = {
             "def patches(x):\n"
             "    v = np.lib.stride_tricks.sliding_window_view(x, (3, 3))\n"
             "    return v.swapaxes(2, 3).reshape(6, 9)",
-            "go row by row, too",
+            "numbers of a window go row by row",
         ),
     ],
     (10, 3): [
@@ -245,6 +245,10 @@ WRONG = {
             "def two_outputs(d, g):\n"
             "    sums = [d[i] * g[0] + d[i + 1] * g[1] + d[i + 2] * g[2] for i in (0, 1)]\n"
             "    return np.array(sums)",
+            "with 6 multiplications",
+        ),
+        (
+            "def two_outputs(d, g):\n    return sum(g[k] * d[k : k + 2] for k in range(3))",
             "with 6 multiplications",
         ),
         ("def two_outputs(d, g):\n    return np.array([d[0], d[1]])", "it should be"),
