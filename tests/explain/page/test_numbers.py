@@ -225,6 +225,10 @@ def test_every_layer_explains_its_input_s_gradient(everything, opened):
             "(name) => page.openLayer(page.net.nodes.find((n) => n.name === name).id)", name
         )
         assert tab.locator(".bench .side figcaption").last.inner_text().startswith(caption)
+    # A root has brackets, since a number may be a product: √(1.2·10⁴).
+    node = "page.net.nodes.find((n) => n.type === 'Normalization').id"
+    lines = f"page.explain(page.net, {node}, [0, 0, 0]).lines"
+    assert tab.evaluate(f"{lines}.at(-1)[1]").startswith("÷ √(")
     # What all consumers of a layer send back adds up to its gradient.
     errors = numbers(
         tab,

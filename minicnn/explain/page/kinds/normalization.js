@@ -171,7 +171,7 @@ function explainByStatistics({ layer, x, at, c }) {
   const { mean, variance, deviation } = statistics(layer, at);
   const input = x.data[offsetOf(x.shape, at)];
   const value = c.invert ? input * deviation + mean : (input - mean) / deviation;
-  const root = `√${short(variance)} = ${short(deviation)}`;
+  const root = `√(${short(variance)}) = ${short(deviation)}`;
   const lines = c.invert
     ? [
         ["x", words("steps.comes_in"), input],
