@@ -4,6 +4,7 @@ Colour-blind readers can tell the colours apart (Okabe and Ito); sides also diff
 """
 
 import statistics
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,7 @@ def ratios(axes: Any, rows: Sequence[Row]) -> None:
         )
         axes.plot(found[name], [place] * len(found[name]), ".", color=GREY, markersize=4)
     axes.axvline(1.0, color="black", linewidth=1.2)
-    axes.set_yticks(range(len(names)), names, fontsize="small")
+    axes.set_yticks(range(len(names)), _in_lines(names), fontsize="small")
     axes.invert_yaxis()
     if names:
         axes.set_xscale("log")
@@ -127,6 +128,11 @@ def ratios(axes: Any, rows: Sequence[Row]) -> None:
     axes.grid(alpha=0.3, axis="x")
     if not names:
         axes.text(0.5, 0.5, "nothing to compare with", ha="center", transform=axes.transAxes)
+
+
+def _in_lines(labels: Sequence[str]) -> list[str]:
+    """Break long labels into lines, which would leave no room for what they label."""
+    return ["\n".join(textwrap.wrap(label, 44)) for label in labels]
 
 
 def _between(tick: float, found: dict[str, list[float]]) -> bool:
@@ -145,7 +151,8 @@ def times(axes: Any, rows: Sequence[Row]) -> None:
             axes.plot(*zip(*points), mark, color=colour, label=side, markersize=6)
             ends = zip(*(timed[place].times[side].quartiles for _, place in points), strict=True)
             axes.hlines([place for _, place in points], *ends, color=colour, linewidth=1.5)
-    axes.set_yticks(range(len(timed)), [row.title for row in timed], fontsize="x-small")
+    titles = _in_lines([row.title for row in timed])
+    axes.set_yticks(range(len(timed)), titles, fontsize="x-small")
     axes.invert_yaxis()
     axes.set(xscale="log", title="Median time (line: quartiles)")
     _label_times(axes)
