@@ -4,6 +4,7 @@
 settings, and its other arguments among those of its call.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,8 +16,8 @@ from minicnn.layers.base import unique_name
 from minicnn.layers.symbols import KerasTensor
 from minicnn.ops.tape import Tensor
 
-# Functions by the names of the arguments that are arrays. None of them makes a large array of a
-# small one, so that no file can ask for too much memory.
+# Functions by the names of the arguments that are arrays. Only those of two arrays make a large one
+# of small ones, and `_check_size` limits these, so that no file can ask for too much memory.
 _OF_X = """
 abs arctan cast ceil clip cos cumsum exp expand_dims expm1 flip floor isfinite isinf isnan log log10
 log1p log2 logical_not logsumexp max mean min moveaxis negative norm normalize reciprocal roll rsqrt
@@ -55,6 +56,7 @@ _KERAS_MODULES = {
     **{"cast": "core", "norm": "linalg"},
 }
 SYMBOL = {"class_name": "__keras_tensor__"}  # stands for an input among the arguments
+_LARGEST = 2**27  # numbers of an example, if no argument has as many
 
 
 def keras_class_of(function: str) -> str:
@@ -119,11 +121,28 @@ class Function(Operation):
     def call(self, x: Any) -> Any:  # type: ignore[override]
         """Return f of the inputs."""
         arguments = self._filled(self.arguments, list(x) if isinstance(x, (list, tuple)) else [x])
+        self._check_size([a.shape if hasattr(a, "shape") else np.shape(a) for a in arguments])
         try:
             y = operations[_NAMES.get(self.function, self.function)](*arguments, **self.settings)
         except (IndexError, OverflowError, KeyError) as error:
             raise ValueError(f"{self.label}: {error}") from error
         return y if isinstance(y, Tensor) else np.asarray(y, self.dtype)
+
+    def _check_size(self, shapes: list[tuple[int, ...]]) -> None:
+        """Raise a `ValueError` if small arrays make a far larger one, as an outer product does."""
+        spread = shapes
+        if self.function == "matmul" and all(shapes):
+            first, second = shapes
+            spread = [(*first[:-1], 1), (*second[:-2], 1, second[-1])]
+        try:
+            made = np.broadcast_shapes(*spread)
+        except ValueError:
+            return  # the function says that they do not fit together
+        if math.prod(made[1:]) > max(_LARGEST, *map(math.prod, shapes)):
+            raise ValueError(
+                f"{self.label} expects arguments that make at most {_LARGEST:,} numbers of an "
+                f"example. Received the shapes {', '.join(map(str, shapes))}."
+            )
 
 
 def _filled(argument: Any, left: Iterator[Any]) -> Any:

@@ -182,6 +182,14 @@ def test_keras_has_the_classes() -> None:
             TypeError,
             r"^minicnn\.ops\.maximum .*'a'.*: not supported for symbols",
         ),
+        *(
+            (
+                lambda use=use: use(minicnn.Input((20_000, 1)), np.ones((1, 20_000), np.float32)),
+                ValueError,
+                r"at most 134,217,728 numbers of an example\. Received the shapes \(2, 20000, 1\)",
+            )
+            for use in (ops.maximum, ops.matmul)
+        ),
         (lambda: minicnn.Input((3,)) % 2, TypeError, r"supports \+, -, \*, /, @, \*\* and compari"),
     ],
 )
