@@ -401,6 +401,10 @@ def test_an_old_log_is_replaced_or_continued(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().rstrip())  # as a killed run, or an editor, leaves it
     play(callbacks.CSVLogger(path, append=True), losses(6))
     assert [line.split(",")[0] for line in path.read_text().splitlines()[3:]] == ["1", "0"]
+    old = path.read_text()
+    with pytest.raises(ValueError, match=r"separated by ';' .* a first line 'epoch,"):
+        play(callbacks.CSVLogger(path, separator=";", append=True), losses(7))
+    assert path.read_text() == old
 
 
 @pytest.mark.parametrize("append", [False, True])
@@ -632,4 +636,5 @@ def test_csv_logger_writes_to_no_pipe_and_reads_no_endless_line(pipe: Path) -> N
     endless = pipe.with_name("log.csv")
     with endless.open("wb") as file:
         file.truncate(40 * 10**9)
-    callbacks.CSVLogger(endless, append=True).on_train_begin()
+    with pytest.raises(ValueError, match=r"expects columns separated by ',' in the log .*log\.csv"):
+        callbacks.CSVLogger(endless, append=True).on_train_begin()

@@ -316,7 +316,7 @@ class CSVLogger(Callback):
     Without `append`, the old file is replaced when the first epoch ends, not before. A number that
     first appears in a later epoch (because only every third epoch validates, say, or another run
     continues the file) gets a column then, and rows without it hold "NA". Keras's logger loses
-    such numbers.
+    such numbers. To continue a file without such columns raises a `ValueError`.
     """
 
     def __init__(
@@ -334,6 +334,11 @@ class CSVLogger(Callback):
             first = file.readline(2**16).decode(errors="replace")
             if self.append and first:
                 self._keys = next(csv.reader([first], delimiter=self.separator), [])[1:]
+                if first.strip() and not self._keys:
+                    raise ValueError(
+                        f"CSVLogger expects columns separated by {self.separator!r} in the log "
+                        f"{str(self.filename)!r}. Received a first line {first.strip()!r:.100}."
+                    )
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":  # a killed run, or an editor, left the last line open
                     file.write(b"\n")
