@@ -129,7 +129,7 @@ def command(options: argparse.Namespace) -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    return main(parser(), command, None if arguments is None else list(arguments))
+    return main(parser(), command, arguments)
 
 
 if __name__ == "__main__":

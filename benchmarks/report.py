@@ -1,8 +1,8 @@
 """Writes the measurements as tables and as JSON.
 
 A time is "median (best) ± half the distance between the quartiles, in percent"; "once" stands
-beside a single measurement. A ratio is the
-median of the fastest peer, TensorFlow or ONNX Runtime, over minicnn's: above 1, minicnn is faster.
+beside a single measurement. A ratio is the median of the fastest peer, TensorFlow or ONNX Runtime,
+over minicnn's: above 1, minicnn is faster.
 """
 
 import json
@@ -78,7 +78,10 @@ def _own_version() -> str:
 
 def _load() -> float | None:
     """Return how many programs wanted a core during the last minute, on average."""
-    return round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
+    try:
+        return round(os.getloadavg()[0], 1)
+    except (AttributeError, OSError):
+        return None
 
 
 def _vectors() -> str:

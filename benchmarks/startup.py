@@ -4,9 +4,8 @@ Each round starts a new process for each side, in the opposite order every other
 same lines, since minicnn has Keras's names; they have the same weights, and their first predictions
 are compared. TensorFlow's import is only `import tensorflow`, and its first prediction is
 `model(x)`, its fastest, which traces no graph. ONNX Runtime opens a file of the same network; it
-cannot train. minicnn is measured with the compiled code of an
-earlier process, and in other rounds with an empty `MINICNN_CACHE_DIR`, as directly after
-installation.
+cannot train. minicnn is measured with the compiled code of an earlier process, and in other rounds
+with an empty `MINICNN_CACHE_DIR`, as directly after installation.
 """
 
 import tempfile

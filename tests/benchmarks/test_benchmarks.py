@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from benchmarks import (
     limits,
     loading,
     networks,
+    on_onnx,
     on_tensorflow,
     on_torch,
     operations,
@@ -328,6 +330,69 @@ def test_linked_photos_are_few_files(tmp_path):
     assert len({path.stat().st_ino for path in found}) == 20
 
 
+# -- networks --------------------------------------------------------------------------------------
+
+
+def test_onnx_s_threads_spin_or_sleep_during_a_call_and_sleep_after_it(monkeypatch):
+    made = []
+
+    class Options:
+        def __init__(self):
+            self.entries = {}
+
+        def add_session_config_entry(self, key, value):
+            self.entries[key.removeprefix("session.")] = value
+
+    def opened(path, options, providers):
+        made.append(options)
+        return SimpleNamespace(
+            get_inputs=lambda: [SimpleNamespace(name="photo")],
+            run=lambda names, given: [2 * given["photo"]],
+        )
+
+    fake_runtime = SimpleNamespace(
+        SessionOptions=Options, InferenceSession=opened,
+        GraphOptimizationLevel=SimpleNamespace(ORT_ENABLE_ALL=99),
+    )  # fmt: skip
+    monkeypatch.setitem(sys.modules, "onnxruntime", fake_runtime)
+    monkeypatch.setattr(on_onnx, "exported", lambda model, folder: folder / "model.onnx")
+    side = on_onnx.side(on_onnx.sessions_of(None, 3), np.arange(2))
+    told = [(way.name, way.arrays(way.run())[0].tolist()) for way in side.ways]
+    assert told == [("spinning", [0, 2]), ("sleeping", [0, 2])]
+    assert [options.entries for options in made] == [
+        {"intra_op.allow_spinning": "1", "force_spinning_stop": "1"},
+        {"intra_op.allow_spinning": "0", "force_spinning_stop": "0"},
+    ]
+    assert {(o.intra_op_num_threads, o.graph_optimization_level) for o in made} == {(3, 99)}
+
+
+# -- startup ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "rows"),
+    [
+        ("", 5 * ["timed"]),
+        ("y", 4 * ["disagrees"]),
+        ("loss", [*3 * ["timed"], "disagrees"]),
+    ],
+)
+def test_a_start_is_timed_if_the_answers_agree(wrong, rows, monkeypatch):
+    def told(session, library, *work, **environment):
+        found = dict.fromkeys(("import", "first", "total", "epoch"), 1.0)
+        return found | {
+            key: [2.0 if library == "minicnn" and key == wrong else 1.0] for key in ("y", "loss")
+        }
+
+    both = [(OURS, "minicnn"), (THEIRS, "keras")]
+    monkeypatch.setattr(startup, "sides_with_library", lambda session: both)
+    monkeypatch.setattr(startup, "_told", told)
+    jobs = startup.jobs(Session(1, quick=True, wanted=(OURS, THEIRS)))[:2]
+    found = [row for job in jobs for row in job.run()]
+    assert ["disagrees" if row.disagreeing else "timed" for row in found] == rows
+    assert [bool(row.times) for row in found] == [told == "timed" for told in rows]
+
+
 # -- training --------------------------------------------------------------------------------------
 
 
@@ -457,6 +522,21 @@ def test_times_that_vary_much_are_doubted():
     assert report.doubts(rows)[0].startswith("In 1 of 2 rows half of the times lie further apart")
 
 
+def test_bars_begin_at_1_and_lines_end_at_quartiles():
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    left, right = figure.subplots(1, 2)
+    slow = row(
+        name="slow", times={OURS: Times([[4.0, 1.0, 2.0, 3.0, 5.0]]), THEIRS: Times([[1.5]])}
+    )
+    plots.times(left, [slow])
+    assert [line.get_segments()[0][:, 0].tolist() for line in left.collections] == [
+        [2.0, 4.0], [1.5, 1.5],
+    ]  # fmt: skip
+    plots.ratios(right, [measured(), slow])
+    bars = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in right.patches]
+    assert bars == [(1, pytest.approx(2.0)), (1, pytest.approx(0.5))]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "subject", ["layers", "networks", "training", "loading", "startup", "scaling"]
@@ -508,6 +588,11 @@ def test_a_fresh_process_reports_json_and_its_own_memory():
     big = processes.fresh("big = bytearray(200 * 2**20)\n" + code, {})
     small = processes.fresh(code, {})
     assert 2 * 2**20 < small < big - 150 * 2**20
+
+
+def test_a_fresh_process_keeps_bytecode_even_if_this_one_does_not(monkeypatch):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert processes.fresh("import sys; print(int(sys.dont_write_bytecode))", {}) == 0
 
 
 def test_a_process_that_fails_says_why():
@@ -595,6 +680,7 @@ def test_disagreement_is_exit_status_1(monkeypatch, capsys):
     [
         (KeyboardInterrupt(), 130, "interrupted."),
         (ChildProcessError("A process failed."), 2, "A process failed."),
+        (RuntimeError("OOM, out of memory"), 2, "Out of memory: other programs hold too much"),
     ],
 )
 def test_what_was_measured_before_the_end_is_reported(
@@ -610,7 +696,8 @@ def test_what_was_measured_before_the_end_is_reported(
     told = capsys.readouterr()
     assert "2.00" in told.out
     assert "1 rows in 0 s, but not all: the measurement ended early." in told.out
-    assert told.err == f"python -m benchmarks: {last}\n"
+    assert told.err.startswith(f"python -m benchmarks: {last}")
+    assert told.err.count("\n") == 1
     found = json.loads(file.read_text("utf-8"))
     assert (found["whole"], len(found["rows"])) == (False, 1)
 
