@@ -87,8 +87,9 @@ class Expected(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            f"Expect an accuracy of {self.estimate} from new photos: cross-validation of all "
-            f"{self.photos} photos says so, in which no model has seen the photos that it judges."
+            f"Expect an accuracy of {self.estimate} from new photos, by cross-validation of the "
+            f"{self.photos} photos of train and validation, in which no model has seen the photos "
+            "that it judges."
         )
 
 

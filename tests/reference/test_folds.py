@@ -41,8 +41,11 @@ def test_the_interval_by_hand():
 
 
 def test_trainings_of_an_ensemble_judge_together_by_hand(tmp_path, monkeypatch):
-    """On average the logits are 1.5, 2 and 2, 1.5: right, and wrong; alone, each has one right."""
-    logits = {4: [[4, 0], [0, 3]], 5: [[-1, 4], [4, 0]]}
+    """On average the logits are 1.5, 2 and 2, 1.5: right, and wrong; alone, each has one right.
+
+    The next part begins with the next seed: -0.5, 2 and 2, 4.5 are right.
+    """
+    logits = {4: [[4, 0], [0, 3]], 5: [[-1, 4], [4, 0]], 6: [[0, 0], [0, 9]]}
 
     def found(source, part, settings, machine, watching):
         assert settings.ensemble == 1
@@ -53,7 +56,8 @@ def test_trainings_of_an_ensemble_judge_together_by_hand(tmp_path, monkeypatch):
     source = folds.Source(None, Features(x, y, 48, True))
     part = folds.Part("one", np.array([0]), np.array([1, 2]))
     told = Settings(seed=4, ensemble=2)
-    assert folds.measure(source, [part], told, backend.default(), tmp_path, show=False) == [0.5]
+    found = folds.measure(source, [part, part], told, backend.default(), tmp_path, show=False)
+    assert found == [0.5, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -83,6 +87,10 @@ def test_what_cannot_be_measured_is_said_before_the_work(options, told, words, c
     assert words in capsys.readouterr().err
 
 
+def interrupted(*given):
+    raise KeyboardInterrupt
+
+
 @pytest.mark.slow
 def test_the_command(options, fakes, tmp_path, capsys, eagerly, monkeypatch):
     told = ["--folds", "3", "--epochs", "2", "--learning-rate", "0.05", "--output", str(tmp_path)]
@@ -102,6 +110,10 @@ def test_the_command(options, fakes, tmp_path, capsys, eagerly, monkeypatch):
     assert [int(row["trained on"]) for row in rows] == [120] * 3
     assert all(0.1 < float(row["accuracy"]) <= 1 for row in rows)
     (tmp_path / "parts" / "1.npz").unlink()
+    before = (tmp_path / "config.toml").read_text()
+    monkeypatch.setattr(folds, "last_logits", interrupted)
+    assert folds.run([*options, *told[2:], "--folds", "2"]) == 130
+    assert (tmp_path / "config.toml").read_text() == before, "it describes folds.csv"
 
     def right(source, part, *others):
         return fitting.empty_history(), source.found.y[part.judged]

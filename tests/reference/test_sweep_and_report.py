@@ -82,9 +82,10 @@ def test_sweep_tries_each_setting_with_each_seed_and_keeps_the_best(
     inner = [row for row in rows if row["sweep"] == "inner size"]
     assert {row["learning_rate"] for row in inner} == {"0.05"}, "each sweep starts from the best"
     assert re.search(r"18 epochs in .* times as long\.", printed)
-    named = [more["name"] for call, _, more in fakes["wandb"].calls if call == "init"]
-    assert len(named) == 2 * (2 + 1 + 1)
-    assert named[:2] == ["learning rate 0.05, seed 0", "learning rate 0.05, seed 1"]
+    begun = [more for call, _, more in fakes["wandb"].calls if call == "init"]
+    assert len(begun) == 2 * (2 + 1 + 1)
+    named = [(more["name"], more["config"]["inner"]) for more in begun]
+    assert named[:2] == [("learning rate 0.05, seed 0", 0), ("learning rate 0.05, seed 1", 0)]
     best = max(float(row["val_accuracy"]) for row in rows)
     assert f"Best of all: {best:.3f}" in printed
     saved = models.load(tmp_path / "model.keras")
