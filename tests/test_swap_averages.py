@@ -60,7 +60,7 @@ def test_a_checkpoint_at_the_end_of_an_epoch_has_the_averages(tmp_path: Path) ->
 
 
 def test_another_one_may_evaluate_meanwhile() -> None:
-    model, seen = line(), []
+    model, seen, aside = line(), [], []
     again = callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: seen.append(model.get_weights()[0]),
         on_epoch_end=lambda epoch, logs: model.evaluate(
@@ -68,8 +68,12 @@ def test_another_one_may_evaluate_meanwhile() -> None:
         ),
         on_epoch_begin=lambda epoch, logs: seen.append(model.get_weights()[0]),
     )
-    model.fit(X, Y, epochs=3, verbose=0, callbacks=[SwapEMAWeights(True), again])
+    watch = callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: aside.extend(model.optimizer.set_aside.values())
+    )
+    model.fit(X, Y, epochs=3, verbose=0, callbacks=[SwapEMAWeights(True), again, watch])
     assert len(seen) == 6
+    np.testing.assert_array_equal(aside, seen[1::2])
     for after, before in zip(seen[2::2], seen[1::2]):
         np.testing.assert_array_equal(after, before)
 
@@ -103,7 +107,8 @@ def test_an_interrupt_puts_the_weights_back(event: str) -> None:
     ]
     data = (X,) if method == model.predict else (X, Y)
     with pytest.raises(KeyboardInterrupt):
-        method(*data, verbose=0, callbacks=[watch, SwapEMAWeights(True), stop])
+        swaps = SwapEMAWeights(True), SwapEMAWeights(True)  # the second keeps the averages
+        method(*data, verbose=0, callbacks=[watch, *swaps, stop])
     np.testing.assert_array_equal(model.get_weights()[0], seen[-1])
     ((_, average),) = model.optimizer.averages()
     assert np.abs(average - seen[-1]).max() > 0.01

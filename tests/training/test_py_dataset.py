@@ -1,6 +1,7 @@
 """`PyDataset`: data sets of one's own batches, read by number, perhaps by several threads."""
 
 import itertools
+import threading
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,17 @@ def test_batches_are_read_in_order_whatever_the_number_of_threads() -> None:
         assert model().evaluate(data) == 1  # each output is 1 too large
     assert [len(x) for x, _ in Pairs()] == [2, 2, 1]
     assert minicnn.utils.Sequence is PyDataset
+
+
+def test_several_threads_read_at_once() -> None:
+    meeting = threading.Barrier(3, timeout=20)
+
+    class Meeting(Pairs):
+        def __getitem__(self, index: int) -> Any:
+            meeting.wait()
+            return super().__getitem__(index)
+
+    np.testing.assert_array_equal(model().predict(Meeting(workers=3)), Y + 1)
 
 
 def test_batches_may_never_end() -> None:
