@@ -356,3 +356,7 @@ def test_check_same_dtype() -> None:
     shapes.check_same_dtype({"x": single, "w": single, "b": None}, "dense")
     with pytest.raises(TypeError, match=r"dense expects one dtype .*'x': 'float32', 'b'"):
         shapes.check_same_dtype({"x": single, "w": None, "b": double}, "dense")
+
+
+def test_kernels_get_plain_arrays() -> None:
+    assert type(shapes.contiguous(np.ma.masked_array([1.0, 2.0]))) is np.ndarray

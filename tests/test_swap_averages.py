@@ -106,8 +106,8 @@ def test_an_interrupt_puts_the_weights_back(event: str) -> None:
         event.partition("_")[0]
     ]
     data = (X,) if method == model.predict else (X, Y)
+    swaps = SwapEMAWeights(True), SwapEMAWeights(True)  # the second keeps the averages
     with pytest.raises(KeyboardInterrupt):
-        swaps = SwapEMAWeights(True), SwapEMAWeights(True)  # the second keeps the averages
         method(*data, verbose=0, callbacks=[watch, *swaps, stop])
     np.testing.assert_array_equal(model.get_weights()[0], seen[-1])
     ((_, average),) = model.optimizer.averages()

@@ -81,6 +81,12 @@ def test_a_layer_computes_what_the_function_does(name: str) -> None:
     np.testing.assert_array_equal(again(X), model(X))
 
 
+def test_a_function_may_look_at_the_whole_batch() -> None:
+    centred = model_of(lambda o, a: a - o.mean(a, axis=0, keepdims=True))
+    assert centred.examples_at_once() is None  # so that predict does not divide a batch
+    assert (model_of(lambda o, a: o.relu(a)).examples_at_once() or 0) > 1
+
+
 def test_numbers_by_hand() -> None:
     inputs = minicnn.Input((3,))
     y = ops.where(inputs > 1, ops.sum(inputs, axis=-1, keepdims=True), ops.log(inputs))
