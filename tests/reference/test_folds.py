@@ -73,6 +73,11 @@ def test_the_epochs_are_said_once(told, words):
     assert folds.epochs_of(Settings(**told)) == words
 
 
+def test_the_words_for_settings_name_class_weights():
+    told = Settings(size_inner=100, class_weights=True)
+    assert str(told) == "learning rate 0.001, inner 100, class weights"
+
+
 @pytest.mark.parametrize(
     ("told", "words"),
     [
