@@ -294,6 +294,13 @@ def test_a_backup_with_another_content_changes_nothing(
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="has no such devices")
+def test_a_device_is_no_backup(tmp_path: Path) -> None:
+    (tmp_path / "latest.npz").symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match="is a device: a backup is read from a regular file only"):
+        fit(network(), tmp_path)
+
+
 def test_nothing_in_a_backup_is_unpickled(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     np.savez(tmp_path / "b" / "latest.npz", about=np.array([{"epoch": 1}], object))
