@@ -62,7 +62,7 @@ def test_it_says_what_went_wrong(code, solution, said, script, tmp_path, monkeyp
     monkeypatch.setattr(library, "find", lambda number: made)
     well = said.startswith("3 of 3")
     monkeypatch.chdir(tmp_path)
-    assert commands.main(["lessons", "--check", "--only", "2"]) == (0 if well else 1)
+    assert commands.main(["lessons", "--check", "--only", "2,2"]) == (0 if well else 1)
     first, last = capsys.readouterr().out.splitlines()
     assert re.fullmatch(rf"Lesson 2: Cats +\d+\.\d s  {said}", first)
     assert re.fullmatch(rf"{well:d} of 1 ran as they should, in \d+ seconds\.", last)
