@@ -31,6 +31,12 @@ class Lambda(Layer):
             raise ValueError(f"{self.label} expects a function. Received {function!r:.100}.")
         if mask is not None:
             raise ValueError(f"{self.label} computes no mask. Received mask={mask!r:.100}.")
+        known = output_shape is None or isinstance(output_shape, (tuple, list))
+        if not known and not callable(output_shape):
+            raise ValueError(
+                f"{self.label} expects output_shape to be a tuple of sizes, without the batch, or "
+                f"a function. Received {output_shape!r:.100}."
+            )
         self.function, self.arguments = function, dict(arguments or {})
         self._told_shape = output_shape
 

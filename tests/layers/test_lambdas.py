@@ -74,6 +74,7 @@ def test_files_both_ways(tmp_path: Path) -> None:
     [
         (lambda: layers.Lambda("relu"), r'^Lambda ".*" expects a function\. Received \'relu\''),
         (lambda: layers.Lambda(scaled, mask=scaled), "computes no mask"),
+        (lambda: layers.Lambda(scaled, output_shape=3), r"a tuple of sizes, .*\. Received 3\."),
         (
             lambda: layers.Lambda(scaled, output_shape=(4,))(minicnn.Input((3,))),
             r"output has the shape \(4,\), without the batch\. Received \(3,\)\.",
