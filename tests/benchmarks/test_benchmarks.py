@@ -722,6 +722,8 @@ def test_sides_that_measure_no_row_are_refused(monkeypatch, capsys):
     ],
 )
 def test_bad_arguments_end_in_one_sentence(arguments, sentence, capsys):
+    if "--plot" in arguments:
+        pytest.importorskip("matplotlib")
     assert cli.run(["layers", "--quick", *arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("python -m benchmarks: ")

@@ -168,6 +168,8 @@ def test_extras_exist():
 
 def test_links_lead_somewhere():
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+        if target.startswith(".github/") and not (ROOT / ".github").exists():
+            continue  # tests without their repository
         # The package may not be installed beside its README.
         root = Path(minicnn.__file__).parents[1] if target.startswith("minicnn/") else ROOT
         assert (root / target).exists(), target
