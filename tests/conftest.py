@@ -46,9 +46,9 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-# How many threads minicnn's, NumPy's, TensorFlow's, and every OpenMP library's operations use.
+# How many threads NumPy's, TensorFlow's, and every OpenMP library's operations use.
 THREADS = (
-    *("MINICNN_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
     *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
 )
 
@@ -56,9 +56,10 @@ THREADS = (
 def pytest_configure(config: pytest.Config) -> None:
     """Share the cores among xdist's workers, and let an interrupt stop all processes of the tests.
 
-    Each library would start a thread per core in each worker, and threads that wait for each
-    other's core take more than a tenth of the suite's time. Tests of minicnn's threads say how many
-    they use. The workers start later, with this environment.
+    Libraries beside which minicnn is tested would start a thread per core in each worker, and
+    threads that wait for each other's core take a tenth of the suite's time. minicnn keeps its
+    threads: with one per worker the tests take as long, and would see less. The workers start
+    later, with this environment.
 
     A shell that starts tests in the background makes them, and what they start, ignore interrupts.
     """
