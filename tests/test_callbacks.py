@@ -630,6 +630,15 @@ def test_functions_get_logs_at_every_event() -> None:
     assert all(text.endswith("True") for text in heard)
 
 
+def test_a_log_keeps_its_bytes_and_what_is_new_is_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_bytes("epoch,größe\n0,1\n".encode("latin-1"))
+    play(callbacks.CSVLogger(path, append=True), [{"größe": 2.0}])
+    lines = path.read_bytes().splitlines()
+    assert lines[0] == "epoch,größe".encode("latin-1") + ",größe".encode()
+    assert lines[1] == b"0,1,NA"
+
+
 def test_csv_logger_writes_to_no_pipe_and_reads_no_endless_line(pipe: Path) -> None:
     with pytest.raises(OSError, match="is a pipe: a log is read from a regular file only"):
         callbacks.CSVLogger(pipe, append=True).on_train_begin()

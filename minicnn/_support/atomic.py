@@ -33,8 +33,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = path.with_name(f"{prefix}{secrets.token_urlsafe(6)}")
     try:
         temporary.touch(exist_ok=False)
-        if path.exists():
-            shutil.copymode(path, temporary)
+        if path.exists() and path.stat().st_mode != temporary.stat().st_mode:
+            shutil.copymode(path, temporary)  # not all file systems can; those have one mode
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())

@@ -310,6 +310,10 @@ class EarlyStopping(Monitor):
             self.model.set_weights(self.best_weights)
 
 
+# Bytes of another encoding, which an older log may have, stay as they are.
+_AS_CSV: Any = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
+
+
 class CSVLogger(Callback):
     """Writes one line per epoch: the epoch (from 0) and all logs. `append` continues an old file.
 
@@ -331,7 +335,7 @@ class CSVLogger(Callback):
             check_regular(self.filename, "log")
         with self.filename.open("ab+") as file:  # raises now if it cannot be written
             file.seek(0)
-            first = file.readline(2**16).decode(errors="replace")
+            first = file.readline(2**16).decode(errors="surrogateescape")
             if self.append and first:
                 self._keys = next(csv.reader([first], delimiter=self.separator), [])[1:]
                 if first.strip() and not self._keys:
@@ -348,15 +352,15 @@ class CSVLogger(Callback):
         new = sorted(logs.keys() - set(self._keys), key=lambda key: (key.startswith("val_"), key))
         row = [epoch, *(logs.get(key, "NA") for key in [*self._keys, *new])]
         if self._keys and not new:
-            with self.filename.open("a", newline="") as file:
+            with self.filename.open("a", **_AS_CSV) as file:
                 csv.writer(file, delimiter=self.separator).writerow(row)
             return
         rows = [["epoch", *self._keys, *new]]
         if self._keys:  # otherwise the file is empty or an older run's
-            with self.filename.open(newline="") as file:
+            with self.filename.open(**_AS_CSV) as file:
                 old = csv.reader(file, delimiter=self.separator)
                 rows += [[*line, *["NA"] * (len(rows[0]) - len(line))] for line in old][1:]
-        with replacing(self.filename) as temporary, temporary.open("w", newline="") as file:
+        with replacing(self.filename) as temporary, temporary.open("w", **_AS_CSV) as file:
             csv.writer(file, delimiter=self.separator).writerows([*rows, row])
         self._keys += new
 

@@ -317,7 +317,7 @@ class Network(GraphLayer):
 
     def ready_for(self, x: Any, fold: bool, training: bool = False) -> "Network":
         """Build the network for x; return it, or with `fold` its form."""
-        self._graph_for(x)
+        _check_examples(self.label, self._graph_for(x))
         return self.form(training) if fold else self
 
     def form(self, training: bool) -> "Network":
@@ -456,3 +456,12 @@ def _of_rank(x: Array, expected: Shape) -> Array:
     if x.ndim == len(expected) + 1 and x.shape[-1] == 1:
         return x[..., 0]
     return x
+
+
+def _check_examples(label: str, graph: Graph) -> None:
+    """Raise `ValueError` for an output without examples, such as `ops.sum(x)` of a whole batch."""
+    if any(symbol.shape == () for symbol in graph.outputs):
+        raise ValueError(
+            f"{label} expects outputs with an entry for each example. Received one number for the "
+            "whole batch: name the axes, as in ops.sum(x, axis=-1)."
+        )

@@ -46,8 +46,7 @@ class Called:
                     f"{self.label} expects its symbols in one argument: a symbol, or a list of "
                     "symbols that its call takes apart."
                 )
-            names = list(parameters_of(type(self).call))[2:]
-            named = dict(zip(names, args, strict=False)) | kwargs
+            named = calling.named_arguments(self, args, kwargs)
             training = named.pop("training", None)
             for name in [name for name, value in named.items() if value is not None]:
                 raise TypeError(

@@ -74,12 +74,25 @@ class CallCache:
         return self.tape.step_of(self.outputs[0]) if len(self.outputs) == 1 else None
 
 
+def named_arguments(layer: Any, args: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `call` after the first one by name.
+
+    Raises `TypeError` if there are more than `call` has.
+    """
+    names = list(parameters_of(type(layer).call))[2:]
+    if len(args) > len(names):
+        raise TypeError(
+            f"{layer.label} expects at most {len(names)} arguments after the first one. "
+            f"Received {len(args)}."
+        )
+    return dict(zip(names, args, strict=False)) | kwargs
+
+
 def called(layer: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
     """Run `call` on arrays, or on the tensors of a tape that records; return what it returns."""
-    names = list(parameters_of(type(layer).call))[1:]
-    named = dict(zip(names[1:], args, strict=False)) | kwargs
+    named = named_arguments(layer, args, kwargs)
     told = named.pop("training", None)
-    takes = "training" in names
+    takes = "training" in parameters_of(type(layer).call)
     default = parameters_of(type(layer).call)["training"].default if takes else False
     training = resolved(told, default if isinstance(default, bool) else False)
     if takes:

@@ -381,6 +381,11 @@ def test_a_call_may_take_more_than_one_argument() -> None:
             layer(minicnn.Input((3,)), **given)
     with pytest.raises(TypeError, match=r"Received k=2\.0"):
         layer(minicnn.Input((3,)), 2.0)
+    for x in (X, minicnn.Input((3,))):
+        with pytest.raises(
+            TypeError, match=r"at most 2 arguments after the first one\. Received 3"
+        ):
+            layer(x, X, 2.0, 3.0)
 
 
 class Twice(layers.Layer):

@@ -202,3 +202,14 @@ def test_keras_has_the_classes() -> None:
 def test_mistakes_are_told(act: Any, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
         act()
+
+
+def test_a_number_for_the_whole_batch_is_no_output_of_fit_and_predict() -> None:
+    x = np.ones((2, 3), np.float32)
+    inputs = minicnn.Input((3,))
+    model = minicnn.Model(inputs, ops.sum(inputs))
+    model.compile("sgd", "mse")
+    assert float(model(x)) == 6
+    for act in (model.predict, lambda x: model.fit(x, x), lambda x: model.evaluate(x, x)):
+        with pytest.raises(ValueError, match="expects outputs with an entry for each example"):
+            act(x)

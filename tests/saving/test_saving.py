@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -475,6 +476,15 @@ def test_permissions_are_those_of_the_old_file_or_of_any_new_one(
         assert ours.stat().st_mode == mode
         if os.name == "posix":
             ours.chmod(0o600)
+
+    def without_modes(*_: object) -> None:
+        raise PermissionError("this file system has no permissions")
+
+    monkeypatch.setattr(shutil, "copymode", without_modes)
+    (tmp_path / "other").write_text("")
+    with replacing(tmp_path / "other") as temporary:
+        temporary.write_text("y")
+    assert (tmp_path / "other").read_text() == "y"
 
 
 @pytest.mark.parametrize("name", ["a" * 255, "\u96ea" * 85, "\xe9" * 120 + "a" * 15])
