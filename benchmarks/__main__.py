@@ -15,7 +15,6 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import threads as cpu  # imports of NumPy come later: its threads must be set before
@@ -27,7 +26,7 @@ SUBJECTS = ("layers", "networks", "training", "loading", "startup", "scaling")
 
 
 def parser() -> argparse.ArgumentParser:
-    from minicnn._support.arguments import positive
+    from minicnn._support.arguments import path_to_write, positive
 
     made = argparse.ArgumentParser(
         prog="python -m benchmarks",
@@ -42,8 +41,13 @@ def parser() -> argparse.ArgumentParser:
     add("--only", default="", metavar="TEXT", help="only rows whose title contains this")
     add("--sides", type=lambda text: tuple(text.split(",")), default=(), metavar="NAME,…",
         help="only these sides, such as minicnn,TensorFlow")  # fmt: skip
-    add("--json", type=Path, metavar="F", help="write every sample and the machine to this file")
-    add("--plot", type=Path, metavar="F",
+    add(
+        "--json",
+        type=path_to_write,
+        metavar="F",
+        help="write every sample and the machine to this file",
+    )
+    add("--plot", type=path_to_write, metavar="F",
         help="draw plots; for several subjects F.png becomes F-layers.png etc.")  # fmt: skip
     add("--markdown", action="store_true", help="print the summary as in README")
     return made

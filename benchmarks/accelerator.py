@@ -16,13 +16,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from minicnn._support.arguments import listed, positive
+from minicnn._support.arguments import listed, path_to_write, positive
 from minicnn._support.atomic import check_place, replacing
 from minicnn._support.terminal import say
 from reference import backend, data
@@ -199,7 +198,7 @@ def parser() -> argparse.ArgumentParser:
         help="default: 150,299")  # fmt: skip
     add("--batch-size", type=positive, default=128, metavar="N", help="default: 128")
     add("--data", metavar="DIR", help="photos for the rows that read files")
-    add("--json", type=Path, metavar="FILE", help="also write the rows to this file")
+    add("--json", type=path_to_write, metavar="FILE", help="also write the rows to this file")
     add_backend_options(made)
     return made
 

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import utils
-from minicnn._support.arguments import positive
+from minicnn._support.arguments import path_to_write, positive
 from minicnn._support.atomic import check_place, replacing
 from minicnn._support.terminal import pip_install, say
 from minicnn.commands.networks import small_cnn
@@ -101,7 +101,9 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--steps", type=positive, default=20, metavar="N", help="default: 20")
     made.add_argument("--views", type=positive, default=5, metavar="N", help="default: 5")
-    made.add_argument("--json", type=Path, metavar="F", help="write all samples to this file")
+    made.add_argument(
+        "--json", type=path_to_write, metavar="F", help="write all samples to this file"
+    )
     return made
 
 

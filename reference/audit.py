@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from minicnn._support.arguments import PIXEL_RANGES, positive
+from minicnn._support.arguments import PIXEL_RANGES, path_to_write, positive
 from minicnn._support.terminal import say
 from minicnn.images import BadImageError
 from minicnn.images.folders import THREADS, is_left_about
@@ -336,7 +336,7 @@ def parser() -> argparse.ArgumentParser:
         help='class folders train/, validation/, test/; or class folders alone, which are '
         'divided; a table (.csv); archives (.tar, .parquet); "download" (the course\'s photos); '
         '"sample" (drawn)')  # fmt: skip
-    add("--output", type=Path, default=Path("runs/data"), metavar="DIR",
+    add("--output", type=path_to_write, default=Path("runs/data"), metavar="DIR",
         help="default: runs/data")  # fmt: skip
     add("--drop", type=_kinds, default=(), metavar="K,…",
         help=f"write a list of the photos without those of these kinds, of {', '.join(KINDS)}, "
@@ -347,7 +347,7 @@ def parser() -> argparse.ArgumentParser:
     add("--input-range", choices=PIXEL_RANGES, default="signed",
         help="as for reference.train")  # fmt: skip
     add("--image-size", type=positive, default=150, metavar="PX", help="for --base; default: 150")
-    add("--cache", type=Path, default=Path("runs/features"), metavar="DIR",
+    add("--cache", type=path_to_write, default=Path("runs/features"), metavar="DIR",
         help="where features are kept; default: runs/features")  # fmt: skip
     return made
 

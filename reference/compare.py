@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn import plots
+from minicnn._support.arguments import path_to_write
 from minicnn._support.reading import check_regular
 from minicnn._support.terminal import python, quoted, say
 from reference import config, data, lists, loggers, train
@@ -228,13 +229,17 @@ def parser() -> argparse.ArgumentParser:
         "example:\n  python -m reference.compare runs/first runs/second runs/third",
     )
     made.add_argument(
-        "runs", nargs="+", type=Path, metavar="RUN", help="folders that reference.train wrote"
+        "runs",
+        nargs="+",
+        type=path_to_write,
+        metavar="RUN",
+        help="folders that reference.train wrote",
     )
     made.add_argument(
         "--split", choices=data.SPLITS[1:], default="validation", help="default: validation"
     )
     made.add_argument(
-        "--output", type=Path, default=Path("runs/compare"), metavar="DIR",
+        "--output", type=path_to_write, default=Path("runs/compare"), metavar="DIR",
         help="default: runs/compare",
     )  # fmt: skip
     loggers.add_option(made.add_argument)

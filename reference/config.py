@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from minicnn._support.arguments import path_to_write
 from minicnn._support.atomic import replacing
 from minicnn._support.reading import read_regular
 from minicnn._support.terminal import printable, python, quoted, say
@@ -31,7 +32,7 @@ _NOT_WRITTEN = ("help", "config", "output", "resume", "logger", "tensorboard", "
 def add_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config",
-        type=Path,
+        type=path_to_write,
         metavar="TOML",
         help="options by their names, as in the config.toml that each run writes; those on the "
         "command line override them, and --no-NAME switches off what the file switches on",
@@ -51,11 +52,11 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> a
     if "config" not in actions:
         return _parsed(parser, given)
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    finder.add_argument("--config", type=Path)
+    finder.add_argument("--config")
     path = finder.parse_known_args(given)[0].config
-    if path is None:
+    if not path:  # the parser refuses an empty one
         return _parsed(parser, given)
-    found = read(path)
+    found = read(Path(path))
     made_with = found.pop(_MADE_WITH, None)
     told: list[str] = []
     taken: set[str] = set()

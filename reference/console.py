@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from minicnn._support import terminal
-from minicnn._support.arguments import PIXEL_RANGES, count, positive, seed
+from minicnn._support.arguments import PIXEL_RANGES, count, path_to_write, positive, seed
 from minicnn._support.atomic import check_folder
 from minicnn._support.progress import Bar
 from reference import config
@@ -201,7 +201,7 @@ def add_base_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--cache",
-        type=Path,
+        type=path_to_write,
         default=Path("runs/features"),
         metavar="DIR",
         help="where to keep features between commands; default: runs/features",

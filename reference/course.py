@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from minicnn import plots
-from minicnn._support.arguments import count, positive
+from minicnn._support.arguments import count, path_to_write, positive
 from minicnn._support.atomic import replacing
 from minicnn._support.terminal import say
 from reference import config, evaluate, fitting
@@ -213,7 +213,7 @@ def parser() -> argparse.ArgumentParser:
     add_data_options(made)
     add_base_options(made)
     add = made.add_argument_group("experiments").add_argument
-    add("--output", type=Path, default=Path("runs/course"), metavar="DIR",
+    add("--output", type=path_to_write, default=Path("runs/course"), metavar="DIR",
         help="default: runs/course")  # fmt: skip
     add("--epochs", type=positive, default=10, metavar="N", help="default: 10")
     add("--drop-epochs", type=positive, default=30, metavar="N",

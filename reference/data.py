@@ -610,6 +610,8 @@ def _fetch(url: str, largest: int) -> bytes:
 
 def locate(data: str, cache: str | Path | None = None) -> Path:
     """Return the folder that `--data` names: itself, or that of "download" or "sample"."""
+    if not data:  # `Path` would take it for the current folder
+        raise ValueError("--data expects a folder, a list or an archive, but received nothing.")
     home = Path(cache) if cache is not None else Path.home() / ".cache" / "minicnn"
     if data == "download":
         return download(home / "clothing-dataset-small")

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn import plots
-from minicnn._support.arguments import count
+from minicnn._support.arguments import count, path_to_write
 from minicnn._support.atomic import replacing
 from minicnn._support.terminal import printable, say
 from reference import backend, calibration, data, features, lists, mistakes
@@ -309,10 +309,14 @@ def parser() -> argparse.ArgumentParser:
         "evaluation.json, report.txt, probabilities-SPLIT.csv, confused.csv, and pictures.",
         "example:\n  python -m reference.evaluate runs/reference/model.keras --data photos",
     )
-    made.add_argument("model", type=Path, metavar="MODEL", help="a file that reference.train wrote")
+    made.add_argument(
+        "model", type=path_to_write, metavar="MODEL", help="a file that reference.train wrote"
+    )
     made.add_argument("--data", required=True, metavar="DIR", help="as for reference.train")
     made.add_argument("--split", choices=data.SPLITS, default="test", help="default: test")
-    made.add_argument("--output", type=Path, metavar="DIR", help="default: the model's folder")
+    made.add_argument(
+        "--output", type=path_to_write, metavar="DIR", help="default: the model's folder"
+    )
     made.add_argument(
         "--skip-bad-images", action="store_true", help="leave damaged photos out, by name"
     )

@@ -23,7 +23,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from minicnn._support.arguments import PIXEL_RANGES
+from minicnn._support.arguments import PIXEL_RANGES, path_to_write
 from minicnn._support.atomic import cannot_write, replacing
 from minicnn._support.terminal import pip_install, python, quoted, say
 from reference import backend, serve
@@ -252,12 +252,18 @@ def parser() -> argparse.ArgumentParser:
         "Writes a model for other runtimes, and compares each file's answers with the model's.",
         "example:\n  python -m reference.export runs/reference/model.keras --format tflite",
     )
-    made.add_argument("model", type=Path, metavar="MODEL", help="a file that reference.train wrote")
+    made.add_argument(
+        "model", type=path_to_write, metavar="MODEL", help="a file that reference.train wrote"
+    )
     made.add_argument(
         "--format", default="keras", metavar="F,…", help=f"of {', '.join(FORMATS)}; default: keras"
     )
     made.add_argument(
-        "--output", type=Path, default=Path("export"), metavar="DIR", help="default: export"
+        "--output",
+        type=path_to_write,
+        default=Path("export"),
+        metavar="DIR",
+        help="default: export",
     )
     made.add_argument(
         "--input-range",
@@ -268,7 +274,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument(
         "--serve",
-        type=Path,
+        type=path_to_write,
         metavar="DIR",
         help="write a folder that runs on a server, with the file of the one --format: HTTP, AWS "
         "Lambda, Dockerfile, self-test; keras runs on minicnn, without TensorFlow",

@@ -19,7 +19,7 @@ import numpy as np
 
 import minicnn
 from minicnn import plots
-from minicnn._support.arguments import count, positive, rate, share
+from minicnn._support.arguments import count, path_to_write, positive, rate, share
 from minicnn._support.atomic import replacing
 from minicnn._support.terminal import say
 from minicnn.callbacks import LearningRateFinder
@@ -102,7 +102,7 @@ def parser() -> argparse.ArgumentParser:
     add("--steps", type=positive, default=200, metavar="N", help="default: 200")
     add("--lowest", type=rate, default=1e-6, metavar="LR", help="default: 0.000001")
     add("--highest", type=rate, default=1.0, metavar="LR", help="default: 1")
-    add("--output", type=Path, default=Path("runs/rates"), metavar="DIR",
+    add("--output", type=path_to_write, default=Path("runs/rates"), metavar="DIR",
         help="default: runs/rates")  # fmt: skip
     add_backend_options(made)
     return made

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from minicnn._support.arguments import count, positive
+from minicnn._support.arguments import count, path_to_write, positive
 from minicnn._support.atomic import replacing
 from minicnn._support.terminal import say
 from reference import config, data, features, fitting, lists, loggers, tuning
@@ -325,7 +325,7 @@ def parser() -> argparse.ArgumentParser:
     add("--splits", type=count, default=0, metavar="N",
         help="instead of folds: random splits, which judge a fifth of the photos each")  # fmt: skip
     add_training_options(add)
-    add("--output", type=Path, default=Path("runs/folds"), metavar="DIR",
+    add("--output", type=path_to_write, default=Path("runs/folds"), metavar="DIR",
         help="default: runs/folds")  # fmt: skip
     add("--resume", action="store_true",
         help="train only the parts that an interrupted run in --output did not finish")  # fmt: skip

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from minicnn._support.arguments import positive
+from minicnn._support.arguments import path_to_write, positive
 from minicnn._support.download import check_url, fetch
 from minicnn._support.terminal import printable, say
 from minicnn.images import BadImageError
@@ -100,7 +100,9 @@ def parser() -> argparse.ArgumentParser:
         "Prints the most likely classes of each photo with their probabilities.",
         "example:\n  python -m reference.predict runs/reference/model.keras photo.jpg photos/",
     )
-    made.add_argument("model", type=Path, metavar="MODEL", help="a file that reference.train wrote")
+    made.add_argument(
+        "model", type=path_to_write, metavar="MODEL", help="a file that reference.train wrote"
+    )
     made.add_argument(
         "sources", nargs="+", metavar="PHOTO", help="a file, a folder, or an http(s) address"
     )

@@ -24,7 +24,7 @@ import keras
 import numpy as np
 
 from minicnn import plots
-from minicnn._support.arguments import count, listed, positive, rate, share
+from minicnn._support.arguments import count, listed, path_to_write, positive, rate, share
 from minicnn._support.atomic import replacing
 from minicnn._support.terminal import say
 from reference import config, features, fitting, loggers, schedules
@@ -538,7 +538,11 @@ def parser() -> argparse.ArgumentParser:
     add_base_options(made)
     add = made.add_argument_group("what to try").add_argument
     add(
-        "--output", type=Path, default=Path("runs/sweep"), metavar="DIR", help="default: runs/sweep"
+        "--output",
+        type=path_to_write,
+        default=Path("runs/sweep"),
+        metavar="DIR",
+        help="default: runs/sweep",
     )
     add("--learning-rates", type=listed(rate), default=list(RATES), metavar="LR,…",
         help="default: 0.0001,0.001,0.01,0.1")  # fmt: skip

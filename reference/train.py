@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from minicnn import plots
-from minicnn._support.arguments import non_negative, positive, share
+from minicnn._support.arguments import non_negative, path_to_write, positive, share
 from minicnn._support.atomic import replacing
 from minicnn._support.terminal import python, quoted, say
 from reference import config, evaluate, fitting, loggers, mistakes, preset
@@ -59,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
     add_data_options(made)
     add_base_options(made)
     add = made.add_argument_group("training").add_argument
-    add("--output", type=Path, default=Path("runs/reference"), metavar="DIR",
+    add("--output", type=path_to_write, default=Path("runs/reference"), metavar="DIR",
         help="default: runs/reference")  # fmt: skip
     add("--preset", choices=("best",),
         help="compare known improvements on the validation photos, say what each adds, "

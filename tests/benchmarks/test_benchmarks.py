@@ -731,7 +731,7 @@ def test_bad_arguments_end_in_one_sentence(arguments, sentence, capsys):
 
 
 @pytest.mark.usefixtures("_own_environment")
-@pytest.mark.parametrize("arguments", [["speed"], ["layers", "--threads", "0"]])
+@pytest.mark.parametrize("arguments", [["speed"], ["layers", "--threads", "0"], ["--json", ""]])
 def test_unknown_words_are_refused(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.run(arguments)

@@ -12,6 +12,7 @@ import zipfile
 from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -47,6 +48,7 @@ def test_help_explains_every_option(name, capsys):
     assert f"python -m reference.{name}" in printed
     for action in module.parser()._actions:
         assert action.help, f"{name} {action.option_strings} has no help"
+        assert action.type is not Path, f"{name} {action.option_strings} takes an empty path"
 
 
 @pytest.mark.parametrize(
@@ -59,6 +61,8 @@ def test_help_explains_every_option(name, capsys):
         ["--inner", "-3"],
         ["--seed", "x"],
         ["--precision", "float8"],
+        ["--output", ""],
+        ["--config", ""],
     ],
 )
 def test_impossible_options_are_refused_before_anything_is_read(told, capsys):
@@ -71,6 +75,7 @@ def test_impossible_options_are_refused_before_anything_is_read(told, capsys):
 @pytest.mark.parametrize(
     ("told", "words"),
     [
+        (["--data", ""], ["--data expects a folder", "received nothing"]),
         (["--data", "nowhere"], ["no folder 'nowhere'", "download", "sample"]),
         (["--strategy", "multiworker"], ["keras issue 20585", "KERAS_BACKEND=jax"]),
         (["--coordinator", "127.0.0.1:1"], ["--processes, --process-id is missing"]),
